@@ -1,0 +1,553 @@
+//! The errors that Tidegate itself sends to clients: one table, and a constructor per entry.
+//!
+//! Each has a stable code, the SQLSTATE by which drivers act, a message in PostgreSQL's style
+//! (lower case, no full stop), DETAIL with the numbers, and HINT with the remedy, which ends with
+//! the code: `tidegate explain TG001` says more. Errors of PostgreSQL pass through the gate
+//! untouched and do not stand here.
+//!
+//! The texts hold `{placeholders}`. Only the constructors fill them, so a reference page can
+//! print the table as it is, and a test proves that nothing stays unfilled.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::backend::{Report, Severity};
+use crate::sqlstate::SqlState;
+
+/// Whether the client can go on after the error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Policy {
+    /// FATAL: the connection ends.
+    Fatal,
+    /// ERROR, and the session goes on; FATAL during the login, where nothing can go on.
+    ErrorOnceLoggedIn,
+}
+
+/// How far a client has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Before its first ReadyForQuery.
+    Login,
+    /// After it.
+    Session,
+}
+
+impl Policy {
+    /// The severity to send.
+    pub const fn severity(self, stage: Stage) -> Severity {
+        match (self, stage) {
+            (Self::ErrorOnceLoggedIn, Stage::Session) => Severity::Error,
+            (Self::ErrorOnceLoggedIn, Stage::Login) | (Self::Fatal, _) => Severity::Fatal,
+        }
+    }
+
+    /// For the reference page.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fatal => "FATAL",
+            Self::ErrorOnceLoggedIn => "ERROR, FATAL at login",
+        }
+    }
+}
+
+/// One line of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// Which error.
+    pub code: Code,
+    /// Its SQLSTATE, unless the error passes on the upstream's.
+    pub sqlstate: SqlState,
+    /// How it is sent.
+    pub policy: Policy,
+    /// The message.
+    pub message: &'static str,
+    /// DETAIL; empty when there is none.
+    pub detail: &'static str,
+    /// HINT; the code is appended.
+    pub hint: &'static str,
+}
+
+/// Declares the codes and their table together, so that neither lacks an entry.
+macro_rules! catalogue {
+    ($($(#[$doc:meta])* $name:ident = $number:literal, $sqlstate:ident, $policy:ident {
+        message: $message:literal,
+        detail: $detail:literal,
+        hint: $hint:literal,
+    })*) => {
+        /// The codes, in the order of their numbers. A number is never used again.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum Code {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Code {
+            /// The code as clients see it.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $number,)* }
+            }
+
+            /// Its line of the table.
+            pub const fn entry(self) -> Entry {
+                match self {
+                    $(Self::$name => Entry {
+                        code: Self::$name,
+                        sqlstate: SqlState::$sqlstate,
+                        policy: Policy::$policy,
+                        message: $message,
+                        detail: $detail,
+                        hint: $hint,
+                    },)*
+                }
+            }
+        }
+
+        /// Every entry, in the order of the codes.
+        pub const CATALOGUE: &[Entry] = &[$(Code::$name.entry(),)*];
+    };
+}
+
+catalogue! {
+    /// No server became free in time.
+    PoolTimeout = "TG001", TOO_MANY_CONNECTIONS, ErrorOnceLoggedIn {
+        message: "no server became free within {waited}",
+        detail: "{leased} of {slots_max} slots are leased, {waiting} clients are waiting.{holders}",
+        hint: "Shorten the transactions of the holders, or raise pool_size or the plan; \"tidegate status\" shows who holds what.",
+    }
+    /// No connection to the upstream could be made.
+    UpstreamUnreachable = "TG002", CANNOT_CONNECT, ErrorOnceLoggedIn {
+        message: "could not connect to upstream \"{upstream}\"",
+        detail: "After {attempts} attempts the last cause was: {cause}.",
+        hint: "Check that PostgreSQL runs and that upstream.url names its address; \"tidegate doctor\" looks for the cause.",
+    }
+    /// The upstream refused the login of Tidegate. The SQLSTATE is the upstream's.
+    UpstreamRefused = "TG003", CANNOT_CONNECT, ErrorOnceLoggedIn {
+        message: "upstream \"{upstream}\" refused the login",
+        detail: "It said: {cause}.",
+        hint: "Check the user, password, and database that Tidegate uses towards PostgreSQL.",
+    }
+    /// Connections that are not ours fill the upstream.
+    BudgetFull = "TG004", TOO_MANY_CONNECTIONS, ErrorOnceLoggedIn {
+        message: "upstream \"{upstream}\" has no room for another server",
+        detail: "{foreign} connections that do not pass through Tidegate leave it {usable} of {connections_max}; {leased} are leased.",
+        hint: "Close the foreign connections, or let them pass through Tidegate, too; \"tidegate ps holders\" names them.",
+    }
+    /// As many clients are connected as may be.
+    ClientLimit = "TG005", TOO_MANY_CONNECTIONS, Fatal {
+        message: "too many clients are connected to Tidegate",
+        detail: "The limit is {clients_max} clients.",
+        hint: "Close idle clients, or raise listen.clients_max.",
+    }
+    /// Wrong password, unknown user, or a user without a password: one text and one code for
+    /// all three, or one could find out who exists.
+    LoginFailed = "TG006", INVALID_PASSWORD, Fatal {
+        message: "password authentication failed for user \"{user}\"",
+        detail: "",
+        hint: "Check the user and password; Tidegate knows those of its [[user]] entries, of auth.query, and of upstream.url.",
+    }
+    /// The startup packet is not one.
+    StartupPacket = "TG007", PROTOCOL_VIOLATION, Fatal {
+        message: "{fault}",
+        detail: "",
+        hint: "Check that a PostgreSQL driver speaks to this port, and with the TLS mode that the port expects.",
+    }
+    /// A major version other than 3.
+    ProtocolVersion = "TG008", FEATURE_NOT_SUPPORTED, Fatal {
+        message: "{fault}",
+        detail: "",
+        hint: "Use a driver that speaks protocol 3, as every one since PostgreSQL 7.4 does.",
+    }
+    /// The client did not log in in time.
+    LoginTimeout = "TG009", CONNECTION_FAILURE, Fatal {
+        message: "the login was not finished within {waited}",
+        detail: "",
+        hint: "Look for a client that stalls, or raise timeouts.client_login.",
+    }
+    /// Replication cannot be pooled.
+    ReplicationRefused = "TG010", FEATURE_NOT_SUPPORTED, Fatal {
+        message: "replication connections are not supported",
+        detail: "",
+        hint: "Connect to PostgreSQL directly for replication.",
+    }
+    /// The client sent what no client may.
+    ClientProtocolViolation = "TG011", PROTOCOL_VIOLATION, Fatal {
+        message: "the client broke the protocol: {fault}",
+        detail: "",
+        hint: "This is likely an error of the driver, or two threads share one connection.",
+    }
+    /// A message is longer than any may be.
+    FrameTooLarge = "TG012", PROGRAM_LIMIT_EXCEEDED, Fatal {
+        message: "a message of {frame_bytes} bytes is too large",
+        detail: "The limit is {frame_bytes_max} bytes.",
+        hint: "Send the value in pieces, for example with COPY.",
+    }
+    /// The server went away while it was leased.
+    UpstreamLost = "TG013", CONNECTION_FAILURE, ErrorOnceLoggedIn {
+        message: "the connection to upstream \"{upstream}\" was lost",
+        detail: "{fate} Cause: {cause}.",
+        hint: "Retry the transaction as a whole if it may run twice, or look first whether it was committed.",
+    }
+    /// PostgreSQL sent what we do not understand, or we are wrong about it.
+    ServerProtocol = "TG014", INTERNAL_ERROR, Fatal {
+        message: "unexpected answer from upstream \"{upstream}\"",
+        detail: "{fault}.",
+        hint: "This is an error of Tidegate, or upstream is no PostgreSQL; please report it with the log.",
+    }
+    /// The gate is being stopped.
+    Draining = "TG015", ADMIN_SHUTDOWN, Fatal {
+        message: "terminating connection because Tidegate is shutting down",
+        detail: "",
+        hint: "Connect again; another process takes over, or will soon.",
+    }
+    /// An address guesses passwords.
+    TooManyFailedLogins = "TG016", INVALID_AUTHORIZATION_SPECIFICATION, Fatal {
+        message: "too many failed logins from this address",
+        detail: "{failed} logins failed within {window}.",
+        hint: "Correct the password, then wait {wait}.",
+    }
+    /// The client cancelled its query while it waited for a server.
+    QueryCancelled = "TG017", QUERY_CANCELED, ErrorOnceLoggedIn {
+        message: "canceling statement due to user request",
+        detail: "The statement waited for a server and was not sent.",
+        hint: "Nothing has to be undone.",
+    }
+    /// The upstream does not take a parameter of the startup packet.
+    StartupParameter = "TG018", INVALID_PARAMETER_VALUE, Fatal {
+        message: "{cause}",
+        detail: "The client's startup packet sets \"{parameter}\".",
+        hint: "Correct the options of the connection.",
+    }
+    /// A buffer or list of this client is full.
+    BufferLimit = "TG019", CONFIGURATION_LIMIT_EXCEEDED, Fatal {
+        message: "the client exceeds the limit of {what}",
+        detail: "The limit is {limit}.",
+        hint: "Read answers while sending, and split large batches.",
+    }
+}
+
+impl Code {
+    /// The SQLSTATE, unless the error passes on the upstream's.
+    pub const fn sqlstate(self) -> SqlState {
+        self.entry().sqlstate
+    }
+
+    /// Whether the client can go on after the error.
+    pub const fn policy(self) -> Policy {
+        self.entry().policy
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Who holds a server, as a DETAIL names it. Only for clients that have logged in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The `application_name`; may be empty.
+    pub application: String,
+    /// The client's address.
+    pub address: String,
+    /// For how long.
+    pub held: Duration,
+    /// What it does, such as `idle in transaction`.
+    pub state: &'static str,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let application = if self.application.is_empty() { "unnamed" } else { &self.application };
+        let held = seconds(self.held);
+        write!(f, "{application} at {} for {held} ({})", self.address, self.state)
+    }
+}
+
+/// Whether a statement may have been executed when its server was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fate {
+    /// No byte of it left for PostgreSQL.
+    NotSent,
+    /// Some of it did; nobody knows.
+    Unknown,
+}
+
+impl Fate {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotSent => "The statement was not sent.",
+            Self::Unknown => "The statement may or may not have been executed.",
+        }
+    }
+}
+
+/// An error, ready to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Complaint {
+    /// Which error.
+    pub code: Code,
+    /// The table's, or the upstream's.
+    pub sqlstate: SqlState,
+    /// What happened.
+    pub message: String,
+    /// The numbers.
+    pub detail: Option<String>,
+    /// The remedy; ends with the code.
+    pub hint: Option<String>,
+}
+
+impl Complaint {
+    /// No server became free in time. `holders` are the longest; three are named, and none
+    /// should be given before the client has logged in.
+    pub fn pool_timeout(
+        waited: Duration,
+        leased: u32,
+        slots_max: u32,
+        waiting: usize,
+        holders: &[Holder],
+    ) -> Self {
+        let mut named = String::new();
+        for (n, holder) in holders.iter().take(HOLDERS_MAX).enumerate() {
+            let before = if n == 0 { " Longest holders: " } else { "; " };
+            named.push_str(before);
+            named.push_str(&clean(&holder.to_string()));
+        }
+        if !named.is_empty() {
+            named.push('.');
+        }
+        Filling::of(Code::PoolTimeout)
+            .fill("waited", &seconds(waited))
+            .fill("leased", &leased)
+            .fill("slots_max", &slots_max)
+            .fill("waiting", &waiting)
+            .fill_checked("holders", &named)
+            .done()
+    }
+
+    /// No connection to the upstream could be made; `cause` is the last one.
+    pub fn upstream_unreachable(
+        upstream: &str,
+        attempts: u32,
+        cause: &(impl fmt::Display + ?Sized),
+    ) -> Self {
+        Filling::of(Code::UpstreamUnreachable)
+            .fill("upstream", upstream)
+            .fill("attempts", &attempts)
+            .fill("cause", cause)
+            .done()
+    }
+
+    /// The upstream refused the login, with this SQLSTATE, which is passed on.
+    pub fn upstream_refused(
+        upstream: &str,
+        sqlstate: SqlState,
+        cause: &(impl fmt::Display + ?Sized),
+    ) -> Self {
+        let complaint =
+            Filling::of(Code::UpstreamRefused).fill("upstream", upstream).fill("cause", cause);
+        Self { sqlstate, ..complaint.done() }
+    }
+
+    /// Connections that are not ours fill the upstream.
+    pub fn budget_full(
+        upstream: &str,
+        foreign: u32,
+        usable: u32,
+        connections_max: u32,
+        leased: u32,
+    ) -> Self {
+        Filling::of(Code::BudgetFull)
+            .fill("upstream", upstream)
+            .fill("foreign", &foreign)
+            .fill("usable", &usable)
+            .fill("connections_max", &connections_max)
+            .fill("leased", &leased)
+            .done()
+    }
+
+    /// As many clients are connected as may be.
+    pub fn client_limit(clients_max: u32) -> Self {
+        Filling::of(Code::ClientLimit).fill("clients_max", &clients_max).done()
+    }
+
+    /// Wrong password, unknown user, or a user without a password.
+    pub fn login_failed(user: &[u8]) -> Self {
+        Filling::of(Code::LoginFailed).fill("user", &String::from_utf8_lossy(user)).done()
+    }
+
+    /// The startup packet is not one; `fault` is the whole message.
+    pub fn startup_packet(fault: &(impl fmt::Display + ?Sized)) -> Self {
+        Filling::of(Code::StartupPacket).fill("fault", fault).done()
+    }
+
+    /// A major version other than 3; `fault` is the whole message.
+    pub fn protocol_version(fault: &(impl fmt::Display + ?Sized)) -> Self {
+        Filling::of(Code::ProtocolVersion).fill("fault", fault).done()
+    }
+
+    /// The client did not log in in time.
+    pub fn login_timeout(waited: Duration) -> Self {
+        Filling::of(Code::LoginTimeout).fill("waited", &seconds(waited)).done()
+    }
+
+    /// Replication cannot be pooled.
+    pub fn replication_refused() -> Self {
+        Filling::of(Code::ReplicationRefused).done()
+    }
+
+    /// The client sent what no client may.
+    pub fn client_protocol_violation(fault: &(impl fmt::Display + ?Sized)) -> Self {
+        Filling::of(Code::ClientProtocolViolation).fill("fault", fault).done()
+    }
+
+    /// A message is longer than any may be.
+    pub fn frame_too_large(frame_bytes: u64, frame_bytes_max: u64) -> Self {
+        Filling::of(Code::FrameTooLarge)
+            .fill("frame_bytes", &frame_bytes)
+            .fill("frame_bytes_max", &frame_bytes_max)
+            .done()
+    }
+
+    /// The server went away while it was leased.
+    pub fn upstream_lost(upstream: &str, fate: Fate, cause: &(impl fmt::Display + ?Sized)) -> Self {
+        Filling::of(Code::UpstreamLost)
+            .fill("upstream", upstream)
+            .fill("fate", fate.as_str())
+            .fill("cause", cause)
+            .done()
+    }
+
+    /// PostgreSQL sent what we do not understand.
+    pub fn server_protocol(upstream: &str, fault: &(impl fmt::Display + ?Sized)) -> Self {
+        Filling::of(Code::ServerProtocol).fill("upstream", upstream).fill("fault", fault).done()
+    }
+
+    /// The gate is being stopped.
+    pub fn draining() -> Self {
+        Filling::of(Code::Draining).done()
+    }
+
+    /// An address guesses passwords: `failed` logins within `window`; `wait` is left.
+    pub fn too_many_failed_logins(failed: u32, window: Duration, wait: Duration) -> Self {
+        Filling::of(Code::TooManyFailedLogins)
+            .fill("failed", &failed)
+            .fill("window", &seconds(window))
+            .fill("wait", &seconds(wait))
+            .done()
+    }
+
+    /// The client cancelled its query while it waited for a server.
+    pub fn query_cancelled() -> Self {
+        Filling::of(Code::QueryCancelled).done()
+    }
+
+    /// The upstream does not take a parameter of the startup packet; `cause` is its message.
+    pub fn startup_parameter(parameter: &str, cause: &(impl fmt::Display + ?Sized)) -> Self {
+        Filling::of(Code::StartupParameter).fill("cause", cause).fill("parameter", parameter).done()
+    }
+
+    /// A buffer or list of this client is full, such as `unsent answers` at `16 MiB`.
+    pub fn buffer_limit(
+        what: &(impl fmt::Display + ?Sized),
+        limit: &(impl fmt::Display + ?Sized),
+    ) -> Self {
+        Filling::of(Code::BufferLimit).fill("what", what).fill("limit", limit).done()
+    }
+
+    /// The severity that fits a client at this stage.
+    pub const fn severity(&self, stage: Stage) -> Severity {
+        self.code.policy().severity(stage)
+    }
+
+    /// Appends an ErrorResponse.
+    pub fn encode(&self, severity: Severity, out: &mut Vec<u8>) {
+        let report = Report {
+            severity,
+            sqlstate: self.sqlstate,
+            message: &self.message,
+            detail: self.detail.as_deref(),
+            hint: self.hint.as_deref(),
+        };
+        report.encode_error(out);
+    }
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Complaint {}
+
+/// An entry whose placeholders are being filled.
+struct Filling {
+    entry: Entry,
+    values: Vec<(&'static str, String)>,
+}
+
+impl Filling {
+    fn of(code: Code) -> Self {
+        Self { entry: code.entry(), values: Vec::new() }
+    }
+
+    fn fill(self, name: &'static str, value: &(impl fmt::Display + ?Sized)) -> Self {
+        let value = clean(&value.to_string());
+        self.fill_checked(name, &value)
+    }
+
+    /// For values that are already clean and may be longer.
+    fn fill_checked(mut self, name: &'static str, value: &str) -> Self {
+        self.values.push((name, value.to_owned()));
+        self
+    }
+
+    fn done(self) -> Complaint {
+        let Entry { code, sqlstate, message, detail, hint, .. } = self.entry;
+        let detail = Some(self.text(detail)).filter(|detail| !detail.is_empty());
+        let hint = format!("{} ({code})", self.text(hint));
+        Complaint { code, sqlstate, message: self.text(message), detail, hint: Some(hint) }
+    }
+
+    /// Replaces each placeholder once, from left to right: a value that looks like a placeholder
+    /// stays as it is.
+    fn text(&self, template: &str) -> String {
+        let mut text = String::new();
+        let mut rest = template;
+        while let Some((before, after)) = rest.split_once('{') {
+            let (name, after) = after.split_once('}').unwrap_or((after, ""));
+            let value = self.values.iter().find(|(known, _)| *known == name);
+            let value = value.map_or("?", |(_, value)| value);
+            text.push_str(before);
+            // Some causes bring a full stop, others none.
+            let own_stop = after.starts_with('.');
+            text.push_str(if own_stop { value.trim_end_matches('.') } else { value });
+            rest = after;
+        }
+        text.push_str(rest);
+        text
+    }
+}
+
+/// Control characters could forge lines in a client's log, and a name may be long: both come
+/// from outside.
+fn clean(value: &str) -> String {
+    value.chars().map(|c| if c.is_control() { ' ' } else { c }).take(VALUE_CHARS_MAX).collect()
+}
+
+/// Seconds as people write them: `0.25 s`, `30 s`.
+fn seconds(duration: Duration) -> String {
+    let mut text = format!("{:.3}", duration.as_secs_f64());
+    text.truncate(text.trim_end_matches('0').trim_end_matches('.').len());
+    text + " s"
+}
+
+/// How many holders a DETAIL names: enough to see a pattern, few enough to be read.
+const HOLDERS_MAX: usize = 3;
+
+/// Some lines of a terminal; PostgreSQL's own causes are shorter.
+const VALUE_CHARS_MAX: usize = 500;
+
+#[cfg(test)]
+mod tests;

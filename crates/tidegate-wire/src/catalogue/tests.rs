@@ -1,0 +1,142 @@
+use super::*;
+use crate::backend::{Message, Tag};
+
+fn one_of_each() -> Vec<Complaint> {
+    let holders = [("api", 12_500), ("", 7_000), ("worker", 5_000), ("fourth", 1_000)].map(
+        |(application, held_ms)| Holder {
+            application: application.to_owned(),
+            address: "10.0.0.7".to_owned(),
+            held: Duration::from_millis(held_ms),
+            state: "idle in transaction",
+        },
+    );
+    let s = Duration::from_secs;
+    vec![
+        Complaint::pool_timeout(s(30), 15, 15, 4, &holders),
+        Complaint::upstream_unreachable("main", 3, "connection refused"),
+        Complaint::upstream_refused(
+            "main",
+            SqlState::INVALID_CATALOG_NAME,
+            "database \"orders\" does not exist",
+        ),
+        Complaint::budget_full("main", 12, 3, 15, 3),
+        Complaint::client_limit(10_000),
+        Complaint::login_failed(b"app"),
+        Complaint::startup_packet("invalid length of startup packet"),
+        Complaint::protocol_version(
+            "unsupported frontend protocol 2.0: server supports 3.0 to 3.2",
+        ),
+        Complaint::login_timeout(s(15)),
+        Complaint::replication_refused(),
+        Complaint::client_protocol_violation("a Query inside a login"),
+        Complaint::frame_too_large(2_000_000_000, 1_073_741_824),
+        Complaint::upstream_lost("main", Fate::Unknown, "the server closed the connection."),
+        Complaint::server_protocol("main", "ReadyForQuery while no answer is owed"),
+        Complaint::draining(),
+        Complaint::too_many_failed_logins(10, s(60), Duration::from_millis(12_250)),
+        Complaint::query_cancelled(),
+        Complaint::startup_parameter(
+            "DateStyle",
+            "invalid value for parameter \"DateStyle\": \"x\"",
+        ),
+        Complaint::buffer_limit("unsent answers", "16 MiB"),
+    ]
+}
+
+#[test]
+fn the_table_is_as_it_was_reviewed() {
+    let mut table = String::new();
+    for entry in CATALOGUE {
+        let Entry { code, sqlstate, policy, message, detail, hint } = entry;
+        table += &format!("{code} {sqlstate} {} {code:?}\n  {message}\n", policy.as_str());
+        for line in [detail, hint].into_iter().filter(|line| !line.is_empty()) {
+            table += &format!("  {line}\n");
+        }
+    }
+    insta::assert_snapshot!("table", table);
+}
+
+#[test]
+fn one_of_each_reads_as_it_was_reviewed() {
+    let mut sent = String::new();
+    for complaint in one_of_each() {
+        let severity = complaint.severity(Stage::Session).as_str();
+        sent += &format!("{severity} {} {complaint}\n", complaint.sqlstate);
+        for (label, line) in [("DETAIL", &complaint.detail), ("HINT", &complaint.hint)] {
+            if let Some(line) = line {
+                sent += &format!("  {label}: {line}\n");
+            }
+        }
+    }
+    insta::assert_snapshot!("one_of_each", sent);
+}
+
+#[test]
+fn every_code_has_a_constructor_that_fills_every_placeholder() {
+    let made = one_of_each();
+    let codes: Vec<_> = made.iter().map(|complaint| complaint.code).collect();
+    assert_eq!(codes, CATALOGUE.iter().map(|entry| entry.code).collect::<Vec<_>>());
+    for complaint in &made {
+        let detail = complaint.detail.as_deref().unwrap_or_default();
+        let hint = complaint.hint.as_deref().unwrap_or_default();
+        for text in [&complaint.message, detail, hint] {
+            assert!(!text.contains(['{', '}', '?']), "{}: {text}", complaint.code);
+        }
+    }
+}
+
+#[test]
+fn texts_keep_to_the_style() {
+    for (entry, n) in CATALOGUE.iter().zip(1..) {
+        assert_eq!(entry.code.as_str(), format!("TG{n:03}"));
+        let starts_upper = |text: &str| text.starts_with(|c: char| c.is_ascii_uppercase());
+        assert!(!starts_upper(entry.message) && !entry.message.ends_with('.'), "{entry:?}");
+        assert!(entry.hint.ends_with('.') && starts_upper(entry.hint), "{entry:?}");
+    }
+    for complaint in one_of_each() {
+        let hint = complaint.hint.unwrap();
+        assert!(hint.ends_with(&format!(". ({})", complaint.code)), "{hint}");
+        let detail = complaint.detail.unwrap_or_default();
+        assert!(detail.is_empty() || detail.ends_with('.'), "{detail}");
+    }
+}
+
+#[test]
+fn a_complaint_goes_out_as_an_error_that_decodes_again() {
+    for complaint in one_of_each() {
+        let mut out = Vec::new();
+        complaint.encode(complaint.severity(Stage::Login), &mut out);
+        assert_eq!(out[0], Tag::ErrorResponse.byte());
+        let Ok(Message::ErrorResponse(fields)) = Message::decode(Tag::ErrorResponse, &out[5..])
+        else {
+            panic!("{complaint:?}");
+        };
+        assert_eq!(fields.severity(), Some(Severity::Fatal));
+        assert_eq!(fields.sqlstate(), Some(complaint.sqlstate));
+        assert_eq!(fields.message(), Some(complaint.message.as_bytes()));
+        assert_eq!(fields.detail(), complaint.detail.as_deref().map(str::as_bytes));
+        assert_eq!(fields.hint(), complaint.hint.as_deref().map(str::as_bytes));
+    }
+}
+
+#[test]
+fn values_from_outside_cannot_forge_lines_placeholders_or_length() {
+    let forged = Complaint::login_failed(b"x\"\nFATAL: {user}\0\x1b[31m\xff");
+    assert_eq!(
+        forged.message,
+        "password authentication failed for user \"x\" FATAL: {user}  [31m\u{fffd}\""
+    );
+    let long = Complaint::login_failed(&[b'u'; 10_000]);
+    assert!(long.message.len() < 600);
+}
+
+#[test]
+fn seconds_read_as_people_write_them() {
+    let check = |ms, text: &str| assert_eq!(seconds(Duration::from_millis(ms)), text);
+    check(0, "0 s");
+    check(250, "0.25 s");
+    check(1, "0.001 s");
+    check(10_000, "10 s");
+    check(100_050, "100.05 s");
+    assert_eq!(seconds(Duration::from_nanos(1)), "0 s");
+}
