@@ -1,0 +1,971 @@
+//! The pools of one upstream, their queues, and the decisions about them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_budget::budget::{Budget, BudgetView, Denied, Purpose};
+use tidegate_wire::tick::Tick;
+
+use crate::order::{Checkout, CheckoutError, Dial, Order};
+use crate::queue::{Queue, Ticket, Waiting};
+use crate::retry::{DialFailure, FailureKind, PERMANENT_REMEMBERED, Retry};
+use crate::server::{
+    CloseReason, Entry, Flavour, Hygiene, Lease, PoolId, PoolKey, Port, ServerId, State, Waiter,
+};
+use crate::settings::{DIALS_PER_POOL_MAX, PoolSettings, PrePing, ResetPolicy};
+use crate::tally::{Outcome, Tally};
+
+/// How many idle servers are looked at for one with the client's startup parameters. The hot end
+/// of the stack is where they are; a longer search costs more than the round trip it may save.
+const FLAVOUR_SEARCH_MAX: usize = 8;
+
+/// An idle server is taken from a pool that has its fair share only after it was idle for this
+/// long, so that two busy pools do not close and open servers in turn.
+const EVICT_IDLE_MIN: Duration = Duration::from_secs(1);
+
+/// The pause after the server said that it is full, while no census has said how full.
+const FULL_PAUSE: Duration = Duration::from_secs(1);
+
+/// Everything that the workers of one upstream share. `S` is what a worker keeps of a server: the
+/// connection and its machine.
+pub struct Pools<S> {
+    budget: Budget,
+    retry: Retry,
+    pools: Vec<Option<Pool>>,
+    by_key: BTreeMap<PoolKey, PoolId>,
+    entries: Vec<Option<(ServerId, Entry<S>)>>,
+    free_entries: Vec<usize>,
+    serial: u64,
+    tickets: u64,
+    tickets_of: BTreeMap<Ticket, PoolId>,
+    orders: VecDeque<Order<S>>,
+    next_timer: Tick,
+    draining: bool,
+}
+
+struct Pool {
+    key: PoolKey,
+    settings: PoolSettings,
+    queues: [Queue; 2],
+    /// Last in, first out: hot servers stay hot, the rest age and go.
+    idle: Vec<ServerId>,
+    refused: Option<(DialFailure, Tick)>,
+    denied: Option<Denied>,
+    /// The server that a replacement is being dialed for.
+    replacing: Option<ServerId>,
+    tally: Tally,
+}
+
+/// What happened to a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Event {
+    Authenticated,
+    CheckedOut(Port),
+    CheckDue,
+    Dirtied,
+    Ended(CloseReason),
+    Returned,
+}
+
+/// A transition that must not happen: our bug, never the peer's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("server {server}: {event} while {from}")]
+pub struct BadTransition {
+    server: u64,
+    from: &'static str,
+    event: &'static str,
+}
+
+/// A look at one pool, for metrics, status, and messages.
+#[derive(Debug, Clone)]
+pub struct PoolView {
+    /// Database and role.
+    pub key: PoolKey,
+    /// The settings in force.
+    pub settings: PoolSettings,
+    /// All its numbers.
+    pub tally: Tally,
+    /// How long the oldest waiter of each port has waited.
+    pub oldest_wait: [Duration; 2],
+}
+
+/// A look at everything.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// When.
+    pub now: Tick,
+    /// The budget.
+    pub budget: BudgetView,
+    /// Dial failures in a row.
+    pub failures: u32,
+    /// The last dial failure, when none succeeded after it.
+    pub last_failure: Option<DialFailure>,
+    /// All pools.
+    pub pools: Vec<PoolView>,
+    /// Whether the gate shuts down.
+    pub draining: bool,
+}
+
+impl<S> Pools<S> {
+    /// No pools yet.
+    pub fn new(budget: Budget, retry: Retry) -> Self {
+        Self {
+            budget,
+            retry,
+            pools: Vec::new(),
+            by_key: BTreeMap::new(),
+            entries: Vec::new(),
+            free_entries: Vec::new(),
+            serial: 0,
+            tickets: 0,
+            tickets_of: BTreeMap::new(),
+            orders: VecDeque::new(),
+            next_timer: Tick::NEVER,
+            draining: false,
+        }
+    }
+
+    // --- Clients come and go. ---
+
+    /// A client of `port` logs in to the pool `key`, which is made if need be. The pool exists at
+    /// least until the client leaves.
+    pub fn join(
+        &mut self,
+        key: &PoolKey,
+        port: Port,
+        settings: impl FnOnce() -> PoolSettings,
+    ) -> PoolId {
+        let id = match self.by_key.get(key) {
+            Some(id) => *id,
+            None => self.add_pool(key.clone(), settings()),
+        };
+        self.pool_mut(id).tally.ports[port.index()].clients += 1;
+        id
+    }
+
+    /// A client that joined goes. It holds no lease and no ticket any more.
+    pub fn leave(&mut self, pool: PoolId, port: Port) {
+        self.pool_mut(pool).tally.ports[port.index()].clients -= 1;
+        self.forget_if_unused(pool);
+    }
+
+    fn add_pool(&mut self, key: PoolKey, settings: PoolSettings) -> PoolId {
+        let place = self.pools.iter().position(Option::is_none).unwrap_or_else(|| {
+            self.pools.push(None);
+            self.pools.len() - 1
+        });
+        let id = PoolId(u32::try_from(place).expect("fewer pools than clients exist"));
+        self.pools[place] = Some(Pool {
+            key: key.clone(),
+            settings,
+            queues: [Queue::default(), Queue::default()],
+            idle: Vec::new(),
+            refused: None,
+            denied: None,
+            replacing: None,
+            tally: Tally::new(),
+        });
+        self.by_key.insert(key, id);
+        id
+    }
+
+    /// Names come from clients: a pool that nobody uses is not kept.
+    fn forget_if_unused(&mut self, id: PoolId) {
+        let tally = &self.pool(id).tally;
+        let unused = tally.total() == 0 && tally.ports.iter().all(|port| port.clients == 0);
+        // A pool that once worked keeps its counters as long as the process lives.
+        if unused && tally.opened == 0 {
+            let pool = self.pools[id.0 as usize].take().expect("it was just looked at");
+            self.by_key.remove(&pool.key);
+        }
+    }
+
+    // --- A client wants a server. ---
+
+    /// A client asks for a server.
+    pub fn checkout(
+        &mut self,
+        id: PoolId,
+        port: Port,
+        waiter: Waiter,
+        flavour: Flavour,
+        now: Tick,
+    ) -> Checkout<S> {
+        if let Some(error) = self.refusal(id, now) {
+            self.pool_mut(id).tally.ports[port.index()].checkout_ended(Outcome::Rejected, now, now);
+            return Checkout::Refused(error);
+        }
+        if self.pool(id).tally.waiting() == 0
+            && let Some(server) = self.pick_idle(id, flavour)
+        {
+            let lease = self.lease(server, port, now);
+            self.pool_mut(id).tally.ports[port.index()].checkout_ended(Outcome::Ok, now, now);
+            return Checkout::Ready(lease);
+        }
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        let pool = self.pool_mut(id);
+        let deadline = now + pool.settings.pool_timeout;
+        pool.queues[port.index()].push(Waiting { ticket, waiter, flavour, since: now, deadline });
+        pool.queue_moved(port, now);
+        pool.tally.ports[port.index()].queued += 1;
+        self.tickets_of.insert(ticket, id);
+        self.wake_at(deadline);
+        self.feed(now);
+        Checkout::Wait(ticket)
+    }
+
+    /// Why no checkout of this pool can succeed at present.
+    fn refusal(&self, id: PoolId, now: Tick) -> Option<CheckoutError> {
+        if self.draining {
+            return Some(CheckoutError::Draining);
+        }
+        let pool = self.pool(id);
+        match &pool.refused {
+            Some((failure, until)) if now < *until && pool.tally.live() == 0 => {
+                Some(CheckoutError::Refused(failure.clone()))
+            }
+            _ => None,
+        }
+    }
+
+    fn pick_idle(&mut self, id: PoolId, flavour: Flavour) -> Option<ServerId> {
+        let idle = &self.pool(id).idle;
+        let same =
+            idle.iter().rev().take(FLAVOUR_SEARCH_MAX).position(|server| {
+                self.entry(*server).is_some_and(|entry| entry.flavour == flavour)
+            });
+        let at = idle.len().checked_sub(1 + same.unwrap_or(0))?;
+        Some(self.pool_mut(id).idle.remove(at))
+    }
+
+    /// A client gives up its place: it vanished, or it cancelled. False when it has none any
+    /// more because an order that ends the wait is on its way.
+    pub fn give_up(&mut self, ticket: Ticket, outcome: Outcome, now: Tick) -> bool {
+        let Some(id) = self.tickets_of.remove(&ticket) else { return false };
+        let pool = self.pool_mut(id);
+        for port in Port::ALL {
+            if let Some(waiting) = pool.queues[port.index()].remove(ticket) {
+                pool.tally.ports[port.index()].checkout_ended(outcome, waiting.since, now);
+                pool.queue_moved(port, now);
+            }
+        }
+        true
+    }
+
+    // --- A server comes back. ---
+
+    /// Whether a lease that left `hygiene` behind must be reset before it is given back.
+    pub fn needs_reset<T>(&self, lease: &Lease<T>, hygiene: Hygiene) -> bool {
+        match self.pool(lease.pool).settings.reset {
+            ResetPolicy::Auto => hygiene == Hygiene::Dirty,
+            ResetPolicy::Always => true,
+            ResetPolicy::Off => false,
+        }
+    }
+
+    /// The lease has ended and the worker resets the server; [`Pools::give_back`] or
+    /// [`Pools::closing`] follows.
+    pub fn resetting<T>(&mut self, lease: &Lease<T>, now: Tick) {
+        self.apply(lease.server, Event::Dirtied, now);
+    }
+
+    /// The server is clean and goes to the first waiter, or idles, or is closed by an order.
+    pub fn give_back(&mut self, lease: Lease<S>, now: Tick) {
+        if let Some(reason) = self.due_to_close(&lease, now) {
+            self.close(lease, reason, now);
+            return;
+        }
+        self.apply(lease.server, Event::Returned, now);
+        self.place(lease, now);
+    }
+
+    /// Hands the server to the first waiter, or lets it idle. Its state is `Idle`.
+    fn place(&mut self, lease: Lease<S>, now: Tick) {
+        let id = lease.pool;
+        if let Some((port, waiting)) = self.pool_mut(id).pop_waiting(now) {
+            self.tickets_of.remove(&waiting.ticket);
+            self.pool_mut(id).tally.ports[port.index()].checkout_ended(
+                Outcome::Ok,
+                waiting.since,
+                now,
+            );
+            self.apply(lease.server, Event::CheckedOut(port), now);
+            self.orders.push_back(Order::HandOff(waiting.waiter, lease));
+            return;
+        }
+        let Lease { server, pool, payload, flavour } = lease;
+        if let Some(entry) = self.entry_mut(server) {
+            entry.payload = Some(payload);
+            entry.flavour = flavour;
+        }
+        self.pool_mut(pool).idle.push(server);
+        let due = self.idle_due(server);
+        self.wake_at(due);
+        if self.is_anyone_waiting() {
+            self.feed(now); // It may have to make room for another pool.
+        }
+    }
+
+    fn due_to_close(&self, lease: &Lease<S>, now: Tick) -> Option<CloseReason> {
+        if self.draining {
+            return Some(CloseReason::Drain);
+        }
+        let entry = self.entry(lease.server)?;
+        let pool = self.pool(lease.pool);
+        if entry.expires <= now && pool.tally.in_state(State::Closing) == 0 {
+            return Some(CloseReason::Lifetime);
+        }
+        self.owes_to_another(lease.pool, now).then_some(CloseReason::Evicted)
+    }
+
+    /// Whether `id` has more than its share of a full budget while another pool waits with less.
+    fn owes_to_another(&self, id: PoolId, now: Tick) -> bool {
+        let share = self.fair_share();
+        if !self.is_anyone_waiting() || self.pool(id).tally.total() <= share {
+            return false;
+        }
+        let closing: u32 = self.pools().map(|(_, pool)| pool.tally.in_state(State::Closing)).sum();
+        let wanted: u32 = self
+            .pools()
+            .filter(|(other, pool)| {
+                *other != id
+                    && pool.wants() > 0
+                    && pool.tally.total() < share
+                    && matches!(pool.denied, Some(Denied::Upstream { .. } | Denied::Refused { .. }))
+            })
+            .map(|(_, pool)| pool.wants().min(share - pool.tally.total()))
+            .sum();
+        wanted > closing && self.retry.next(now).is_none()
+    }
+
+    /// The connections that each pool with work may claim.
+    fn fair_share(&self) -> u32 {
+        let busy = self.pools().filter(|(_, pool)| pool.has_work()).count();
+        let busy = u32::try_from(busy).unwrap_or(u32::MAX).max(1);
+        (self.budget.usable().connections / busy).max(1)
+    }
+
+    // --- Servers are opened and end. ---
+
+    /// A server has logged in. `pid` is that of its backend, as the upstream gave it.
+    pub fn dialed(&mut self, dial: Dial, payload: S, flavour: Flavour, pid: u32, now: Tick) {
+        self.retry.succeeded();
+        let Dial { server, pool: id, .. } = dial;
+        let connect_time = self.entry(server).map(|entry| now.since(entry.opened));
+        let recycle = self.pool(id).settings.pool_recycle;
+        let jitter = self.retry.unit();
+        if let Some(entry) = self.entry_mut(server) {
+            entry.pid = pid;
+            entry.checked = now;
+            entry.expires = match recycle {
+                // The last tenth: servers opened together must not end together.
+                Some(age) => now + age.mul_f64(1.0 - 0.1 * jitter),
+                None => Tick::NEVER,
+            };
+        }
+        let pool = self.pool_mut(id);
+        pool.refused = None;
+        pool.denied = None;
+        pool.tally.opened += 1;
+        if let Some(time) = connect_time {
+            pool.tally.connects.observe(time);
+        }
+        let replaced = pool.replacing.take();
+        self.apply(server, Event::Authenticated, now);
+        if let Some(old) = replaced {
+            self.close_idle(old, CloseReason::Lifetime, now);
+        }
+        let lease = Lease { server, pool: id, payload, flavour };
+        if self.draining {
+            self.close(lease, CloseReason::Drain, now);
+        } else {
+            self.place(lease, now);
+        }
+        self.feed(now);
+    }
+
+    /// A dial has failed. The slot is held until [`Pools::gone`], which the worker calls once the
+    /// connection, if there was one, has ended.
+    pub fn dial_failed(&mut self, dial: Dial, failure: DialFailure, now: Tick) {
+        let Dial { server, pool: id, .. } = dial;
+        self.apply(server, Event::Ended(CloseReason::DialFailed), now);
+        let pool = self.pool_mut(id);
+        pool.replacing = None;
+        pool.tally.dial_failures[failure.kind as usize] += 1;
+        match failure.kind {
+            FailureKind::Full => {
+                let refused = self.pool(id).tally.in_state(State::Dialing) + 1;
+                let until = now + FULL_PAUSE.mul_f64(1.0 + self.retry.unit());
+                self.budget.server_is_full(refused, until);
+                self.wake_at(until);
+            }
+            FailureKind::Permanent => {
+                let until = now + PERMANENT_REMEMBERED;
+                self.pool_mut(id).refused = Some((failure.clone(), until));
+                if self.pool(id).tally.live() == 0 {
+                    self.refuse_all(id, &CheckoutError::Refused(failure), now);
+                }
+            }
+            FailureKind::Transient => {
+                let next = self.retry.failed(failure, now);
+                self.wake_at(next);
+            }
+        }
+    }
+
+    /// The server in a worker's hands has ended or is being taken leave of. Its slot is held
+    /// until [`Pools::gone`].
+    pub fn closing(&mut self, server: ServerId, reason: CloseReason, now: Tick) {
+        self.apply(server, Event::Ended(reason), now);
+    }
+
+    /// The backend of a server has gone; its slot is free.
+    pub fn gone(&mut self, server: ServerId, now: Tick) {
+        let place = server.place();
+        let known = self.entries.get(place).and_then(Option::as_ref);
+        if known.is_none_or(|(id, _)| *id != server) {
+            return;
+        }
+        let Some((_, entry)) = self.entries[place].take() else { return };
+        self.free_entries.push(place);
+        self.pool_mut(entry.pool).tally.left(entry.state);
+        drop(entry.payload);
+        let pool = entry.pool;
+        drop(entry._slot);
+        self.feed(now);
+        self.forget_if_unused(pool);
+    }
+
+    /// The payload of an idle server, for what arrives while nobody has it.
+    pub fn idle_mut(&mut self, server: ServerId) -> Option<&mut S> {
+        self.entry_mut(server)?.payload.as_mut()
+    }
+
+    /// Takes an idle server out of its pool because it has ended. [`Pools::gone`] follows.
+    pub fn take_ended(&mut self, server: ServerId, now: Tick) -> Option<S> {
+        let pool = self.entry(server)?.pool;
+        let payload = self.entry_mut(server)?.payload.take()?;
+        self.pool_mut(pool).idle.retain(|idle| *idle != server);
+        self.apply(server, Event::Ended(CloseReason::Upstream), now);
+        Some(payload)
+    }
+
+    fn close(&mut self, lease: Lease<S>, reason: CloseReason, now: Tick) {
+        self.apply(lease.server, Event::Ended(reason), now);
+        self.orders.push_back(Order::Close(lease, reason));
+    }
+
+    /// Closes a server if it is idle.
+    fn close_idle(&mut self, server: ServerId, reason: CloseReason, now: Tick) {
+        let Some(entry) = self.entry_mut(server) else { return };
+        let Some(payload) = entry.payload.take() else { return };
+        let (pool, flavour) = (entry.pool, entry.flavour);
+        self.pool_mut(pool).idle.retain(|idle| *idle != server);
+        self.close(Lease { server, pool, payload, flavour }, reason, now);
+    }
+
+    // --- Time passes. ---
+
+    /// When [`Pools::tick`] has something to do. May be early, is never late.
+    pub fn next_timer(&self) -> Option<Tick> {
+        (self.next_timer < Tick::NEVER).then_some(self.next_timer)
+    }
+
+    /// Ends waits whose time is up, closes and checks idle servers, dials what may be dialed
+    /// again.
+    pub fn tick(&mut self, now: Tick) {
+        if now < self.next_timer {
+            return;
+        }
+        let ids: Vec<PoolId> = self.pools().map(|(id, _)| id).collect();
+        for id in &ids {
+            self.end_waits(*id, now);
+            self.tend_idle(*id, now);
+        }
+        self.feed(now);
+        self.next_timer = Tick::NEVER;
+        for id in ids {
+            let due = self.pool_due(id, now);
+            self.wake_at(due);
+        }
+    }
+
+    fn end_waits(&mut self, id: PoolId, now: Tick) {
+        for port in Port::ALL {
+            while let Some(waiting) = self.pool_mut(id).pop_expired(port, now) {
+                self.tickets_of.remove(&waiting.ticket);
+                let error = self.timed_out(id, now.since(waiting.since));
+                let tally = &mut self.pool_mut(id).tally.ports[port.index()];
+                tally.checkout_ended(Outcome::Timeout, waiting.since, now);
+                self.orders.push_back(Order::Refuse(waiting.waiter, error));
+            }
+        }
+    }
+
+    /// The error for a client whose time is up: what kept it waiting, with the numbers.
+    fn timed_out(&mut self, id: PoolId, waited: Duration) -> CheckoutError {
+        let budget = self.budget.view();
+        let pool = self.pool(id);
+        if pool.tally.live() == 0
+            && let Some(failure) = self.retry.last()
+        {
+            return CheckoutError::Unreachable(failure.clone());
+        }
+        CheckoutError::TimedOut {
+            waited,
+            leased: pool.tally.leased(),
+            servers_max: pool.settings.servers_max(),
+            waiting: pool.tally.waiting() + 1,
+            budget: budget.usable.connections,
+            budget_used: budget.used,
+            foreign: budget.foreign,
+            denied: pool.denied.as_ref().map(|denied| Arc::from(denied.to_string())),
+        }
+    }
+
+    fn refuse_all(&mut self, id: PoolId, error: &CheckoutError, now: Tick) {
+        while let Some((port, waiting)) = self.pool_mut(id).pop_waiting(now) {
+            self.tickets_of.remove(&waiting.ticket);
+            let tally = &mut self.pool_mut(id).tally.ports[port.index()];
+            tally.checkout_ended(Outcome::Rejected, waiting.since, now);
+            self.orders.push_back(Order::Refuse(waiting.waiter, error.clone()));
+        }
+    }
+
+    /// Closes idle servers that are too old or too many, and has the others checked.
+    fn tend_idle(&mut self, id: PoolId, now: Tick) {
+        for server in self.pool(id).idle.clone() {
+            let Some(entry) = self.entry(server) else { continue };
+            let (since, expires, checked) = (entry.since, entry.expires, entry.checked);
+            let pool = self.pool(id);
+            let settings = &pool.settings;
+            let idle_for = now.since(since);
+            let kept = pool.tally.total() - pool.tally.in_state(State::Closing);
+            let lingered = kept > settings.pool_size && idle_for >= settings.overflow_linger;
+            let idled = settings.server_idle_timeout.is_some_and(|limit| idle_for >= limit);
+            if lingered || idled {
+                self.close_idle(server, CloseReason::Idle, now);
+            } else if expires <= now {
+                self.replace(id, server, now);
+            } else if let PrePing::After(limit) = settings.pool_pre_ping
+                && now.since(checked.max(since)) >= limit
+            {
+                self.check(server, now);
+            }
+        }
+    }
+
+    /// Replaces a server that is over its age: made before broken where the budget allows, one
+    /// at a time.
+    fn replace(&mut self, id: PoolId, old: ServerId, now: Tick) {
+        let pool = self.pool(id);
+        if pool.replacing.is_some() || pool.tally.in_state(State::Closing) > 0 {
+            return;
+        }
+        let has_room = pool.tally.total() < pool.settings.servers_max();
+        if has_room && self.may_dial(id, now) && self.dial(id, None, now).is_ok() {
+            self.pool_mut(id).replacing = Some(old);
+        } else {
+            self.close_idle(old, CloseReason::Lifetime, now);
+        }
+    }
+
+    fn check(&mut self, server: ServerId, now: Tick) {
+        let Some(entry) = self.entry_mut(server) else { return };
+        let Some(payload) = entry.payload.take() else { return };
+        entry.checked = now;
+        let (pool, flavour) = (entry.pool, entry.flavour);
+        self.pool_mut(pool).idle.retain(|idle| *idle != server);
+        self.apply(server, Event::CheckDue, now);
+        self.orders.push_back(Order::Check(Lease { server, pool, payload, flavour }));
+    }
+
+    /// When an idle server needs something next.
+    fn idle_due(&self, server: ServerId) -> Tick {
+        let Some(entry) = self.entry(server) else { return Tick::NEVER };
+        let pool = self.pool(entry.pool);
+        let settings = &pool.settings;
+        let mut due = entry.expires;
+        if pool.tally.total() > settings.pool_size {
+            due = due.min(entry.since + settings.overflow_linger);
+        }
+        if let Some(limit) = settings.server_idle_timeout {
+            due = due.min(entry.since + limit);
+        }
+        if let PrePing::After(limit) = settings.pool_pre_ping {
+            due = due.min(entry.checked.max(entry.since) + limit);
+        }
+        due
+    }
+
+    fn pool_due(&self, id: PoolId, now: Tick) -> Tick {
+        let pool = self.pool(id);
+        let mut due = Tick::NEVER;
+        for waiting in pool.queues.iter().filter_map(Queue::first) {
+            due = due.min(waiting.deadline);
+        }
+        if pool.tally.waiting() > 0 {
+            due = due.min(self.retry.next(now).unwrap_or(Tick::NEVER));
+            if matches!(pool.denied, Some(Denied::Refused { .. })) {
+                due = due.min(now + FULL_PAUSE);
+            }
+        }
+        for server in &pool.idle {
+            // What could not be done now (one replacement at a time) is tried a little later.
+            due = due.min(self.idle_due(*server).max(now + Duration::from_millis(100)));
+        }
+        due
+    }
+
+    fn wake_at(&mut self, due: Tick) {
+        self.next_timer = self.next_timer.min(due);
+    }
+
+    // --- Dialing. ---
+
+    /// Dials for pools that wait, and takes idle servers from others where the budget is full.
+    fn feed(&mut self, now: Tick) {
+        if !self.is_anyone_waiting() || self.draining {
+            return;
+        }
+        let mut hungry: Vec<(Tick, PoolId)> = self
+            .pools()
+            .filter(|(_, pool)| pool.wants() > 0)
+            .map(|(id, pool)| (pool.oldest_wait_since(), id))
+            .collect();
+        hungry.sort_unstable();
+        for (_, id) in hungry {
+            while self.pool(id).wants() > 0 && self.may_dial(id, now) {
+                let sake = self.pool(id).next_sake();
+                if let Err(denied) = self.dial(id, sake, now) {
+                    self.make_room(id, &denied, now);
+                    let pool = self.pool_mut(id);
+                    if pool.denied.as_ref() != Some(&denied) {
+                        pool.tally.denied += 1;
+                    }
+                    pool.denied = Some(denied);
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Servers of all pools that are being opened.
+    pub fn dialing(&self) -> u32 {
+        self.pools().map(|(_, pool)| pool.tally.in_state(State::Dialing)).sum()
+    }
+
+    fn may_dial(&self, id: PoolId, now: Tick) -> bool {
+        let pool = self.pool(id);
+        let dialing = self.dialing();
+        let refused = pool.refused.as_ref().is_some_and(|(_, until)| now < *until);
+        pool.tally.total() < pool.settings.servers_max()
+            && pool.tally.in_state(State::Dialing) < DIALS_PER_POOL_MAX
+            && !refused
+            && self.retry.permits(dialing, now)
+    }
+
+    fn dial(
+        &mut self,
+        id: PoolId,
+        sake: Option<(Waiter, Flavour)>,
+        now: Tick,
+    ) -> Result<(), Denied> {
+        let key = self.pool(id).key.clone();
+        let slot = self.budget.take(&key.database, &key.user, Purpose::Pool, now)?;
+        self.serial += 1;
+        let place = self.free_entries.pop().unwrap_or_else(|| {
+            self.entries.push(None);
+            self.entries.len() - 1
+        });
+        let server = ServerId(self.serial << ServerId::PLACE_BITS | place as u64);
+        let entry = Entry {
+            pool: id,
+            state: State::Dialing,
+            since: now,
+            opened: now,
+            expires: Tick::NEVER,
+            checked: now,
+            pid: 0,
+            flavour: Flavour::default(),
+            payload: None,
+            _slot: slot,
+        };
+        self.entries[place] = Some((server, entry));
+        self.pool_mut(id).tally.arrived(State::Dialing);
+        self.orders.push_back(Order::Dial(Dial { server, pool: id, key, sake }));
+        Ok(())
+    }
+
+    /// Closes the longest idle server of another pool whose end would let `id` dial.
+    fn make_room(&mut self, id: PoolId, denied: &Denied, now: Tick) {
+        let closing: u32 = self.pools().map(|(_, pool)| pool.tally.in_state(State::Closing)).sum();
+        if closing >= self.pool(id).wants() {
+            return; // Room is already being made.
+        }
+        let below_share = self.pool(id).tally.total() < self.fair_share();
+        let helps = |pool: &Pool| match denied {
+            Denied::Database { database, .. } => pool.key.database == *database,
+            Denied::User { user, .. } => pool.key.user == *user,
+            _ => true,
+        };
+        let victim = self
+            .pools()
+            .filter(|(other, pool)| *other != id && helps(pool))
+            .flat_map(|(_, pool)| pool.idle.iter())
+            .filter_map(|server| Some((self.entry(*server)?.since, *server)))
+            .filter(|(since, _)| below_share || now.since(*since) >= EVICT_IDLE_MIN)
+            .min();
+        if let Some((_, server)) = victim {
+            self.close_idle(server, CloseReason::Evicted, now);
+        }
+    }
+
+    // --- The rest. ---
+
+    /// The next thing for the calling worker to do.
+    pub fn next_order(&mut self) -> Option<Order<S>> {
+        self.orders.pop_front()
+    }
+
+    /// The budget, for the census and for connections that are nobody's pool's.
+    pub fn budget_mut(&mut self) -> &mut Budget {
+        &mut self.budget
+    }
+
+    /// The budget has changed: whoever waits may be dialed for now.
+    pub fn budget_changed(&mut self, now: Tick) {
+        self.feed(now);
+    }
+
+    /// The upstream could not be reached for a purpose other than a pool's (the census); waiters
+    /// are told this cause when their time is up.
+    pub fn upstream_failed(&mut self, failure: DialFailure, now: Tick) {
+        let next = self.retry.failed(failure, now);
+        self.wake_at(next);
+    }
+
+    /// The upstream was reached for a purpose other than a pool's.
+    pub fn upstream_answered(&mut self, now: Tick) {
+        self.retry.succeeded();
+        self.feed(now);
+    }
+
+    /// Process ids of all backends that are ours, for the census to tell them from others'.
+    pub fn pids(&self) -> Vec<u32> {
+        let known = self.entries.iter().flatten().map(|(_, entry)| entry.pid);
+        known.filter(|pid| *pid != 0).collect()
+    }
+
+    /// Servers that are closing, with the pid of their backend.
+    pub fn closing_servers(&self) -> Vec<(ServerId, u32)> {
+        let closing = self.entries.iter().flatten();
+        let closing = closing.filter(|(_, entry)| entry.state == State::Closing);
+        closing.map(|(id, entry)| (*id, entry.pid)).collect()
+    }
+
+    /// From now on nobody gets a server; waiters are refused, idle servers closed.
+    pub fn drain(&mut self, now: Tick) {
+        self.draining = true;
+        let ids: Vec<PoolId> = self.pools().map(|(id, _)| id).collect();
+        for id in ids {
+            self.refuse_all(id, &CheckoutError::Draining, now);
+            for server in self.pool(id).idle.clone() {
+                self.close_idle(server, CloseReason::Drain, now);
+            }
+        }
+    }
+
+    /// A look at everything, for metrics and status. Costs a copy of each pool's tally.
+    pub fn view(&mut self, now: Tick) -> View {
+        View {
+            now,
+            budget: self.budget.view(),
+            failures: self.retry.failures(),
+            last_failure: self.retry.last().cloned(),
+            pools: self.pools().map(|(_, pool)| pool.view(now)).collect(),
+            draining: self.draining,
+        }
+    }
+
+    /// The database and role of a pool.
+    pub fn key(&self, pool: PoolId) -> &PoolKey {
+        &self.pool(pool).key
+    }
+
+    /// The settings of a pool.
+    pub fn settings(&self, pool: PoolId) -> &PoolSettings {
+        &self.pool(pool).settings
+    }
+
+    /// The last dial failure, when none succeeded after it.
+    pub fn last_failure(&self) -> Option<&DialFailure> {
+        self.retry.last()
+    }
+
+    /// Dial failures in a row.
+    pub fn failures(&self) -> u32 {
+        self.retry.failures()
+    }
+
+    fn lease(&mut self, server: ServerId, port: Port, now: Tick) -> Lease<S> {
+        let entry = self.entry_mut(server).expect("servers in an idle list exist");
+        let payload = entry.payload.take().expect("an idle server has its payload");
+        let (pool, flavour) = (entry.pool, entry.flavour);
+        self.apply(server, Event::CheckedOut(port), now);
+        Lease { server, pool, payload, flavour }
+    }
+
+    /// The only function that writes a server's state. It moves the tally with it.
+    fn apply(&mut self, server: ServerId, event: Event, now: Tick) {
+        let Some((_, entry)) = self.entries.get_mut(server.place()).and_then(Option::as_mut) else {
+            return;
+        };
+        let next = match next_state(entry.state, event) {
+            Ok(next) => next,
+            Err((from, event)) => {
+                let bad = BadTransition { server: server.number(), from, event };
+                debug_assert!(false, "{bad}");
+                State::Closing
+            }
+        };
+        let pool = self.pools[entry.pool.0 as usize].as_mut().expect("its servers keep a pool");
+        if let State::Leased(port) = entry.state {
+            pool.tally.ports[port.index()].holds.observe(now.since(entry.since));
+        }
+        if next == State::Closing && entry.state != State::Closing {
+            let reason = match event {
+                Event::Ended(reason) => reason,
+                _ => CloseReason::Bug,
+            };
+            pool.tally.closed[reason.index()] += 1;
+        }
+        pool.tally.left(entry.state);
+        pool.tally.arrived(next);
+        entry.state = next;
+        entry.since = now;
+    }
+
+    fn is_anyone_waiting(&self) -> bool {
+        !self.tickets_of.is_empty()
+    }
+
+    fn pools(&self) -> impl Iterator<Item = (PoolId, &Pool)> {
+        let numbered = self.pools.iter().enumerate();
+        numbered.filter_map(|(place, pool)| Some((PoolId(place as u32), pool.as_ref()?)))
+    }
+
+    fn pool(&self, id: PoolId) -> &Pool {
+        self.pools[id.0 as usize].as_ref().expect("whoever has a pool's id has joined it")
+    }
+
+    fn pool_mut(&mut self, id: PoolId) -> &mut Pool {
+        self.pools[id.0 as usize].as_mut().expect("whoever has a pool's id has joined it")
+    }
+
+    fn entry(&self, server: ServerId) -> Option<&Entry<S>> {
+        let (id, entry) = self.entries.get(server.place())?.as_ref()?;
+        (*id == server).then_some(entry)
+    }
+
+    fn entry_mut(&mut self, server: ServerId) -> Option<&mut Entry<S>> {
+        let (id, entry) = self.entries.get_mut(server.place())?.as_mut()?;
+        (*id == server).then_some(entry)
+    }
+}
+
+/// The transitions, as the diagram of [`State`] draws them.
+fn next_state(from: State, event: Event) -> Result<State, (&'static str, &'static str)> {
+    match (from, event) {
+        (State::Dialing, Event::Authenticated) => Ok(State::Idle),
+        (State::Idle, Event::CheckedOut(port)) => Ok(State::Leased(port)),
+        (State::Idle, Event::CheckDue) => Ok(State::Checking),
+        (State::Leased(_), Event::Returned) => Ok(State::Idle),
+        (State::Leased(_), Event::Dirtied) => Ok(State::Resetting),
+        (State::Resetting | State::Checking, Event::Returned) => Ok(State::Idle),
+        (_, Event::Ended(_)) => Ok(State::Closing), // Both ends may hang up.
+        (from, event) => Err((from.as_str(), event.as_str())),
+    }
+}
+
+impl Event {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Authenticated => "authenticated",
+            Self::CheckedOut(_) => "checked out",
+            Self::CheckDue => "check due",
+            Self::Dirtied => "dirtied",
+            Self::Ended(_) => "ended",
+            Self::Returned => "returned",
+        }
+    }
+}
+
+impl Pool {
+    /// Servers that the waiters need beyond those that are on their way to them.
+    fn wants(&self) -> u32 {
+        let coming = [State::Dialing, State::Resetting, State::Checking];
+        let coming: u32 = coming.iter().map(|state| self.tally.in_state(*state)).sum();
+        self.tally.waiting().saturating_sub(coming)
+    }
+
+    fn has_work(&self) -> bool {
+        self.tally.waiting() > 0 || self.tally.leased() > 0
+    }
+
+    fn queue_moved(&mut self, port: Port, now: Tick) {
+        let length = self.queues[port.index()].len();
+        self.tally.ports[port.index()].waiting(length, now);
+    }
+
+    /// The port whose first waiter came first.
+    fn first_port(&self) -> Option<Port> {
+        let first = |port: Port| self.queues[port.index()].first().map(|waiting| waiting.ticket);
+        Port::ALL.into_iter().filter(|port| first(*port).is_some()).min_by_key(|port| first(*port))
+    }
+
+    fn pop_waiting(&mut self, now: Tick) -> Option<(Port, Waiting)> {
+        let port = self.first_port()?;
+        let waiting = self.queues[port.index()].pop()?;
+        self.queue_moved(port, now);
+        Some((port, waiting))
+    }
+
+    fn pop_expired(&mut self, port: Port, now: Tick) -> Option<Waiting> {
+        let queue = &mut self.queues[port.index()];
+        if queue.first()?.deadline > now {
+            return None;
+        }
+        let waiting = queue.pop();
+        self.queue_moved(port, now);
+        waiting
+    }
+
+    fn oldest_wait_since(&self) -> Tick {
+        let firsts = self.queues.iter().filter_map(Queue::first);
+        firsts.map(|waiting| waiting.since).min().unwrap_or(Tick::NEVER)
+    }
+
+    /// The first waiter for whom no server is being dialed yet.
+    fn next_sake(&self) -> Option<(Waiter, Flavour)> {
+        let mut waiting: Vec<&Waiting> =
+            self.queues.iter().flat_map(|queue| queue.iter().take(4)).collect();
+        waiting.sort_unstable_by_key(|waiting| waiting.ticket);
+        let at = (self.tally.in_state(State::Dialing) as usize).min(waiting.len().checked_sub(1)?);
+        waiting.get(at).map(|waiting| (waiting.waiter, waiting.flavour))
+    }
+
+    fn view(&self, now: Tick) -> PoolView {
+        let oldest = |port: Port| {
+            self.queues[port.index()].first().map_or(Duration::ZERO, |first| now.since(first.since))
+        };
+        PoolView {
+            key: self.key.clone(),
+            settings: self.settings.clone(),
+            tally: self.tally.clone(),
+            oldest_wait: Port::ALL.map(oldest),
+        }
+    }
+}

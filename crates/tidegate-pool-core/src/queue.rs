@@ -1,0 +1,70 @@
+//! The queue of one port: checkouts that wait, in order of arrival.
+
+use std::collections::VecDeque;
+
+use tidegate_wire::tick::Tick;
+
+use crate::server::{Flavour, Waiter};
+
+/// A place in a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub(crate) u64);
+
+/// A checkout that waits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Waiting {
+    pub(crate) ticket: Ticket,
+    pub(crate) waiter: Waiter,
+    pub(crate) flavour: Flavour,
+    pub(crate) since: Tick,
+    pub(crate) deadline: Tick,
+}
+
+/// Waiters in order of arrival. One that gives up leaves a gap, so that ten thousand clients
+/// that vanish at once cost ten thousand steps and not their square.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    places: VecDeque<(Ticket, Option<Waiting>)>,
+    live: u32,
+}
+
+impl Queue {
+    pub(crate) fn len(&self) -> u32 {
+        self.live
+    }
+
+    pub(crate) fn push(&mut self, waiting: Waiting) {
+        self.places.push_back((waiting.ticket, Some(waiting)));
+        self.live += 1;
+    }
+
+    pub(crate) fn first(&self) -> Option<&Waiting> {
+        // The front is never a gap: `trim` follows each removal.
+        self.places.front().and_then(|(_, waiting)| waiting.as_ref())
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Waiting> {
+        let (_, waiting) = self.places.pop_front()?;
+        self.live -= 1;
+        self.trim();
+        waiting
+    }
+
+    pub(crate) fn remove(&mut self, ticket: Ticket) -> Option<Waiting> {
+        let place = self.places.binary_search_by_key(&ticket, |(ticket, _)| *ticket).ok()?;
+        let waiting = self.places[place].1.take()?;
+        self.live -= 1;
+        self.trim();
+        Some(waiting)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Waiting> {
+        self.places.iter().filter_map(|(_, waiting)| waiting.as_ref())
+    }
+
+    fn trim(&mut self) {
+        while let Some((_, None)) = self.places.front() {
+            self.places.pop_front();
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What a pool is told: the checked settings that concern it, in its own words.
+
+use std::time::Duration;
+
+/// When an idle server is checked before it is handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PrePing {
+    /// In the background, once it has been idle for this long.
+    After(Duration),
+    /// At each hand-out; costs a round trip.
+    Always,
+    /// Never.
+    Off,
+}
+
+/// What a returned server needs before the next client gets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResetPolicy {
+    /// A reset only when the lease may have left something behind.
+    Auto,
+    /// A reset after each lease.
+    Always,
+    /// Never. Session state may reach the next client.
+    Off,
+}
+
+/// The settings of one pool; see the reference of settings for each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolSettings {
+    /// Servers that are kept.
+    pub pool_size: u32,
+    /// Servers that may exist beyond `pool_size` while there is load.
+    pub max_overflow: u32,
+    /// The longest wait for a server, everything included.
+    pub pool_timeout: Duration,
+    /// The age at which a server is replaced; each server draws its own from the last tenth.
+    pub pool_recycle: Option<Duration>,
+    /// Checks of idle servers.
+    pub pool_pre_ping: PrePing,
+    /// How long a server beyond `pool_size` stays idle before it is closed.
+    pub overflow_linger: Duration,
+    /// How long any server stays idle before it is closed.
+    pub server_idle_timeout: Option<Duration>,
+    /// Resets.
+    pub reset: ResetPolicy,
+}
+
+impl PoolSettings {
+    /// The most servers the pool may have.
+    pub fn servers_max(&self) -> u32 {
+        self.pool_size.saturating_add(self.max_overflow)
+    }
+}
+
+/// How connecting is retried; see `[retry]` in the reference of settings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RetrySettings {
+    /// Transient failures in a row after which only one probe at a time is sent.
+    pub attempts: u32,
+    /// First step of the exponential back-off.
+    pub multiplier: Duration,
+    /// Shortest pause.
+    pub min: Duration,
+    /// Longest pause.
+    pub max: Duration,
+    /// Whether pauses are drawn from the interval or its upper end.
+    pub jitter: bool,
+}
+
+/// Two at a time: one slow login must not hold up a second, and a burst of waiters must not
+/// become a burst of logins, each of which costs PostgreSQL a fork.
+pub const DIALS_PER_POOL_MAX: u32 = 2;
