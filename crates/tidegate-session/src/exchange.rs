@@ -1,0 +1,421 @@
+//! The exchange: what a server still owes, message by message.
+//!
+//! Each message that was sent and will be answered stands in a queue, with what is to become of
+//! its answer: *forward* it to the client, or *swallow* it because Tidegate asked on its own
+//! account. Everything about pipelines, errors, and COPY is said in these terms.
+//!
+//! The rules are PostgreSQL's (protocol documentation, "Message Flow"; `postgres.c` and
+//! `copyfromparse.c` of PostgreSQL 15 for what the documentation leaves open): an error in an
+//! extended message makes the server ignore everything up to the next Sync, also a Query; in
+//! copy-in mode Flush and Sync are ignored; CopyData and CopyDone outside of it are too.
+//!
+//! Where a client breaks the protocol so that nobody can know what will be answered, the exchange
+//! becomes *unsure*: everything is forwarded, and the server is never used again.
+
+use std::collections::VecDeque;
+
+use tidegate_wire::backend::{self, TransactionStatus};
+use tidegate_wire::frontend;
+
+/// Messages of one pipeline whose answers are still to come. Each takes two bytes here; a client
+/// may have as many on their way as fit the kernel's buffers, and is not read from above this
+/// number until answers have come. PostgreSQL sends answers at the latest when its buffer of
+/// 8 KiB is full (1,638 of the shortest), so far fewer than this are ever stuck in it.
+pub const OWED_MAX: usize = 65_536;
+
+/// What becomes of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It goes to the client.
+    Forward,
+    /// It answers Tidegate itself.
+    Swallow,
+}
+
+/// A message whose answer is owed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Bind,
+    Close,
+    /// CopyDone or CopyFail sent before the server said that it copies; has no answer of its own.
+    CopyEnd,
+    Describe,
+    Execute,
+    FunctionCall,
+    Parse,
+    Query,
+    Sync,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Owed {
+    kind: Kind,
+    fate: Fate,
+}
+
+/// What a message from the server means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard {
+    /// What becomes of it.
+    pub fate: Fate,
+    /// Whether it answers something; otherwise the server said it by itself.
+    pub is_answer: bool,
+}
+
+/// The server said what it can't have said: it is not PostgreSQL, or we have miscounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the server sent '{}' where {expected} was due", char::from(.tag.byte()))]
+pub struct OutOfStep {
+    tag: backend::Tag,
+    expected: &'static str,
+}
+
+/// What a server still owes.
+#[derive(Debug)]
+pub struct Exchange {
+    owed: VecDeque<Owed>,
+    status: TransactionStatus,
+    /// Extended messages were sent since the last Sync.
+    batch_open: bool,
+    /// An extended message failed and no Sync has been sent since: nothing sent now is answered.
+    skipping: bool,
+    copy_in: bool,
+    unsure: bool,
+}
+
+impl Default for Exchange {
+    fn default() -> Self {
+        Self {
+            owed: VecDeque::new(),
+            status: TransactionStatus::Idle,
+            batch_open: false,
+            skipping: false,
+            copy_in: false,
+            unsure: false,
+        }
+    }
+}
+
+impl Exchange {
+    /// A message is being sent to the server.
+    pub fn sent(&mut self, tag: frontend::Tag, fate: Fate) {
+        use frontend::Tag;
+        let kind = match tag {
+            Tag::Bind => Kind::Bind,
+            Tag::Close => Kind::Close,
+            Tag::Describe => Kind::Describe,
+            Tag::Execute => Kind::Execute,
+            Tag::Parse => Kind::Parse,
+            Tag::FunctionCall => Kind::FunctionCall,
+            Tag::Query => Kind::Query,
+            Tag::Sync => return self.sent_sync(fate),
+            Tag::CopyDone | Tag::CopyFail => return self.sent_copy_end(fate),
+            Tag::CopyData | Tag::Flush | Tag::Password | Tag::Terminate => return,
+        };
+        if self.copy_in {
+            // The server may read it as part of the copy, and fail, or after a failure of the
+            // copy, and obey.
+            self.unsure = true;
+        }
+        match kind {
+            Kind::Query | Kind::FunctionCall => self.batch_open = false,
+            _ => self.batch_open = true,
+        }
+        if !self.skipping {
+            self.owed.push_back(Owed { kind, fate });
+        }
+    }
+
+    fn sent_sync(&mut self, fate: Fate) {
+        if self.copy_in {
+            return; // Ignored by the server, "for the convenience of client libraries".
+        }
+        self.batch_open = false;
+        self.skipping = false;
+        self.owed.push_back(Owed { kind: Kind::Sync, fate });
+    }
+
+    fn sent_copy_end(&mut self, fate: Fate) {
+        if self.copy_in {
+            self.copy_in = false;
+        } else if !self.owed.is_empty() {
+            self.owed.push_back(Owed { kind: Kind::CopyEnd, fate });
+        }
+    }
+
+    /// A message has come from the server. `status` is that of a ReadyForQuery.
+    ///
+    /// # Errors
+    /// [`OutOfStep`] when nothing that was sent has such an answer.
+    pub fn heard(
+        &mut self,
+        tag: backend::Tag,
+        status: Option<TransactionStatus>,
+    ) -> Result<Heard, OutOfStep> {
+        use backend::Tag;
+        let front = self.owed.front().copied();
+        let fate = front.map_or(Fate::Forward, |owed| owed.fate);
+        let answer = Ok(Heard { fate, is_answer: true });
+        let aside = Ok(Heard { fate, is_answer: false });
+        if let Some(status) = status {
+            self.status = status;
+        }
+        match tag {
+            Tag::NoticeResponse | Tag::NotificationResponse | Tag::ParameterStatus => return aside,
+            _ if self.unsure => return answer,
+            _ => {}
+        }
+        let Some(front) = front else {
+            // Only an error comes by itself: the server takes its leave.
+            return match tag {
+                Tag::ErrorResponse => aside,
+                _ => Err(OutOfStep { tag, expected: "nothing" }),
+            };
+        };
+        let done = match (front.kind, tag) {
+            (_, Tag::ErrorResponse) => {
+                self.failed(front.kind);
+                return answer;
+            }
+            (Kind::Bind, Tag::BindComplete)
+            | (Kind::Close, Tag::CloseComplete)
+            | (Kind::Describe, Tag::NoData | Tag::RowDescription)
+            | (
+                Kind::Execute,
+                Tag::CommandComplete | Tag::EmptyQueryResponse | Tag::PortalSuspended,
+            )
+            | (Kind::Parse, Tag::ParseComplete)
+            | (Kind::FunctionCall | Kind::Query | Kind::Sync, Tag::ReadyForQuery) => true,
+            (Kind::Describe, Tag::ParameterDescription)
+            | (Kind::FunctionCall, Tag::FunctionCallResponse)
+            | (
+                Kind::Execute | Kind::Query,
+                Tag::DataRow | Tag::CopyOutResponse | Tag::CopyData | Tag::CopyDone,
+            )
+            | (Kind::Query, Tag::CommandComplete | Tag::EmptyQueryResponse | Tag::RowDescription) => {
+                false
+            }
+            (Kind::Execute | Kind::Query, Tag::CopyInResponse) => {
+                self.copy_in_begun();
+                false
+            }
+            (Kind::Execute | Kind::Query, Tag::CopyBothResponse) => {
+                self.unsure = true; // Replication: ends only with the connection.
+                false
+            }
+            (kind, tag) => return Err(OutOfStep { tag, expected: kind.answer() }),
+        };
+        if done {
+            self.owed.pop_front();
+            self.drop_copy_ends();
+        }
+        answer
+    }
+
+    fn failed(&mut self, kind: Kind) {
+        self.copy_in = false;
+        if matches!(kind, Kind::FunctionCall | Kind::Query | Kind::Sync) {
+            return; // ReadyForQuery follows.
+        }
+        while self.owed.front().is_some_and(|owed| owed.kind != Kind::Sync) {
+            self.owed.pop_front();
+        }
+        self.skipping = self.owed.is_empty();
+    }
+
+    /// What was sent behind the copying message, before anybody knew that it copies.
+    fn copy_in_begun(&mut self) {
+        self.copy_in = true;
+        while let Some(next) = self.owed.get(1).copied() {
+            match next.kind {
+                Kind::Sync => {
+                    self.owed.remove(1);
+                }
+                Kind::CopyEnd => {
+                    self.owed.remove(1);
+                    self.copy_in = false;
+                    return;
+                }
+                _ => {
+                    self.unsure = true;
+                    return;
+                }
+            }
+        }
+        // A Sync that the copy has eaten did not close the batch.
+        self.batch_open = self.owed.front().is_some_and(|front| front.kind == Kind::Execute);
+    }
+
+    fn drop_copy_ends(&mut self) {
+        while self.owed.front().is_some_and(|owed| owed.kind == Kind::CopyEnd) {
+            self.owed.pop_front();
+        }
+    }
+
+    /// The status of the last ReadyForQuery.
+    pub fn status(&self) -> TransactionStatus {
+        self.status
+    }
+
+    /// Whether the server waits for the next transaction: nothing is owed, no batch or copy is
+    /// open, and it is in no transaction.
+    pub fn is_at_rest(&self) -> bool {
+        self.status == TransactionStatus::Idle && self.owes_nothing()
+    }
+
+    /// Whether the server owes no answer and waits for no more of a batch or copy.
+    pub fn owes_nothing(&self) -> bool {
+        self.owed.is_empty() && !self.batch_open && !self.skipping && !self.copy_in && !self.unsure
+    }
+
+    /// Whether the server works on something, so that a cancel would have something to stop.
+    pub fn is_busy(&self) -> bool {
+        !self.owed.is_empty()
+    }
+
+    /// Whether nobody can know any more what the server will say.
+    pub fn is_unsure(&self) -> bool {
+        self.unsure
+    }
+
+    /// Whether so much is owed that the client should not be read from.
+    pub fn is_full(&self) -> bool {
+        self.owed.len() >= OWED_MAX
+    }
+
+    /// Whether the server reads copy data.
+    pub fn is_copying_in(&self) -> bool {
+        self.copy_in
+    }
+
+    /// Whether a Sync is due before the server listens to anything else.
+    pub fn needs_sync(&self) -> bool {
+        self.batch_open || self.skipping
+    }
+
+    /// The client has gone: whatever is still owed is owed to nobody.
+    pub fn swallow_all(&mut self) {
+        for owed in &mut self.owed {
+            owed.fate = Fate::Swallow;
+        }
+    }
+}
+
+impl Kind {
+    const fn answer(self) -> &'static str {
+        match self {
+            Self::Bind => "the answer to Bind",
+            Self::Close => "the answer to Close",
+            Self::CopyEnd => "the end of a copy",
+            Self::Describe => "the answer to Describe",
+            Self::Execute => "the answer to Execute",
+            Self::FunctionCall => "the answer to FunctionCall",
+            Self::Parse => "the answer to Parse",
+            Self::Query => "the answer to Query",
+            Self::Sync => "ReadyForQuery",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Plays a script and says after each step what is owed. `>` sends (tag bytes of frontend
+    /// messages), `<` hears; `Zi`, `Zt`, `Ze` are ReadyForQuery with its status.
+    fn play(script: &str) -> String {
+        let mut exchange = Exchange::default();
+        let mut log = String::new();
+        for step in script.split_whitespace() {
+            let (direction, message) = step.split_at(1);
+            let byte = message.as_bytes()[0];
+            let outcome = if direction == ">" {
+                let tag = frontend::Tag::from_byte(byte).expect("a frontend tag");
+                exchange.sent(tag, Fate::Forward);
+                String::new()
+            } else {
+                let tag = backend::Tag::from_byte(byte).expect("a backend tag");
+                let status = message.as_bytes().get(1).map(|status| {
+                    TransactionStatus::from_byte(status.to_ascii_uppercase()).expect("a status")
+                });
+                match exchange.heard(tag, status) {
+                    Ok(Heard { is_answer: true, .. }) => String::new(),
+                    Ok(Heard { is_answer: false, .. }) => " aside".into(),
+                    Err(error) => format!(" {error}"),
+                }
+            };
+            let rest = if exchange.is_at_rest() { " rest" } else { "" };
+            let unsure = if exchange.is_unsure() { " unsure" } else { "" };
+            log.push_str(&format!("{step}{outcome} {}{rest}{unsure}\n", exchange.owed.len()));
+        }
+        log
+    }
+
+    /// Whether the script ends at rest, and never says anything out of step.
+    #[track_caller]
+    fn check(script: &str, at_rest: bool) {
+        let log = play(script);
+        assert!(!log.contains("the server sent"), "{log}");
+        assert_eq!(log.trim_end().ends_with("rest"), at_rest, "{log}");
+    }
+
+    #[test]
+    fn simple_queries_rest_when_all_are_answered() {
+        check(">Q <T <D <C <Zi", true);
+        check(">Q <T <D <C <Zt", false);
+        check(">Q >Q <C <Zi", false);
+        check(">Q >Q <C <Zi <E <Zi", true);
+        check(">Q <I <Zi", true);
+        check(">F <V <Zi", true);
+    }
+
+    #[test]
+    fn an_extended_batch_rests_only_after_its_sync() {
+        check(">P >B >D >E >S <1 <2 <T <D <D <C <Zi", true);
+        check(">P >D >H <1 <t <T", false);
+        check(">P >D >H <1 <t <n >B >E >S <2 <s <Zi", true);
+        check(">P >B >E >S >P >B >E >S <1 <2 <C <Zi", false);
+        check(">C >S <3 <Zi", true);
+    }
+
+    #[test]
+    fn after_an_error_everything_up_to_the_sync_is_unanswered() {
+        check(">P >B >E >S <E <Zi", true);
+        check(">P >B >E >H <E", false);
+        check(">P >B >E >H <E >B >E >Q >S <Zi", true);
+        check(">P >Q >S <E <Zi", true);
+        check(">P >B >E >S >P >B >E >S <1 <E <Zi <1 <2 <C <Zi", true);
+        check(">P >B >E >S <1 <2 <C <E <Zi", true); // The implicit commit fails at Sync.
+    }
+
+    #[test]
+    fn copy_in_swallows_syncs_and_ends_with_its_own() {
+        check(">Q <G >d >d >c <C <Zi", true);
+        check(">Q <G >d >f <E <Zi", true);
+        check(">P >B >E >S <1 <2 <G >d >c >S <C <Zi", true);
+        check(">P >B >E >S <1 <2 <G >d <E >d >c >S <Zi", true);
+        check(">Q >d >c <G <C <Zi", true); // Pipelined before the server said that it copies.
+        check(">Q >d >c <E <Zi", true); // There is no such table.
+        check(">Q <G >S >d >c <C <Zi", true);
+    }
+
+    #[test]
+    fn copy_out_passes() {
+        check(">Q <H <d <d <c <C <Zi", true);
+    }
+
+    #[test]
+    fn a_query_in_the_midst_of_a_copy_makes_the_exchange_unsure_for_good() {
+        let log = play(">Q <G >Q <E <Zi <C <Zi");
+        assert!(log.trim_end().ends_with("unsure"), "{log}");
+        assert!(!log.contains("rest"), "{log}");
+    }
+
+    #[test]
+    fn answers_to_nothing_are_out_of_step_but_notices_are_not() {
+        assert!(play("<C").contains("where nothing was due"));
+        assert!(play(">Q <1").contains("where the answer to Query was due"));
+        assert_eq!(play("<N <S <A"), "<N aside 0 rest\n<S aside 0 rest\n<A aside 0 rest\n");
+        assert!(play("<E").contains("aside"));
+    }
+}

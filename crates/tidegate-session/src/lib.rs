@@ -1,0 +1,34 @@
+//! What a client and a server may say next, and what becomes of each byte.
+//!
+//! The machines of the gate, in the order in which a connection meets them: a client logs in
+//! ([`client_login`]), says what it wants ([`client`]), and is joined to a server whose machine
+//! ([`server`]) passes answers on, swallows those to Tidegate's own messages, and knows when
+//! nothing is owed any more ([`exchange`]). A server has logged in before
+//! ([`server_login`]). No machine here reads a clock, a socket, or a random number.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::as_conversions
+    )
+)]
+
+pub mod client_login;
+pub mod server_login;
+
+pub mod client;
+pub mod server;
+
+pub mod exchange;
+pub mod pin;
+pub mod sniff;
+
+pub mod parameters;
+pub mod pieces;
+pub mod splitter;
+
+#[doc(hidden)]
+pub mod fuzzing;

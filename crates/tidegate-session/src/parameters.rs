@@ -1,0 +1,265 @@
+//! Parameters: what a client asked for when it connected, and what a server reports.
+//!
+//! A server serves clients that connected with different startup parameters. Before it goes to a
+//! client whose parameters differ from those that it has, the difference is set; see
+//! [`StartupParameters::change_from`].
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+/// Startup parameters that concern the connection itself and not the session's settings.
+const NOT_SETTINGS: [&str; 5] = ["database", "options", "replication", "user", "_pq_"];
+
+/// The settings that a client asked for at start-up, in the order of their names. `options` is
+/// taken apart into the settings it stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct StartupParameters(Vec<(Arc<str>, Arc<str>)>);
+
+/// A startup parameter that can't be understood.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ParameterError {
+    /// `options` holds something other than `-c name=value` or `--name=value`.
+    #[error("unsupported command-line option \"{0}\" in startup parameter \"options\"")]
+    Option(String),
+    /// Not UTF-8: no setting has such a name, and a value would be refused.
+    #[error("startup parameter \"{0}\" is not valid UTF-8")]
+    NotUtf8(String),
+}
+
+impl StartupParameters {
+    /// Takes the settings out of a startup packet's parameters.
+    ///
+    /// # Errors
+    /// [`ParameterError`] names the parameter.
+    pub fn new<'a>(
+        parameters: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> Result<Self, ParameterError> {
+        let mut settings = BTreeMap::new();
+        let mut options = None;
+        for (name, value) in parameters {
+            let lossy = || String::from_utf8_lossy(name).into_owned();
+            let (Ok(name), Ok(value)) = (std::str::from_utf8(name), std::str::from_utf8(value))
+            else {
+                return Err(ParameterError::NotUtf8(lossy()));
+            };
+            let name = name.to_ascii_lowercase();
+            if name == "options" {
+                options = Some(value);
+            } else if !NOT_SETTINGS.contains(&name.as_str()) && !name.starts_with("_pq_.") {
+                settings.insert(Arc::from(name), Arc::from(value));
+            }
+        }
+        // As in PostgreSQL, what is named outright has the last word over `options`.
+        for (name, value) in options.map_or(Ok(Vec::new()), parse_options)? {
+            settings.entry(name).or_insert(value);
+        }
+        Ok(Self(settings.into_iter().collect()))
+    }
+
+    /// All settings.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// The value of a setting.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.iter().find(|(found, _)| *found == name).map(|(_, value)| value)
+    }
+
+    /// Whether nothing was asked for.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Bytes that the names and values take.
+    pub fn bytes(&self) -> usize {
+        self.iter().map(|(name, value)| name.len() + value.len()).sum()
+    }
+
+    /// The SQL that turns a server with the parameters `from` into one with these. One query:
+    /// either all of it is in force afterwards or nothing is.
+    pub fn change_from(&self, from: &Self) -> Option<String> {
+        if self == from {
+            return None;
+        }
+        let mut sql = String::new();
+        for (name, _) in from.iter().filter(|(name, _)| self.value(name).is_none()) {
+            let _ = write!(sql, "RESET {};", quoted_name(name));
+        }
+        for (name, value) in self.iter().filter(|(name, value)| from.value(name) != Some(value)) {
+            // `set_config` takes any value as PostgreSQL takes it from a startup packet: lists
+            // such as search_path stay lists, which a quoted string after SET would not.
+            let _ = write!(
+                sql,
+                "SELECT pg_catalog.set_config({},{},false);",
+                quoted_text(name),
+                quoted_text(value)
+            );
+        }
+        (!sql.is_empty()).then_some(sql)
+    }
+}
+
+/// `-c name=value`, `-cname=value`, `--name=value`; a backslash quotes the next character.
+fn parse_options(options: &str) -> Result<Vec<(Arc<str>, Arc<str>)>, ParameterError> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut characters = options.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => word.get_or_insert_default().extend(characters.next()),
+            blank if blank.is_ascii_whitespace() => words.extend(word.take()),
+            other => word.get_or_insert_default().push(other),
+        }
+    }
+    words.extend(word);
+    let mut settings = Vec::new();
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        let setting = if word == "-c" {
+            words.next().ok_or_else(|| ParameterError::Option(word.clone()))?
+        } else if let Some(setting) = word.strip_prefix("--").or_else(|| word.strip_prefix("-c")) {
+            setting.to_owned()
+        } else {
+            return Err(ParameterError::Option(word));
+        };
+        let (name, value) =
+            setting.split_once('=').ok_or_else(|| ParameterError::Option(word.clone()))?;
+        // PostgreSQL takes dashes in a long option's name for underscores.
+        let name = name.replace('-', "_").to_ascii_lowercase();
+        settings.push((Arc::from(name), Arc::from(value)));
+    }
+    Ok(settings)
+}
+
+/// A string constant that means the same whatever `standard_conforming_strings` says.
+fn quoted_text(text: &str) -> String {
+    let doubled = text.replace('\'', "''");
+    if doubled.contains('\\') {
+        format!("E'{}'", doubled.replace('\\', "\\\\"))
+    } else {
+        format!("'{doubled}'")
+    }
+}
+
+/// A setting's name, each part of a dotted one quoted by itself.
+fn quoted_name(name: &str) -> String {
+    let parts = name.split('.').map(|part| format!("\"{}\"", part.replace('"', "\"\"")));
+    parts.collect::<Vec<_>>().join(".")
+}
+
+/// The parameters that a server has reported, and which of them differ from a baseline.
+#[derive(Debug, Clone, Default)]
+pub struct Reported {
+    values: BTreeMap<Box<[u8]>, Box<[u8]>>,
+    /// Names that changed since the baseline, with the value they had then.
+    changed: Vec<(Box<[u8]>, Option<Box<[u8]>>)>,
+}
+
+/// A server reports some fifteen parameters. An extension may add its own; one that reports this
+/// many is not PostgreSQL.
+const REPORTED_MAX: usize = 256;
+
+impl Reported {
+    /// Notes a report. What is beyond any sensible number is not kept.
+    pub fn note(&mut self, name: &[u8], value: &[u8]) {
+        let known = self.values.get(name);
+        if known.is_none() && self.values.len() >= REPORTED_MAX {
+            return;
+        }
+        let before = known.cloned();
+        match self.changed.iter().position(|(changed, _)| **changed == *name) {
+            Some(at) => {
+                if self.changed.get(at).is_some_and(|(_, was)| was.as_deref() == Some(value)) {
+                    self.changed.swap_remove(at);
+                }
+            }
+            None if before.as_deref() != Some(value) => {
+                self.changed.push((name.into(), before));
+            }
+            None => {}
+        }
+        self.values.insert(name.into(), value.into());
+    }
+
+    /// From now on differences count from here.
+    pub fn set_baseline(&mut self) {
+        self.changed.clear();
+    }
+
+    /// Whether a parameter differs from the baseline.
+    pub fn differs(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
+    /// All reports, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.values.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// One report.
+    pub fn value(&self, name: &str) -> Option<&[u8]> {
+        self.values.get(name.as_bytes()).map(|value| &**value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parameters(pairs: &[(&str, &str)]) -> StartupParameters {
+        let pairs = pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        StartupParameters::new(pairs).expect("valid")
+    }
+
+    #[test]
+    fn options_are_taken_apart_and_named_parameters_win() {
+        let found = parameters(&[
+            ("user", "app"),
+            ("database", "app"),
+            ("_pq_.x", "1"),
+            ("TimeZone", "UTC"),
+            ("options", r"-c search_path=a,\ b --statement-timeout=5s -ctimezone=CET"),
+        ]);
+        let found: Vec<_> = found.iter().collect();
+        let expected = [("search_path", "a, b"), ("statement_timeout", "5s"), ("timezone", "UTC")];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_is_not_a_setting_in_options_is_refused_by_name() {
+        for bad in ["-d 5", "-c", "-c x", "--x", "nonsense"] {
+            let result = StartupParameters::new([(&b"options"[..], bad.as_bytes())]);
+            assert!(result.is_err(), "{bad}");
+        }
+        let result = StartupParameters::new([(&b"a"[..], &b"\xff"[..])]);
+        assert_eq!(result, Err(ParameterError::NotUtf8("a".into())));
+    }
+
+    #[test]
+    fn a_change_sets_what_differs_and_resets_what_is_gone() {
+        let from = parameters(&[("a.b", "1"), ("c", "2"), ("d", "x")]);
+        let to = parameters(&[("c", "it's"), ("d", "x"), ("e", r"\")]);
+        assert_eq!(
+            to.change_from(&from).as_deref(),
+            Some(
+                "RESET \"a\".\"b\";SELECT pg_catalog.set_config('c','it''s',false);\
+                 SELECT pg_catalog.set_config('e',E'\\\\',false);"
+            )
+        );
+        assert_eq!(to.change_from(&to), None);
+    }
+
+    #[test]
+    fn a_parameter_that_returns_to_its_value_does_not_differ() {
+        let mut reported = Reported::default();
+        reported.note(b"TimeZone", b"UTC");
+        reported.set_baseline();
+        reported.note(b"TimeZone", b"CET");
+        assert!(reported.differs());
+        reported.note(b"TimeZone", b"EST");
+        reported.note(b"TimeZone", b"UTC");
+        assert!(!reported.differs());
+    }
+}

@@ -1,0 +1,368 @@
+//! The machine of a server that has logged in: it follows what PostgreSQL says, passes on what
+//! answers the client, swallows what answers Tidegate, and does Tidegate's own errands between
+//! two clients.
+//!
+//! It promises that a server is at rest only when nothing is owed in either direction, and that
+//! no errand is called done before PostgreSQL has said so.
+//!
+//! Cost: five bytes read per message; bodies are looked at only where they steer us, and copied
+//! only where the end of the input cuts such a one.
+
+use tidegate_wire::backend::{self, Severity, TransactionStatus};
+use tidegate_wire::frame::FrameError;
+use tidegate_wire::frontend;
+use tidegate_wire::sqlstate::SqlState;
+
+use crate::exchange::{Exchange, Fate, OutOfStep};
+use crate::parameters::Reported;
+use crate::pieces::Pieces;
+use crate::splitter::{Part, Splitter};
+
+/// The largest message that is collected to be understood when the input cuts it. Parameters and
+/// errors are small; a larger error is passed on unread.
+const COLLECTED_BYTES_MAX: usize = 64 * 1024;
+
+/// What a returned server is sent so that the next client finds nothing of the last: what
+/// DISCARD ALL does, except for the plans (PostgreSQL 15, "DISCARD"), as one query so that it
+/// takes one round trip. Temporary tables go before their namesakes could matter.
+pub const RESET_SQL: &[u8] = b"SET SESSION AUTHORIZATION DEFAULT;RESET ALL;DEALLOCATE ALL;\
+    CLOSE ALL;UNLISTEN *;SELECT pg_catalog.pg_advisory_unlock_all();DISCARD TEMP;\
+    DISCARD SEQUENCES";
+
+/// What Tidegate does with a server on its own account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Errand {
+    /// Sets the startup parameters of the next client.
+    Adapt,
+    /// Asks whether the server still answers.
+    Check,
+    /// Ends what a vanished client left: its statement, its batch, its copy, its transaction.
+    Recover,
+    /// Removes what the last client left in the session.
+    Reset,
+}
+
+/// How an errand ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ErrandEnd {
+    /// PostgreSQL has confirmed it.
+    Done(Errand),
+    /// PostgreSQL refused.
+    Failed(Errand, ServerError),
+}
+
+/// An error that PostgreSQL reported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerError {
+    /// Its code.
+    pub sqlstate: SqlState,
+    /// Its text.
+    pub message: String,
+}
+
+/// The stream from the server can't be followed any further.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ServerFault {
+    /// A frame that PostgreSQL never sends.
+    #[error("{0}")]
+    Frame(#[from] FrameError),
+    /// A message that answers nothing.
+    #[error("{0}")]
+    OutOfStep(#[from] OutOfStep),
+    /// A tag that PostgreSQL does not have.
+    #[error("the server sent a message of unknown type 0x{0:02x}")]
+    UnknownTag(u8),
+    /// A body that does not fit its tag.
+    #[error("the server sent a malformed '{}' message", char::from(*.0))]
+    Malformed(u8),
+}
+
+/// What became of a stretch of input, beyond what is to be passed on.
+#[derive(Debug, Default)]
+pub struct Heard {
+    /// An errand has ended.
+    pub errand: Option<ErrandEnd>,
+    /// An error that ends the connection; PostgreSQL closes next.
+    pub fatal: Option<ServerError>,
+    /// Transactions that ended.
+    pub transactions: u32,
+    /// Statements that ended: CommandComplete, EmptyQueryResponse, PortalSuspended.
+    pub statements: u32,
+    /// Errors that went to the client, by the last one's code.
+    pub error: Option<SqlState>,
+    /// `DISCARD ALL` was confirmed to the client.
+    pub discarded: bool,
+    /// `DISCARD ALL` or `RESET` was confirmed to the client: startup parameters that were set
+    /// after the login are gone.
+    pub parameters_reset: bool,
+}
+
+/// A server that has logged in.
+#[derive(Debug)]
+pub struct ServerMachine {
+    splitter: Splitter,
+    /// The fate of the frame whose body is under way.
+    fate: Fate,
+    collecting: Option<Collected>,
+    exchange: Exchange,
+    reported: Reported,
+    errand: Option<Errand>,
+    errand_error: Option<ServerError>,
+}
+
+/// A message that steers us and was cut by the end of the input.
+#[derive(Debug)]
+struct Collected {
+    tag: backend::Tag,
+    header: [u8; 5],
+    body: Vec<u8>,
+}
+
+impl ServerMachine {
+    /// A server that has just logged in and reported these parameters.
+    pub fn new(reported: Reported) -> Self {
+        Self {
+            splitter: Splitter::default(),
+            fate: Fate::Forward,
+            collecting: None,
+            exchange: Exchange::default(),
+            reported,
+            errand: None,
+            errand_error: None,
+        }
+    }
+
+    /// Consumes all of `input`. What answers the client goes to `client`, what the server must
+    /// be sent goes to `server`, the rest is said in the result.
+    ///
+    /// # Errors
+    /// [`ServerFault`]: the connection must be closed, and so must the client's, since it may have
+    /// got half a message.
+    pub fn receive(
+        &mut self,
+        input: &[u8],
+        client: &mut Pieces,
+        server: &mut Pieces,
+    ) -> Result<Heard, ServerFault> {
+        let mut heard = Heard::default();
+        let mut at = 0;
+        while let Some(part) = self.splitter.next(input, &mut at)? {
+            match part {
+                Part::Header { tag, body_bytes, stashed, range } => {
+                    let tag = backend::Tag::from_byte(tag).ok_or(ServerFault::UnknownTag(tag))?;
+                    if !is_telling(tag) {
+                        self.fate = self.exchange.heard(tag, None)?.fate;
+                        self.forward_header(stashed, range, client);
+                        continue;
+                    }
+                    if let Some(body) = self.splitter.whole_body(input, &mut at) {
+                        let bytes = input.get(body.clone()).unwrap_or_default();
+                        self.fate = self.understand(tag, bytes, server, &mut heard)?;
+                        self.forward_header(stashed, range, client);
+                        self.forward(body, client);
+                    } else if body_bytes <= COLLECTED_BYTES_MAX_U64 {
+                        let mut header = [0; 5];
+                        let bytes = self.splitter.stash(stashed).iter();
+                        let bytes = bytes.chain(input.get(range).unwrap_or_default());
+                        header.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+                        self.collecting = Some(Collected { tag, header, body: Vec::new() });
+                    } else {
+                        if tag != backend::Tag::ErrorResponse && tag != backend::Tag::NoticeResponse
+                        {
+                            return Err(ServerFault::Malformed(tag.byte()));
+                        }
+                        self.fate = self.exchange.heard(tag, None)?.fate;
+                        self.forward_header(stashed, range, client);
+                    }
+                }
+                Part::Body { range, last } => {
+                    let Some(collected) = &mut self.collecting else {
+                        self.forward(range, client);
+                        continue;
+                    };
+                    collected.body.extend_from_slice(input.get(range).unwrap_or_default());
+                    if last && let Some(whole) = self.collecting.take() {
+                        self.fate = self.understand(whole.tag, &whole.body, server, &mut heard)?;
+                        if self.fate == Fate::Forward {
+                            client.own_bytes(&whole.header);
+                            client.own_bytes(&whole.body);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(heard)
+    }
+
+    fn forward_header(&self, stashed: usize, range: std::ops::Range<usize>, client: &mut Pieces) {
+        if self.fate == Fate::Forward {
+            client.own_bytes(self.splitter.stash(stashed));
+            client.forward(range);
+        }
+    }
+
+    fn forward(&self, range: std::ops::Range<usize>, client: &mut Pieces) {
+        if self.fate == Fate::Forward {
+            client.forward(range);
+        }
+    }
+
+    /// A message that steers us. Says what becomes of it.
+    fn understand(
+        &mut self,
+        tag: backend::Tag,
+        body: &[u8],
+        server: &mut Pieces,
+        heard: &mut Heard,
+    ) -> Result<Fate, ServerFault> {
+        let malformed = || ServerFault::Malformed(tag.byte());
+        let message = backend::Message::decode(tag, body).map_err(|_| malformed())?;
+        let status = match message {
+            backend::Message::ReadyForQuery(status) => Some(status),
+            _ => None,
+        };
+        let answer = self.exchange.heard(tag, status)?;
+        let fate = answer.fate;
+        match message {
+            backend::Message::ReadyForQuery(status) => {
+                if fate == Fate::Swallow {
+                    self.errand_answered(server, heard);
+                } else {
+                    heard.transactions += u32::from(status == TransactionStatus::Idle);
+                }
+            }
+            backend::Message::ParameterStatus { name, value } => self.reported.note(name, value),
+            backend::Message::CommandComplete(tag) if fate == Fate::Forward => {
+                heard.statements += 1;
+                heard.discarded |= tag == b"DISCARD ALL";
+                heard.parameters_reset |= tag == b"DISCARD ALL" || tag == b"RESET";
+            }
+            backend::Message::ErrorResponse(fields) => {
+                let sqlstate = fields.sqlstate().unwrap_or(SqlState::INTERNAL_ERROR);
+                let text = || {
+                    let message = String::from_utf8_lossy(fields.message().unwrap_or_default());
+                    ServerError { sqlstate, message: message.into_owned() }
+                };
+                if !answer.is_answer || is_final(fields.severity()) {
+                    heard.fatal = Some(text());
+                }
+                if fate == Fate::Swallow {
+                    self.errand_error.get_or_insert_with(text);
+                } else {
+                    heard.error = Some(sqlstate);
+                }
+            }
+            _ => {}
+        }
+        Ok(fate)
+    }
+
+    // --- Sent for the client. ---
+
+    /// A message of the client is being sent.
+    pub fn sent(&mut self, tag: frontend::Tag) {
+        self.exchange.sent(tag, Fate::Forward);
+    }
+
+    /// What the server owes.
+    pub fn exchange(&self) -> &Exchange {
+        &self.exchange
+    }
+
+    /// The parameters that it has reported.
+    pub fn reported(&self) -> &Reported {
+        &self.reported
+    }
+
+    /// A lease begins: changes of reported parameters count from here.
+    pub fn begin_lease(&mut self) {
+        self.reported.set_baseline();
+    }
+
+    /// Whether the client has got the front of a message whose rest is still to come.
+    pub fn is_mid_answer(&self) -> bool {
+        self.fate == Fate::Forward
+            && !self.splitter.is_between_frames()
+            && self.collecting.is_none()
+    }
+
+    // --- Errands. ---
+
+    /// Starts an errand with a server at rest. `sql` is what is to be executed.
+    pub fn start(&mut self, errand: Errand, sql: &[u8], server: &mut Pieces) {
+        debug_assert!(self.errand.is_none(), "one errand at a time");
+        self.errand = Some(errand);
+        self.errand_error = None;
+        self.query(sql, server);
+    }
+
+    /// Starts to end what a vanished client left. The caller cancels a running statement.
+    ///
+    /// Nothing of it reaches anybody. When the errand is done the server is at rest, but the
+    /// session's state is still the client's: a reset follows.
+    pub fn recover(&mut self, server: &mut Pieces) {
+        debug_assert!(self.errand.is_none(), "one errand at a time");
+        self.errand = Some(Errand::Recover);
+        self.errand_error = None;
+        self.fate = Fate::Swallow;
+        self.exchange.swallow_all();
+        if self.exchange.is_copying_in() {
+            server.own(|out| frontend::push_copy_fail(out, b"the client has disconnected"));
+            self.exchange.sent(frontend::Tag::CopyFail, Fate::Swallow);
+        }
+        if self.exchange.needs_sync() {
+            server.own(frontend::push_sync);
+            self.exchange.sent(frontend::Tag::Sync, Fate::Swallow);
+        }
+        // The answer to this comes after all that is still owed. It ends the transaction, if
+        // there is one; otherwise PostgreSQL warns, which nobody sees.
+        self.query(b"ROLLBACK", server);
+    }
+
+    /// The errand that is under way.
+    pub fn errand(&self) -> Option<Errand> {
+        self.errand
+    }
+
+    fn query(&mut self, sql: &[u8], server: &mut Pieces) {
+        server.own(|out| frontend::push_query(out, sql));
+        self.exchange.sent(frontend::Tag::Query, Fate::Swallow);
+    }
+
+    /// A ReadyForQuery that was ours.
+    fn errand_answered(&mut self, server: &mut Pieces, heard: &mut Heard) {
+        let Some(errand) = self.errand else { return };
+        if !self.exchange.owes_nothing() {
+            return; // Of a recovery: an older answer.
+        }
+        if self.exchange.status() != TransactionStatus::Idle {
+            // The copy that was failed, or a Sync, came after the ROLLBACK in effect.
+            self.query(b"ROLLBACK", server);
+            return;
+        }
+        self.errand = None;
+        let error = self.errand_error.take();
+        heard.errand = Some(match error {
+            Some(error) if errand != Errand::Recover => ErrandEnd::Failed(errand, error),
+            _ => ErrandEnd::Done(errand),
+        });
+    }
+}
+
+const COLLECTED_BYTES_MAX_U64: u64 = 64 * 1024;
+const _: () = assert!(COLLECTED_BYTES_MAX == 65_536 && COLLECTED_BYTES_MAX_U64 == 65_536);
+
+/// Whether the body steers us.
+const fn is_telling(tag: backend::Tag) -> bool {
+    matches!(
+        tag,
+        backend::Tag::CommandComplete
+            | backend::Tag::ErrorResponse
+            | backend::Tag::ParameterStatus
+            | backend::Tag::ReadyForQuery
+    )
+}
+
+fn is_final(severity: Option<Severity>) -> bool {
+    matches!(severity, Some(Severity::Fatal | Severity::Panic))
+}
