@@ -1,0 +1,565 @@
+//! The checked settings: typed, complete, and free of contradictions.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::secret::Secret;
+
+/// Everything that can be set, checked. `PartialEq` so that a reload sees what has changed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The plan that was bought.
+    pub plan: PlanChoice,
+    /// The PostgreSQL instance.
+    pub upstream: Upstream,
+    /// Where clients connect.
+    pub listen: Listen,
+    /// The settings of every pool that no [`PoolFor`] changes; `auto` is resolved.
+    pub pool: PoolSettings,
+    /// Changes for single pools, in the order of the file.
+    pub pool_for: Vec<PoolFor>,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// How connecting is retried.
+    pub retry: Retry,
+    /// What the log looks like.
+    pub log: Log,
+    /// Who may log in; never empty.
+    pub users: Vec<User>,
+    /// What this instance is for.
+    pub environment: Environment,
+}
+
+impl Config {
+    /// The settings of the pool of `database` and `user`: `[pool]`, then each `[[pool_for]]` that
+    /// matches, in the order of the file. So of two that set the same key, the last one counts,
+    /// and a key that the last one leaves out keeps what an earlier one gave it.
+    pub fn pool_settings(&self, database: &str, user: &str) -> PoolSettings {
+        let mut settings = self.pool.clone();
+        for pool_for in self.pool_for.iter().filter(|p| p.matches(database, user)) {
+            pool_for.overrides.apply(&mut settings);
+        }
+        settings
+    }
+}
+
+/// Gives an enum of words its one `as_str`, its `Display`, and the list that the parser reads.
+macro_rules! words {
+    ($type:ident { $($variant:ident = $word:literal),+ $(,)? }) => {
+        impl $type {
+            /// Every choice, in the order of the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+            pub(crate) const WORDS: &'static [(&'static str, Self)] =
+                &[$(($word, Self::$variant)),+];
+
+            /// The word for settings, logs, and messages.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word),+
+                }
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+/// The plan that was bought, or that nothing is known of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PlanChoice {
+    /// No plan: the live server's limit is the only one.
+    Auto,
+    /// 15 connections.
+    Free,
+    /// 200 connections.
+    Pro,
+    /// No limit by the plan.
+    Enterprise,
+    /// No limit by the plan; `upstream.connections` sets one.
+    Custom,
+    /// Supabase's compute size Nano.
+    SupabaseNano,
+    /// Supabase's compute size Micro.
+    SupabaseMicro,
+    /// Supabase's compute size Small.
+    SupabaseSmall,
+    /// Supabase's compute size Medium.
+    SupabaseMedium,
+    /// Supabase's compute size Large.
+    SupabaseLarge,
+    /// Supabase's compute size XL.
+    SupabaseXl,
+    /// Supabase's compute size 2XL.
+    Supabase2Xl,
+    /// Supabase's compute size 4XL.
+    Supabase4Xl,
+    /// Supabase's compute size 8XL.
+    Supabase8Xl,
+    /// Supabase's compute size 12XL.
+    Supabase12Xl,
+    /// Supabase's compute size 16XL.
+    Supabase16Xl,
+}
+
+words!(PlanChoice {
+    Auto = "auto",
+    Free = "free",
+    Pro = "pro",
+    Enterprise = "enterprise",
+    Custom = "custom",
+    SupabaseNano = "supabase-nano",
+    SupabaseMicro = "supabase-micro",
+    SupabaseSmall = "supabase-small",
+    SupabaseMedium = "supabase-medium",
+    SupabaseLarge = "supabase-large",
+    SupabaseXl = "supabase-xl",
+    Supabase2Xl = "supabase-2xl",
+    Supabase4Xl = "supabase-4xl",
+    Supabase8Xl = "supabase-8xl",
+    Supabase12Xl = "supabase-12xl",
+    Supabase16Xl = "supabase-16xl",
+});
+
+impl PlanChoice {
+    /// Connections of the database that the plan allows, all applications together; `None` when
+    /// the plan sets no limit. The managed sizes are the direct connections of Supabase's public
+    /// table "Compute and disk".
+    pub const fn limit(self) -> Option<u32> {
+        match self {
+            Self::Auto | Self::Enterprise | Self::Custom => None,
+            Self::Free => Some(15),
+            Self::Pro => Some(200),
+            Self::SupabaseNano | Self::SupabaseMicro => Some(60),
+            Self::SupabaseSmall => Some(90),
+            Self::SupabaseMedium => Some(120),
+            Self::SupabaseLarge => Some(160),
+            Self::SupabaseXl => Some(240),
+            Self::Supabase2Xl => Some(380),
+            Self::Supabase4Xl => Some(480),
+            Self::Supabase8Xl => Some(490),
+            Self::Supabase12Xl | Self::Supabase16Xl => Some(500),
+        }
+    }
+
+    /// What `auto` means for `pool.pool_size` and `pool.max_overflow`. `free` in production takes
+    /// its whole limit (5 + 10 = 15); while developing it leaves seven for tools and colleagues.
+    pub const fn pool_sizes(self, environment: Environment) -> (u32, u32) {
+        match (self, environment) {
+            (Self::Free, Environment::Development) => (3, 5),
+            (Self::Free, _) => (5, 10),
+            (Self::Enterprise, _) => (20, 50),
+            _ => (10, 20),
+        }
+    }
+}
+
+/// What this instance is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Environment {
+    /// A developer's machine.
+    Development,
+    /// A rehearsal of production.
+    Staging,
+    /// The real thing.
+    Production,
+}
+
+words!(Environment {
+    Development = "development",
+    Staging = "staging",
+    Production = "production",
+});
+
+/// One PostgreSQL instance, and how to log in there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// Where it is; several for fail-over, in the order in which they are tried. Never empty.
+    pub hosts: Vec<Host>,
+    /// The user of the URL.
+    pub user: String,
+    /// The password of the URL or of the password file.
+    pub password: Option<Secret>,
+    /// The file that the password came from, so that a reload can read it again.
+    pub password_file: Option<PathBuf>,
+    /// The database of the URL.
+    pub database: String,
+    /// What the URL asks of TLS.
+    pub sslmode: SslMode,
+    /// Startup parameters of the URL: `application_name`, `client_encoding`, `options`.
+    pub parameters: Vec<(String, String)>,
+    /// Whether it is PostgreSQL itself.
+    pub kind: UpstreamKind,
+    /// The hard limit of this instance; `None` is `auto`.
+    pub connections: Option<u32>,
+    /// Of the server's limit, left free for people and tools.
+    pub headroom: u32,
+    /// How often the database is asked who holds what; `None` is off.
+    pub census: Option<Duration>,
+}
+
+impl Upstream {
+    /// The URL for showing: complete, but for the password, which is `***`.
+    pub fn url_redacted(&self) -> String {
+        let password = if self.password.is_some() { ":***" } else { "" };
+        let hosts: Vec<String> = self.hosts.iter().map(|host| host.address.in_url()).collect();
+        let mut url = format!(
+            "postgres://{}{password}@{}/{}?sslmode={}",
+            percent_encoded(&self.user),
+            hosts.join(","),
+            percent_encoded(&self.database),
+            self.sslmode
+        );
+        for (name, value) in &self.parameters {
+            url.push_str(&format!("&{name}={}", percent_encoded(value)));
+        }
+        url
+    }
+}
+
+/// One machine of an upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Host {
+    /// Where it listens.
+    pub address: Address,
+}
+
+/// Where a PostgreSQL server listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// A host name or IP address (without brackets), to be resolved at each dial.
+    Tcp {
+        /// The name.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// A Unix socket: the socket itself, `/var/run/postgresql/.s.PGSQL.5432`.
+    Unix {
+        /// The socket.
+        path: PathBuf,
+    },
+}
+
+impl Address {
+    fn in_url(&self) -> String {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
+            Self::Tcp { host, port } => format!("{}:{port}", percent_encoded(host)),
+            Self::Unix { path } => {
+                let path = path.to_string_lossy();
+                let (folder, port) = path.split_once("/.s.PGSQL.").unwrap_or((&path, "5432"));
+                format!("{}:{port}", percent_encoded(folder))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix { path } => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Bytes that may stand for themselves anywhere in a URL (RFC 3986, section 2.3) stay.
+fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+/// What the upstream's URL asks of TLS: the modes that this version can keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SslMode {
+    /// No TLS.
+    Disable,
+    /// TLS only where the server insists.
+    Allow,
+    /// TLS where both sides can.
+    Prefer,
+}
+
+words!(SslMode { Disable = "disable", Allow = "allow", Prefer = "prefer" });
+
+/// Whether the upstream is PostgreSQL itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum UpstreamKind {
+    /// To be found out by a probe.
+    Auto,
+    /// PostgreSQL itself.
+    Direct,
+    /// A pooler: its `max_connections` and pids speak of something else.
+    Pooler,
+}
+
+words!(UpstreamKind { Auto = "auto", Direct = "direct", Pooler = "pooler" });
+
+/// Where clients connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// The session port; empty is off.
+    pub session: Vec<ListenAddress>,
+    /// The transaction port; empty is off.
+    pub transaction: Vec<ListenAddress>,
+    /// The page, the API, and the metrics; empty is off.
+    pub http: Vec<ListenAddress>,
+    /// Worker threads.
+    pub workers: NonZeroU16,
+    /// The Unix socket for status and takeover.
+    pub control: Option<PathBuf>,
+    /// Clients that may be connected at once, both ports together.
+    pub clients_max: u32,
+}
+
+/// Where a port of Tidegate listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ListenAddress {
+    /// An IP address and port. `[::]` stands for all interfaces, IPv4 and IPv6; port 0 lets the
+    /// system choose.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+impl ListenAddress {
+    /// Whether only this machine can reach it.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp(address) => address.ip().is_loopback(),
+            Self::Unix(_) => true,
+        }
+    }
+
+    /// Whether two listeners on these addresses would be in each other's way.
+    pub(crate) fn clashes_with(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Tcp(a), Self::Tcp(b)) => {
+                let covers = |a: &SocketAddr, b: &SocketAddr| {
+                    a.ip().is_unspecified() && (a.is_ipv6() || b.is_ipv4())
+                };
+                a.port() == b.port()
+                    && a.port() != 0
+                    && (a.ip() == b.ip() || covers(a, b) || covers(b, a))
+            }
+            _ => self == other,
+        }
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    /// In the form that the setting takes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// The settings of one pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolSettings {
+    /// Servers that are kept.
+    pub pool_size: u32,
+    /// Servers beyond those under load.
+    pub max_overflow: u32,
+    /// Longest wait of a client for a server.
+    pub pool_timeout: Duration,
+    /// Age at which a server is replaced; `None` is never.
+    pub pool_recycle: Option<Duration>,
+    /// When an idle server is checked.
+    pub pool_pre_ping: PrePing,
+    /// How long a server beyond `pool_size` may be idle.
+    pub overflow_linger: Duration,
+    /// How long any server may be idle; `None` is for ever.
+    pub server_idle_timeout: Option<Duration>,
+    /// What a returned server needs.
+    pub reset: Reset,
+}
+
+/// When a server that was idle is checked before a client gets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PrePing {
+    /// In the background, once idle for this long; not handed out until checked.
+    After(Duration),
+    /// At each hand-out, at the price of a round trip.
+    Always,
+    /// Never.
+    Off,
+}
+
+/// What a returned server needs before the next client gets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reset {
+    /// A reset of what was touched.
+    Auto,
+    /// A full reset at each return.
+    Always,
+    /// Nothing.
+    Off,
+}
+
+words!(Reset { Auto = "auto", Always = "always", Off = "off" });
+
+/// Changes to `[pool]` for the pools that match.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolFor {
+    /// Only pools of this database; `None` is any.
+    pub database: Option<String>,
+    /// Only pools of this user; `None` is any. At least one of the two is given.
+    pub user: Option<String>,
+    /// What is different there.
+    pub overrides: PoolOverrides,
+}
+
+impl PoolFor {
+    /// Whether the pool of `database` and `user` is meant.
+    pub fn matches(&self, database: &str, user: &str) -> bool {
+        self.database.as_deref().is_none_or(|wanted| wanted == database)
+            && self.user.as_deref().is_none_or(|wanted| wanted == user)
+    }
+}
+
+/// The part of [`PoolSettings`] that a `[[pool_for]]` sets; `None` leaves a key as it was.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each field is the field of `PoolSettings` with its name")]
+pub struct PoolOverrides {
+    pub pool_size: Option<u32>,
+    pub max_overflow: Option<u32>,
+    pub pool_timeout: Option<Duration>,
+    pub pool_recycle: Option<Option<Duration>>,
+    pub pool_pre_ping: Option<PrePing>,
+    pub overflow_linger: Option<Duration>,
+    pub server_idle_timeout: Option<Option<Duration>>,
+    pub reset: Option<Reset>,
+}
+
+impl PoolOverrides {
+    /// Changes `settings` where this says so.
+    pub fn apply(&self, settings: &mut PoolSettings) {
+        fn put<T: Copy>(from: Option<T>, to: &mut T) {
+            if let Some(value) = from {
+                *to = value;
+            }
+        }
+        put(self.pool_size, &mut settings.pool_size);
+        put(self.max_overflow, &mut settings.max_overflow);
+        put(self.pool_timeout, &mut settings.pool_timeout);
+        put(self.pool_recycle, &mut settings.pool_recycle);
+        put(self.pool_pre_ping, &mut settings.pool_pre_ping);
+        put(self.overflow_linger, &mut settings.overflow_linger);
+        put(self.server_idle_timeout, &mut settings.server_idle_timeout);
+        put(self.reset, &mut settings.reset);
+    }
+}
+
+/// How long things may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the accepted connection to the finished login of a client.
+    pub client_login: Duration,
+    /// One attempt to reach the upstream, login included.
+    pub connect: Duration,
+    /// The delivery of one cancel request.
+    pub cancel: Duration,
+    /// What is under way may finish for this long when the gate shuts down.
+    pub drain: Duration,
+    /// A transaction in which the client is silent; `None` is off.
+    pub idle_in_transaction: Option<Duration>,
+}
+
+/// How connecting to the upstream is retried.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retry {
+    /// Transient failures in a row that open the breaker.
+    pub attempts: u32,
+    /// The back-off doubles from here.
+    pub multiplier: Duration,
+    /// The shortest sleep between two attempts.
+    pub min: Duration,
+    /// The longest sleep; not less than `min`.
+    pub max: Duration,
+    /// Whether sleeps are drawn at random.
+    pub jitter: bool,
+    /// Share of all attempts that may be retries, 0 to 1.
+    pub budget: f64,
+}
+
+/// What the log looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Log {
+    /// For people or for machines.
+    pub format: LogFormat,
+    /// What is left out.
+    pub level: LogLevel,
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LogFormat {
+    /// A JSON object.
+    Json,
+    /// A line to read.
+    Text,
+}
+
+words!(LogFormat { Text = "text", Json = "json" });
+
+/// The least important message that is still logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LogLevel {
+    /// Someone should look.
+    Error,
+    /// Unexpected, but dealt with.
+    Warn,
+    /// Changes of state.
+    Info,
+    /// For finding out.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+words!(LogLevel {
+    Error = "error",
+    Warn = "warn",
+    Info = "info",
+    Debug = "debug",
+    Trace = "trace",
+});
+
+/// Someone who may log in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// The name.
+    pub name: String,
+    /// What must be proved.
+    pub credential: Credential,
+}
+
+/// What a client must prove to be let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// Nothing: accepted only where both pooler ports are out of reach of other machines.
+    Nothing,
+    /// That it knows this password.
+    Password(Secret),
+    /// That it knows the password of this SCRAM-SHA-256 verifier.
+    Verifier(Secret),
+}

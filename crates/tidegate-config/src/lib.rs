@@ -1,0 +1,43 @@
+//! Settings: from files, flags, and the environment to values that later code need not check.
+//!
+//! One table ([`settings`]) declares every setting: its name, range, default, and documentation.
+//! The parser, `config show`, the reference page, the example file, and the JSON schema all read
+//! that table, so none of them can disagree with the others.
+//!
+//! [`load`] gathers what each source says, lets the strongest source win (flags, then the
+//! environment, then the file, then `DATABASE_URL` and the defaults), and checks everything in
+//! one pass that reports *all* problems at once, each with its place, the allowed range, and the
+//! nearest known name. What comes out, [`Config`], has nothing optional that has a default.
+//!
+//! Relies on: nothing ambient. The environment and the places to look for a file are arguments;
+//! the only files read are the settings file and the password files that the settings name.
+//!
+//! Promises: no secret appears in a problem, a warning, or anything that `show` prints.
+
+mod check;
+mod config;
+mod document;
+mod duration;
+mod gather;
+mod kind;
+mod listen;
+mod load;
+mod nearest;
+mod problem;
+mod secret;
+mod show;
+mod table;
+mod url;
+
+pub use config::{
+    Address, Config, Credential, Environment, Host, Listen, ListenAddress, Log, LogFormat,
+    LogLevel, PlanChoice, PoolFor, PoolOverrides, PoolSettings, PrePing, Reset, Retry, SslMode,
+    Timeouts, Upstream, UpstreamKind, User,
+};
+pub use document::{example_toml, reference_markdown, schema_json};
+pub use duration::{DurationError, format_duration, parse_duration};
+pub use load::{Loaded, Origins, Sources, load, search_paths};
+pub use problem::{Origin, Place, Problem, Problems};
+pub use secret::Secret;
+pub use show::{show, show_json};
+pub use table::{Reload, SettingInfo, settings};
