@@ -1,0 +1,110 @@
+//! Where the words of the crates meet: settings become a pool's, errors become complaints from
+//! the catalogue.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use tidegate_config::{Config, PrePing as ConfiguredPrePing, Reset};
+use tidegate_observe::front::RejectReason;
+use tidegate_pool_core::order::CheckoutError;
+use tidegate_pool_core::server::{Flavour, PoolKey};
+use tidegate_pool_core::settings::{PoolSettings, PrePing, ResetPolicy};
+use tidegate_session::client::ClientFault;
+use tidegate_session::client_login::Refusal;
+use tidegate_session::parameters::{Reported, StartupParameters};
+use tidegate_session::server::ServerError;
+use tidegate_wire::backend;
+use tidegate_wire::catalogue::{Complaint, Fate};
+use tidegate_wire::frame::FrameError;
+use tidegate_wire::sqlstate::SqlState;
+
+/// The settings of a pool.
+pub(crate) fn pool_settings(config: &Config, key: &PoolKey) -> PoolSettings {
+    let settings = config.pool_settings(&key.database, &key.user);
+    PoolSettings {
+        pool_size: settings.pool_size,
+        max_overflow: settings.max_overflow,
+        pool_timeout: settings.pool_timeout,
+        pool_recycle: settings.pool_recycle,
+        pool_pre_ping: match settings.pool_pre_ping {
+            ConfiguredPrePing::After(limit) => PrePing::After(limit),
+            ConfiguredPrePing::Always => PrePing::Always,
+            ConfiguredPrePing::Off => PrePing::Off,
+        },
+        overflow_linger: settings.overflow_linger,
+        server_idle_timeout: settings.server_idle_timeout,
+        reset: match settings.reset {
+            Reset::Auto => ResetPolicy::Auto,
+            Reset::Always => ResetPolicy::Always,
+            Reset::Off => ResetPolicy::Off,
+        },
+    }
+}
+
+/// Equal parameters have equal flavours.
+pub(crate) fn flavour(parameters: &StartupParameters) -> Flavour {
+    let mut hasher = DefaultHasher::new();
+    parameters.hash(&mut hasher);
+    Flavour(hasher.finish())
+}
+
+/// Parameters as the messages that report them.
+pub(crate) fn statuses(reported: &Reported) -> Vec<u8> {
+    let mut statuses = Vec::new();
+    for (name, value) in reported.iter() {
+        backend::push_parameter_status(&mut statuses, name, value);
+    }
+    statuses
+}
+
+pub(crate) fn reject_reason(refusal: Refusal) -> RejectReason {
+    match refusal {
+        Refusal::Auth => RejectReason::Auth,
+        Refusal::NotOffered => RejectReason::NotOffered,
+        Refusal::Startup => RejectReason::Startup,
+    }
+}
+
+/// Why a client got no server. `upstream` is its address, without secrets.
+pub(crate) fn checkout(error: &CheckoutError, upstream: &str, failures: u32) -> Complaint {
+    match error {
+        CheckoutError::Refused(failure) => {
+            let sqlstate = failure.sqlstate.unwrap_or(SqlState::CANNOT_CONNECT);
+            Complaint::upstream_refused(upstream, sqlstate, &*failure.cause)
+        }
+        CheckoutError::TimedOut {
+            leased, budget, foreign, denied: Some(_), servers_max, ..
+        } if *foreign > 0 && *leased < *servers_max => {
+            Complaint::budget_full(upstream, *foreign, *budget, budget + foreign, *leased)
+        }
+        CheckoutError::TimedOut { waited, leased, servers_max, budget, waiting, .. } => {
+            let slots = (*servers_max).min(*budget);
+            Complaint::pool_timeout(*waited, *leased, slots, *waiting as usize, &[])
+        }
+        CheckoutError::Unreachable(failure) => {
+            Complaint::upstream_unreachable(upstream, failures, &*failure.cause)
+        }
+        _ => Complaint::draining(),
+    }
+}
+
+/// What a client did wrong.
+pub(crate) fn client_fault(fault: &ClientFault) -> Complaint {
+    match fault {
+        ClientFault::Frame(FrameError::TooLarge { frame_bytes, frame_bytes_max, .. }) => {
+            Complaint::frame_too_large(*frame_bytes, *frame_bytes_max)
+        }
+        fault => Complaint::client_protocol_violation(fault),
+    }
+}
+
+/// PostgreSQL's words about a startup parameter, with its code.
+pub(crate) fn parameters_refused(error: &ServerError) -> Complaint {
+    let complaint = Complaint::startup_parameter("options", &error.message);
+    Complaint { sqlstate: error.sqlstate, ..complaint }
+}
+
+pub(crate) fn server_lost(upstream: &str, last_words: Option<&ServerError>) -> Complaint {
+    let cause = last_words
+        .map_or("the connection was closed without a word", |error| error.message.as_str());
+    Complaint::upstream_lost(upstream, Fate::Unknown, cause)
+}

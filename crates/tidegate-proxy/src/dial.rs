@@ -1,0 +1,146 @@
+//! Dialing: a connection that is being made, and what its failures mean.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::net::{TcpStream, UnixStream};
+use socket2::SockRef;
+
+use tidegate_pool_core::retry::{DialFailure, FailureKind};
+use tidegate_session::server::ServerError;
+use tidegate_session::server_login::LoginFailure;
+use tidegate_wire::sqlstate::SqlState;
+
+use crate::channel::Socket;
+use crate::listener::set_tcp_options;
+use crate::resolver::Target;
+
+/// Begins to connect. Whether it succeeds is known when the socket becomes writable.
+pub(crate) fn connect(target: &Target) -> io::Result<Socket> {
+    match target {
+        Target::Tcp(address) => {
+            let stream = TcpStream::connect(*address)?;
+            set_tcp_options(&SockRef::from(&stream))?;
+            Ok(Socket::Tcp(stream))
+        }
+        Target::Unix(path) => Ok(Socket::Unix(UnixStream::connect(path)?)),
+    }
+}
+
+/// The name has no address.
+pub(crate) fn unresolved(cause: &str) -> DialFailure {
+    transient(cause)
+}
+
+/// Nobody answers at the address.
+pub(crate) fn unreachable(target: &Target, error: &io::Error) -> DialFailure {
+    let words = match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        io::ErrorKind::NotFound => "there is no such socket".to_owned(),
+        _ => error.to_string(),
+    };
+    transient(&format!("{target}: {words}"))
+}
+
+/// It took too long.
+pub(crate) fn timed_out(target: &Target, is_connected: bool, limit: Duration) -> DialFailure {
+    let what = if is_connected { "the login was not answered" } else { "no connection" };
+    transient(&format!("{target}: {what} within {limit:?}"))
+}
+
+/// The connection ended before the login did.
+pub(crate) fn ended(
+    target: &Target,
+    is_connected: bool,
+    broken: Option<io::ErrorKind>,
+) -> DialFailure {
+    match broken {
+        Some(io::ErrorKind::ConnectionRefused) => {
+            transient(&format!("{target}: connection refused"))
+        }
+        Some(kind) => transient(&format!("{target}: {kind}")),
+        None if is_connected => {
+            transient(&format!("{target}: the connection was closed during the login"))
+        }
+        None => transient(&format!("{target}: the connection was closed at once")),
+    }
+}
+
+/// The upstream refused the login.
+pub(crate) fn refused(failure: &LoginFailure) -> DialFailure {
+    let cause = Arc::from(failure.to_string());
+    match failure {
+        LoginFailure::Refused(error) => {
+            DialFailure { kind: kind(error), sqlstate: Some(error.sqlstate), cause }
+        }
+        LoginFailure::NoPassword { .. } | LoginFailure::UnknownMethod(_) => DialFailure {
+            kind: FailureKind::Permanent,
+            sqlstate: Some(SqlState::INVALID_AUTHORIZATION_SPECIFICATION),
+            cause,
+        },
+        _ => DialFailure { kind: FailureKind::Transient, sqlstate: None, cause },
+    }
+}
+
+fn transient(cause: &str) -> DialFailure {
+    DialFailure { kind: FailureKind::Transient, sqlstate: None, cause: cause.into() }
+}
+
+/// Poolers refuse with codes of their own (08P01, XX000), so their words decide: PgBouncer 1.18 to
+/// 1.25, Supavisor 1 and 2.
+const FULL_WORDS: [&str; 6] = [
+    "no more connections allowed",
+    "client connections exceeded",
+    "MaxClientsInSessionMode",
+    "EMAXCONN",
+    "max client connections reached",
+    "max clients reached",
+];
+const PERMANENT_WORDS: [&str; 5] = [
+    "no such database",
+    "no such user",
+    "password authentication failed",
+    "Tenant or user not found",
+    "unsupported startup parameter",
+];
+
+fn kind(error: &ServerError) -> FailureKind {
+    let says = |words: &[&str]| words.iter().any(|word| error.message.contains(word));
+    if error.sqlstate == SqlState::TOO_MANY_CONNECTIONS || says(&FULL_WORDS) {
+        return FailureKind::Full;
+    }
+    let is_permanent = match &error.sqlstate.class() {
+        // Invalid authorization, invalid catalog name, syntax or access rule, data exception: the
+        // server means what it says.
+        b"28" | b"3D" | b"42" | b"22" => true,
+        _ => says(&PERMANENT_WORDS),
+    };
+    if is_permanent { FailureKind::Permanent } else { FailureKind::Transient }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_told_apart() {
+        let cases = [
+            ("53300", "sorry, too many clients already", FailureKind::Full),
+            ("08P01", "no more connections allowed (max_client_conn)", FailureKind::Full),
+            ("XX000", "MaxClientsInSessionMode: max clients reached", FailureKind::Full),
+            ("28P01", "password authentication failed for user \"a\"", FailureKind::Permanent),
+            ("28000", "role \"a\" is not permitted to log in", FailureKind::Permanent),
+            ("3D000", "database \"a\" does not exist", FailureKind::Permanent),
+            ("08P01", "no such database: a", FailureKind::Permanent),
+            ("42501", "permission denied for database \"a\"", FailureKind::Permanent),
+            ("57P03", "the database system is starting up", FailureKind::Transient),
+            ("08P01", "server login has been failing", FailureKind::Transient),
+        ];
+        for (code, message, expected) in cases {
+            let sqlstate = SqlState::from_bytes(code.as_bytes()).expect("five characters");
+            let error = ServerError { sqlstate, message: message.into() };
+            assert_eq!(kind(&error), expected, "{message}");
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Randomness from the kernel, drawn in bulk: nonces and cancel secrets are short, and one
+//! system call per login is one too many.
+
+/// A store of random bytes. Each byte is given out once.
+pub(crate) struct Entropy {
+    bytes: Vec<u8>,
+}
+
+/// One page: enough for a hundred logins.
+const STORE_BYTES: usize = 4096;
+
+impl Entropy {
+    pub(crate) fn new() -> Self {
+        Self { bytes: Vec::new() }
+    }
+
+    /// Fills `out`.
+    pub(crate) fn fill(&mut self, out: &mut [u8]) {
+        for byte in out {
+            if self.bytes.is_empty() {
+                self.bytes.resize(STORE_BYTES, 0);
+                getrandom::fill(&mut self.bytes).expect("the kernel has randomness after boot");
+            }
+            *byte = self.bytes.pop().unwrap_or_default();
+        }
+    }
+
+    pub(crate) fn u64(&mut self) -> u64 {
+        let mut bytes = [0; 8];
+        self.fill(&mut bytes);
+        u64::from_ne_bytes(bytes)
+    }
+}

@@ -1,0 +1,175 @@
+//! The gate: opens the listeners, starts the workers, and stops them.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use mio::{Poll, Waker};
+
+use tidegate_budget::budget::Budget;
+use tidegate_budget::limits::{Limits, Server as ServerLimits};
+use tidegate_config::{Config, ListenAddress, UpstreamKind};
+use tidegate_pool_core::pools::Pools;
+use tidegate_pool_core::retry::Retry;
+use tidegate_pool_core::server::Port;
+use tidegate_pool_core::settings::RetrySettings;
+
+use crate::clock::Clock;
+use crate::entropy::Entropy;
+use crate::limits;
+use crate::listener::{ListenError, Listener, PortListener};
+use crate::shared::{Mailbox, Shared};
+use crate::tasks;
+use crate::token::Source;
+use crate::users::{UserError, Users};
+use crate::worker::Worker;
+
+/// Why the gate could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum GateError {
+    /// An address could not be had.
+    #[error("{0}")]
+    Listen(#[from] ListenError),
+    /// A user in the settings is wrong.
+    #[error("{0}")]
+    User(#[from] UserError),
+    /// The kernel refused something that it gives to everybody.
+    #[error("the kernel refused: {0}")]
+    Kernel(#[from] io::Error),
+    /// The limit of file descriptors leaves no room for clients.
+    #[error(
+        "the limit of {limit} file descriptors leaves no room for clients; raise it to {needed} \
+         (LimitNOFILE= in systemd, ulimit -n)"
+    )]
+    Descriptors {
+        /// The limit.
+        limit: u64,
+        /// What the settings need.
+        needed: u64,
+    },
+}
+
+/// A running gate.
+pub struct Gate {
+    /// What the workers share with the rest of the process.
+    pub shared: Arc<Shared>,
+    addresses: Vec<(Port, ListenAddress)>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+/// How many servers a budget may have that no plan limits: enough for what one PostgreSQL can
+/// serve, and only used to reckon with file descriptors.
+const SERVERS_MAX: u32 = 500;
+
+impl Gate {
+    /// Opens the listeners and starts the workers.
+    ///
+    /// # Errors
+    /// [`GateError`]; nothing was started.
+    pub fn start(config: Arc<Config>) -> Result<Self, GateError> {
+        let servers_max = config.plan.limit().or(config.upstream.connections);
+        let servers_max = servers_max.unwrap_or(SERVERS_MAX);
+        let descriptors = limits::raise(config.listen.clients_max, servers_max);
+        if descriptors.clients_max == 0 {
+            let limits::Descriptors { limit, needed, .. } = descriptors;
+            return Err(GateError::Descriptors { limit, needed });
+        }
+        if descriptors.clients_max < config.listen.clients_max {
+            tracing::warn!(
+                limit = descriptors.limit,
+                needed = descriptors.needed,
+                clients_max = descriptors.clients_max,
+                "file descriptors are short: fewer clients than listen.clients_max can be served; \
+                 raise LimitNOFILE"
+            );
+        }
+        let mut entropy = Entropy::new();
+        let users = Users::new(&config, &mut entropy)?;
+        let mut listeners = Vec::new();
+        let ports = [
+            (Port::Session, &config.listen.session),
+            (Port::Transaction, &config.listen.transaction),
+        ];
+        for (port, addresses) in ports {
+            for address in addresses {
+                listeners.push(PortListener { port, listener: Listener::open(address)? });
+            }
+        }
+        let addresses = listeners.iter().map(|open| (open.port, open.listener.address())).collect();
+        let count = config.listen.workers.get();
+        let mut polls = Vec::new();
+        let mut mailboxes = Vec::new();
+        for _ in 0..count {
+            let poll = Poll::new()?;
+            mailboxes.push(Mailbox {
+                waker: Waker::new(poll.registry(), Source::Mailbox.token())?,
+                mail: std::sync::Mutex::default(),
+                registry: poll.registry().try_clone()?,
+            });
+            polls.push(poll);
+        }
+        let pools = Pools::new(Budget::new(budget_limits(&config)), retry(&config, &mut entropy));
+        let clock = Clock::new();
+        let shared =
+            Arc::new(Shared::new(config, clock, pools, users, mailboxes, descriptors.clients_max));
+        let mut workers = Vec::new();
+        for (index, poll) in polls.into_iter().enumerate() {
+            let own: Vec<_> = listeners
+                .iter()
+                .map(|open| {
+                    let listener = open.listener.try_clone()?;
+                    Ok(PortListener { port: open.port, listener })
+                })
+                .collect::<io::Result<_>>()?;
+            let index = u16::try_from(index).unwrap_or(u16::MAX);
+            let worker = Worker::new(index, shared.clone(), poll, own)?;
+            workers.push(tasks::spawn(&format!("tg-worker-{index}"), move || worker.run()));
+        }
+        Ok(Self { shared, addresses, workers })
+    }
+
+    /// Where it listens, with the ports that the kernel chose.
+    pub fn addresses(&self) -> &[(Port, ListenAddress)] {
+        &self.addresses
+    }
+
+    /// Lets the work end and waits for it, at most `timeouts.drain`.
+    ///
+    /// # Panics
+    /// When a worker has panicked, which is a bug.
+    pub fn drain(self) {
+        self.shared.drain();
+        for worker in self.workers {
+            worker.join().expect("workers do not panic");
+        }
+    }
+
+    /// Whether a worker has ended by itself, which only a bug can do.
+    pub fn is_broken(&self) -> bool {
+        self.workers.iter().any(JoinHandle::is_finished)
+    }
+}
+
+/// What bounds the budget before the census has asked the server.
+fn budget_limits(config: &Config) -> Limits {
+    let has_census =
+        config.upstream.census.is_some() && config.upstream.kind != UpstreamKind::Pooler;
+    Limits {
+        plan: config.plan.limit(),
+        connections: config.upstream.connections,
+        headroom: config.upstream.headroom,
+        control: u32::from(has_census),
+        server: if has_census { ServerLimits::Unasked } else { ServerLimits::Unknown },
+    }
+}
+
+fn retry(config: &Config, entropy: &mut Entropy) -> Retry {
+    let settings = RetrySettings {
+        attempts: config.retry.attempts,
+        multiplier: config.retry.multiplier,
+        min: config.retry.min,
+        max: config.retry.max,
+        jitter: config.retry.jitter,
+    };
+    Retry::new(settings, entropy.u64())
+}

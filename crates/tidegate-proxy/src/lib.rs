@@ -1,0 +1,31 @@
+//! What drives the machines: workers, sockets, dialing, drain.
+//!
+//! [`gate`] is the way in: it opens the listeners and starts the workers. A [`worker`] is one
+//! thread with one loop; it reads, lets a machine decide, and carries out what it said. What the
+//! workers of one upstream have in common is in [`shared`]. Decisions live in the crates above;
+//! here is only what the kernel needs.
+
+pub mod gate;
+
+mod worker;
+
+pub mod shared;
+
+mod complaints;
+mod dial;
+mod listener;
+mod logins;
+mod server;
+mod users;
+
+mod timers;
+mod token;
+
+mod channel;
+mod entropy;
+pub mod limits;
+pub mod resolver;
+
+pub mod clock;
+mod locks;
+pub mod tasks;

@@ -1,0 +1,174 @@
+//! Listeners: sockets that accept, with the options that accepted sockets inherit.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::net::{TcpListener, UnixListener};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+
+use tidegate_config::ListenAddress;
+use tidegate_pool_core::server::Port;
+
+use crate::channel;
+
+/// Connections that the kernel accepts before we do. A burst of ten thousand clients is two and a
+/// half of it; Linux caps it at `net.core.somaxconn` (4096 by default).
+const BACKLOG: i32 = 4096;
+
+/// A peer that has vanished without a word is noticed after KEEPALIVE_IDLE + 3 x
+/// KEEPALIVE_INTERVAL = 2 minutes when idle, and, with data on its way, after USER_TIMEOUT.
+/// Kernels wait two hours by default, and load balancers forget idle connections after 350 s.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+const KEEPALIVE_PROBES: u32 = 3;
+const USER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Sets the options of a TCP socket; on a listener, accepted sockets inherit them (Linux).
+pub(crate) fn set_tcp_options(socket: &SockRef<'_>) -> io::Result<()> {
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_IDLE)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_PROBES);
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&keepalive)?;
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))
+}
+
+/// Why a listener could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("can't listen on {address}: {source}{}", remedy(.source))]
+pub struct ListenError {
+    address: ListenAddress,
+    source: io::Error,
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another process has it: stop it, or choose another address in [listen]"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; choose a port above 1023 or a folder that this user may write to"
+        }
+        io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
+        _ => "",
+    }
+}
+
+/// An open listener. A Unix socket's file goes when the last copy does.
+#[derive(Debug)]
+pub(crate) enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener, Arc<SocketFile>),
+}
+
+/// The file of a Unix socket.
+#[derive(Debug)]
+pub(crate) struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+impl Listener {
+    pub(crate) fn open(address: &ListenAddress) -> Result<Self, ListenError> {
+        let opened = match address {
+            ListenAddress::Tcp(address) => open_tcp(*address).map(Self::Tcp),
+            ListenAddress::Unix(path) => open_unix(path)
+                .map(|listener| Self::Unix(listener, Arc::new(SocketFile(path.clone())))),
+        };
+        opened.map_err(|source| ListenError { address: address.clone(), source })
+    }
+
+    /// The same listener for another worker.
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(listener) => {
+                let copy = SockRef::from(listener).try_clone()?;
+                Self::Tcp(TcpListener::from_std(copy.into()))
+            }
+            Self::Unix(listener, file) => {
+                let copy = SockRef::from(listener).try_clone()?;
+                Self::Unix(UnixListener::from_std(copy.into()), file.clone())
+            }
+        })
+    }
+
+    /// Where it listens, with the port that the kernel chose for port 0.
+    pub(crate) fn address(&self) -> ListenAddress {
+        match self {
+            Self::Tcp(listener) => ListenAddress::Tcp(
+                listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0))),
+            ),
+            Self::Unix(_, file) => ListenAddress::Unix(file.0.clone()),
+        }
+    }
+
+    pub(crate) fn accept(&self) -> io::Result<(channel::Socket, Option<SocketAddr>)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, address) = listener.accept()?;
+                Ok((channel::Socket::Tcp(stream), Some(address)))
+            }
+            Self::Unix(listener, _) => {
+                let (stream, _) = listener.accept()?;
+                Ok((channel::Socket::Unix(stream), None))
+            }
+        }
+    }
+
+    pub(crate) fn source(&mut self) -> &mut dyn mio::event::Source {
+        match self {
+            Self::Tcp(listener) => listener,
+            Self::Unix(listener, _) => listener,
+        }
+    }
+}
+
+/// Which port a listener is of.
+#[derive(Debug)]
+pub(crate) struct PortListener {
+    pub(crate) port: Port,
+    pub(crate) listener: Listener,
+}
+
+fn open_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let domain = if address.is_ipv6() { Domain::IPV6 } else { Domain::IPV4 };
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    // Without it a restart has to wait until the old connections' TIME_WAIT is over.
+    socket.set_reuse_address(true)?;
+    if let IpAddr::V6(ip) = address.ip()
+        && ip.is_unspecified()
+    {
+        socket.set_only_v6(false)?;
+    }
+    set_tcp_options(&SockRef::from(&socket))?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(TcpListener::from_std(socket.into()))
+}
+
+/// A file that is a socket on which nobody listens is left over from a crash and is replaced.
+fn open_unix(path: &Path) -> io::Result<UnixListener> {
+    if let Ok(found) = std::fs::symlink_metadata(path)
+        && found.file_type().is_socket()
+        && std::os::unix::net::UnixStream::connect(path)
+            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    {
+        std::fs::remove_file(path)?;
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&socket2::SockAddr::unix(path)?)?;
+    socket.listen(BACKLOG)?;
+    // As PostgreSQL's own: whoever may reach the folder may connect and must then log in.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777))?;
+    Ok(UnixListener::from_std(socket.into()))
+}

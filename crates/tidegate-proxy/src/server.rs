@@ -1,0 +1,93 @@
+//! A server as a worker has it: the connection, its machine, and whose it is at the moment.
+
+use std::sync::Arc;
+
+use tidegate_pool_core::order::Dial;
+use tidegate_pool_core::server::{Lease, ServerId};
+use tidegate_session::parameters::StartupParameters;
+use tidegate_session::server::{ServerError, ServerMachine};
+use tidegate_session::server_login::ServerLogin;
+
+use crate::channel::Channel;
+use crate::resolver::Target;
+use crate::timers::Alarm;
+use crate::token::ClientKey;
+
+/// Where a server stands in its connection's life.
+pub(crate) enum Stage {
+    /// Connecting, then logging in.
+    Login(Box<ServerLogin>),
+    /// Logged in.
+    Up(Box<ServerMachine>),
+    /// It was told goodbye, or is of no use any more; the end of the stream is awaited.
+    Closing,
+    /// The connection has ended, but the slot is not free yet: the upstream is a pooler, or there
+    /// is no census to see the backend go.
+    Cooling,
+}
+
+/// By what right the worker has it.
+pub(crate) enum Claim {
+    /// It is being dialed.
+    Dial(Dial),
+    /// It is leased, or between two leases.
+    Lease(Lease<()>),
+    /// It is idle, or closing: the pool or nobody has it.
+    None,
+}
+
+/// A connection to PostgreSQL.
+pub struct Server {
+    pub(crate) id: ServerId,
+    pub(crate) channel: Channel,
+    /// The worker at whose driver it is registered.
+    pub(crate) home: u16,
+    pub(crate) stage: Stage,
+    pub(crate) claim: Claim,
+    pub(crate) client: Option<ClientKey>,
+    pub(crate) target: Target,
+    pub(crate) pid: u32,
+    pub(crate) secret: Vec<u8>,
+    /// The startup parameters that it logged in with: what RESET ALL returns to.
+    pub(crate) base: Arc<StartupParameters>,
+    /// Those that are in force now.
+    pub(crate) parameters: Arc<StartupParameters>,
+    /// Those that are being set.
+    pub(crate) adapting_to: Option<Arc<StartupParameters>>,
+    /// Whether the lease may have left something in the session.
+    pub(crate) dirty: bool,
+    /// Cancel requests on their way to it. It is not handed out before they have arrived.
+    pub(crate) cancels: u32,
+    /// A cancel is wanted as soon as one may be sent.
+    pub(crate) cancel_wanted: bool,
+    /// A cancel was sent through another pooler, which may deliver it at any time.
+    pub(crate) is_spoilt: bool,
+    /// The lease has ended; what remains to be done waits for the cancels.
+    pub(crate) parked: bool,
+    /// What PostgreSQL said before it hung up.
+    pub(crate) last_words: Option<ServerError>,
+    pub(crate) alarm: Alarm,
+}
+
+impl Server {
+    pub(crate) fn machine(&mut self) -> Option<&mut ServerMachine> {
+        match &mut self.stage {
+            Stage::Up(machine) => Some(machine),
+            Stage::Login(_) | Stage::Closing | Stage::Cooling => None,
+        }
+    }
+
+    /// Whether PostgreSQL works on something for it.
+    pub(crate) fn is_busy(&self) -> bool {
+        match &self.stage {
+            Stage::Up(machine) => machine.exchange().is_busy(),
+            Stage::Login(_) | Stage::Closing | Stage::Cooling => false,
+        }
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("id", &self.id).field("pid", &self.pid).finish()
+    }
+}

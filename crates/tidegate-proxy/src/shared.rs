@@ -1,0 +1,336 @@
+//! What the workers of one upstream share.
+//!
+//! Everything here stands behind a lock that guards data and is never held across I/O. On the
+//! path of a query there is one: that of the pools, taken once to get a server and once to give
+//! it back.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use mio::{Registry, Waker};
+
+use tidegate_config::{Config, UpstreamKind};
+use tidegate_observe::front::Front;
+use tidegate_observe::traffic::Traffic;
+use tidegate_pool_core::order::CheckoutError;
+use tidegate_pool_core::pools::{Pools, View};
+use tidegate_pool_core::server::{Lease, PoolKey, Port, ServerId};
+use tidegate_session::parameters::StartupParameters;
+
+use tidegate_wire::catalogue::Complaint;
+
+use crate::clock::Clock;
+use crate::complaints;
+use crate::locks::lock;
+use crate::logins::FailedLogins;
+use crate::resolver::Resolver;
+use crate::server::Server;
+use crate::token::ClientKey;
+use crate::users::Users;
+
+/// What is known of the upstream's kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The first server that logs in will tell.
+    Unknown,
+    /// PostgreSQL itself: pids and limits mean what they say.
+    Direct,
+    /// Another pooler: only the plan's limit counts.
+    Pooler,
+}
+
+impl Kind {
+    /// The word for logs and status.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Direct => "direct",
+            Self::Pooler => "pooler",
+        }
+    }
+}
+
+/// Something for a worker from elsewhere.
+pub(crate) enum Mail {
+    /// Cancel what the client with this key runs.
+    Cancel(ClientKey, Vec<u8>),
+    /// A client of this worker that waited gets a server.
+    HandOff(ClientKey, Lease<Box<Server>>),
+    /// A client of this worker that waited gets none.
+    Refuse(ClientKey, CheckoutError),
+}
+
+/// Where a worker is reached.
+pub(crate) struct Mailbox {
+    pub(crate) waker: Waker,
+    pub(crate) mail: Mutex<VecDeque<Mail>>,
+    pub(crate) registry: Registry,
+}
+
+impl Mailbox {
+    pub(crate) fn put(&self, mail: Mail) {
+        lock(&self.mail).push_back(mail);
+        self.wake();
+    }
+
+    pub(crate) fn wake(&self) {
+        // It fails only when the worker's driver is gone, and then nobody is to be woken.
+        let _ = self.waker.wake();
+    }
+}
+
+/// What a client is told when it has logged in: the parameters that a server with its startup
+/// parameters has reported.
+#[derive(Debug)]
+pub(crate) struct Welcome {
+    /// ParameterStatus messages, ready to be sent.
+    pub(crate) statuses: Vec<u8>,
+    /// The startup parameters that they belong to. PostgreSQL has accepted them.
+    pub(crate) parameters: Arc<StartupParameters>,
+}
+
+/// Sets of startup parameters that are remembered; applications have a few each. When there are
+/// more, all are forgotten and learned again, at one checkout each. 1024 x 1 kB = 1 MB.
+const WELCOMES_MAX: usize = 1024;
+
+type Welcomes = BTreeMap<PoolKey, Vec<Arc<Welcome>>>;
+
+/// Servers whose connection broke without a goodbye: their slots are held until the census has
+/// seen that the backend is gone.
+pub(crate) type Zombies = Vec<(ServerId, u32)>;
+
+/// Everything that the workers, the control plane, and the census of one upstream share.
+pub struct Shared {
+    /// The settings in force.
+    pub config: Arc<Config>,
+    /// The one clock.
+    pub clock: Clock,
+    /// Counters of what happens before a client has a pool.
+    pub front: Front,
+    /// Where the upstream is.
+    pub resolver: Resolver,
+    /// Its name for messages: its addresses.
+    pub upstream: String,
+    pub(crate) pools: Mutex<Pools<Box<Server>>>,
+    pub(crate) users: Users,
+    pub(crate) mailboxes: Vec<Mailbox>,
+    pub(crate) failed_logins: Mutex<FailedLogins>,
+    pub(crate) zombies: Mutex<Zombies>,
+    /// Connections that are logged in or have a place reserved to.
+    pub(crate) clients: AtomicU32,
+    pub(crate) clients_max: u32,
+    pub(crate) cancels_in_flight: AtomicU32,
+    welcomes: Mutex<Welcomes>,
+    traffic: Mutex<BTreeMap<(PoolKey, Port), Arc<Traffic>>>,
+    kind: AtomicU8,
+    draining: AtomicBool,
+    census_works: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        config: Arc<Config>,
+        clock: Clock,
+        pools: Pools<Box<Server>>,
+        users: Users,
+        mailboxes: Vec<Mailbox>,
+        clients_max: u32,
+    ) -> Self {
+        let kind = match config.upstream.kind {
+            UpstreamKind::Auto => Kind::Unknown,
+            UpstreamKind::Direct => Kind::Direct,
+            UpstreamKind::Pooler => Kind::Pooler,
+        };
+        let shared = Self {
+            resolver: Resolver::start(&config.upstream.hosts),
+            upstream: upstream_name(&config),
+            config,
+            clock,
+            front: Front::default(),
+            pools: Mutex::new(pools),
+            users,
+            mailboxes,
+            failed_logins: Mutex::default(),
+            zombies: Mutex::default(),
+            clients: AtomicU32::new(0),
+            clients_max,
+            cancels_in_flight: AtomicU32::new(0),
+            welcomes: Mutex::default(),
+            traffic: Mutex::default(),
+            kind: AtomicU8::new(0),
+            draining: AtomicBool::new(false),
+            census_works: AtomicBool::new(false),
+        };
+        shared.set_kind(kind);
+        shared
+    }
+
+    /// The pools. Held for the length of a call, never across I/O.
+    pub(crate) fn pools(&self) -> MutexGuard<'_, Pools<Box<Server>>> {
+        lock(&self.pools)
+    }
+
+    /// What a client that gets no server is told.
+    pub(crate) fn complaint(&self, error: &CheckoutError) -> Complaint {
+        let failures = self.pools().failures();
+        complaints::checkout(error, &self.upstream, failures)
+    }
+
+    /// A look at the pools and the budget.
+    pub fn view(&self) -> View {
+        self.pools().view(self.clock.now())
+    }
+
+    /// Lets `change` at the budget, and wakes the workers to what follows from it.
+    pub fn with_pools<R>(&self, change: impl FnOnce(&mut PoolsHandle<'_>) -> R) -> R {
+        let result = change(&mut PoolsHandle { pools: self.pools() });
+        self.wake_all();
+        result
+    }
+
+    /// Looks at the pools without changing anything that a worker must act on.
+    pub fn with_pools_quietly<R>(&self, look: impl FnOnce(&PoolsHandle<'_>) -> R) -> R {
+        look(&PoolsHandle { pools: self.pools() })
+    }
+
+    pub(crate) fn wake_all(&self) {
+        self.mailboxes.iter().for_each(Mailbox::wake);
+    }
+
+    /// What is known of the upstream's kind.
+    pub fn kind(&self) -> Kind {
+        match self.kind.load(Ordering::Relaxed) {
+            1 => Kind::Direct,
+            2 => Kind::Pooler,
+            _ => Kind::Unknown,
+        }
+    }
+
+    pub(crate) fn set_kind(&self, kind: Kind) {
+        let number = match kind {
+            Kind::Unknown => 0,
+            Kind::Direct => 1,
+            Kind::Pooler => 2,
+        };
+        self.kind.store(number, Ordering::Relaxed);
+    }
+
+    /// The counters of a port of a pool, made if need be.
+    pub(crate) fn traffic(&self, key: &PoolKey, port: Port) -> Arc<Traffic> {
+        lock(&self.traffic).entry((key.clone(), port)).or_default().clone()
+    }
+
+    /// The counters of all pools.
+    pub fn all_traffic(&self) -> Vec<(PoolKey, Port, Arc<Traffic>)> {
+        let traffic = lock(&self.traffic);
+        traffic.iter().map(|((key, port), traffic)| (key.clone(), *port, traffic.clone())).collect()
+    }
+
+    /// What a client with these startup parameters is told, when it is known already.
+    pub(crate) fn welcome(
+        &self,
+        key: &PoolKey,
+        parameters: &StartupParameters,
+    ) -> Option<Arc<Welcome>> {
+        let welcomes = lock(&self.welcomes);
+        let known = welcomes.get(key)?;
+        known.iter().find(|welcome| *welcome.parameters == *parameters).cloned()
+    }
+
+    /// Remembers what a server with these startup parameters has reported.
+    pub(crate) fn learn(
+        &self,
+        key: &PoolKey,
+        parameters: &Arc<StartupParameters>,
+        statuses: Vec<u8>,
+    ) -> Arc<Welcome> {
+        let mut welcomes = lock(&self.welcomes);
+        if welcomes.values().map(Vec::len).sum::<usize>() >= WELCOMES_MAX {
+            welcomes.clear();
+        }
+        let known = welcomes.entry(key.clone()).or_default();
+        let place = known.iter().position(|welcome| welcome.parameters == *parameters);
+        // Whoever has the same parameters has the same Arc, so that comparing them is cheap.
+        let parameters = place.map_or(parameters, |place| &known[place].parameters).clone();
+        let welcome = Arc::new(Welcome { statuses, parameters });
+        match place {
+            Some(place) => known[place] = welcome.clone(),
+            None => known.push(welcome.clone()),
+        }
+        welcome
+    }
+
+    /// Starts the shutdown: nobody new is served, transactions may end.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+        self.wake_all();
+    }
+
+    /// Whether the gate shuts down.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Clients that are logged in.
+    pub fn clients(&self) -> u32 {
+        self.clients.load(Ordering::Relaxed)
+    }
+
+    /// The most clients there can be.
+    pub fn clients_max(&self) -> u32 {
+        self.clients_max
+    }
+
+    /// Whether a census sees when backends have gone.
+    pub(crate) fn has_census(&self) -> bool {
+        self.census_works.load(Ordering::Relaxed)
+    }
+
+    /// The census has succeeded or failed.
+    pub fn set_census_works(&self, works: bool) {
+        self.census_works.store(works, Ordering::Relaxed);
+    }
+
+    /// Tells which backends are left; servers that broke and whose backend is none of them are
+    /// gone at last.
+    pub fn backends_left(&self, pids: &[u32]) {
+        let mut zombies = lock(&self.zombies);
+        let gone: Vec<_> = zombies.extract_if(.., |(_, pid)| !pids.contains(pid)).collect();
+        drop(zombies);
+        if gone.is_empty() {
+            return;
+        }
+        let now = self.clock.now();
+        let mut pools = self.pools();
+        for (server, _) in gone {
+            pools.gone(server, now);
+        }
+        drop(pools);
+        self.wake_all();
+    }
+}
+
+/// The pools, for the control plane: what it may do with them.
+pub struct PoolsHandle<'a> {
+    pools: MutexGuard<'a, Pools<Box<Server>>>,
+}
+
+impl std::ops::Deref for PoolsHandle<'_> {
+    type Target = Pools<Box<Server>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.pools
+    }
+}
+
+impl std::ops::DerefMut for PoolsHandle<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.pools
+    }
+}
+
+fn upstream_name(config: &Config) -> String {
+    let hosts = config.upstream.hosts.iter().map(|host| host.address.to_string());
+    hosts.collect::<Vec<_>>().join(",")
+}

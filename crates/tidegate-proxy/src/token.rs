@@ -1,0 +1,92 @@
+//! Tokens: what an event of the kernel is about, in one word.
+//!
+//! Each names its subject for good: a client's carries a serial number, a server's id is never
+//! used twice. So an event that was queued for something that has ended finds nothing, and can't
+//! reach what came after it.
+
+use mio::Token;
+
+use tidegate_pool_core::server::ServerId;
+
+/// A client of this worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ClientKey {
+    pub(crate) place: u32,
+    pub(crate) serial: u32,
+}
+
+impl ClientKey {
+    pub(crate) fn to_bits(self) -> u64 {
+        u64::from(self.serial) << 32 | u64::from(self.place)
+    }
+
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self { place: bits as u32, serial: (bits >> 32) as u32 }
+    }
+}
+
+/// Whatever can wake a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Source {
+    /// A connection that carries a cancel request to PostgreSQL.
+    Cancel(u32),
+    Client(ClientKey),
+    Listener(u32),
+    Mailbox,
+    Server(ServerId),
+}
+
+const KIND_SHIFT: u32 = 61;
+const CLIENT: u64 = 0;
+const SERVER: u64 = 1;
+const CANCEL: u64 = 2;
+const LISTENER: u64 = 3;
+const MAILBOX: u64 = 4;
+
+/// Serial numbers of clients stay below 2^29 so that a token has room for the kind.
+pub(crate) const CLIENT_SERIAL_MAX: u32 = (1 << 29) - 1;
+
+impl Source {
+    pub(crate) fn token(self) -> Token {
+        let (kind, bits) = match self {
+            Self::Cancel(place) => (CANCEL, u64::from(place)),
+            Self::Client(key) => (CLIENT, key.to_bits()),
+            Self::Listener(place) => (LISTENER, u64::from(place)),
+            Self::Mailbox => (MAILBOX, 0),
+            Self::Server(id) => (SERVER, id.to_bits()),
+        };
+        Token((kind << KIND_SHIFT | bits) as usize)
+    }
+
+    pub(crate) fn of(token: Token) -> Self {
+        let bits = token.0 as u64;
+        let rest = bits & ((1 << KIND_SHIFT) - 1);
+        match bits >> KIND_SHIFT {
+            CLIENT => Self::Client(ClientKey::from_bits(rest)),
+            SERVER => Self::Server(ServerId::from_bits(rest)),
+            CANCEL => Self::Cancel(rest as u32),
+            LISTENER => Self::Listener(rest as u32),
+            _ => Self::Mailbox,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_names_what_it_was_made_from() {
+        let sources = [
+            Source::Cancel(7),
+            Source::Client(ClientKey { place: u32::MAX, serial: CLIENT_SERIAL_MAX }),
+            Source::Client(ClientKey { place: 0, serial: 0 }),
+            Source::Listener(3),
+            Source::Mailbox,
+            Source::Server(ServerId::from_bits(12_345_678_901)),
+        ];
+        for source in sources {
+            assert_eq!(Source::of(source.token()), source);
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! The worker: one thread, one loop.
+//!
+//! Each turn it reads the clock once, waits for the kernel, and gives every connection that has
+//! something to read one read's worth of work; what is left waits for the next turn, so a large
+//! result starves nobody. What a machine decides is carried out at once. What the pools order
+//! (dial, hand off, close) is carried out before the turn ends.
+//!
+//! - [`clients`]: connections from applications: accept, login, batches, goodbye.
+//! - [`servers`]: connections to PostgreSQL: dialing, answers, errands, the end.
+//! - [`cancels`]: cancel requests, from clients and to PostgreSQL.
+
+mod cancels;
+mod clients;
+mod servers;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::{Events, Poll};
+use slab::Slab;
+
+use tidegate_pool_core::order::Order;
+use tidegate_pool_core::pools::Pools;
+use tidegate_pool_core::server::{PoolId, ServerId, Waiter};
+use tidegate_session::pieces::Pieces;
+use tidegate_session::pin::PinReason;
+use tidegate_wire::tick::Tick;
+
+use crate::channel::READ_BYTES;
+use crate::entropy::Entropy;
+use crate::limits::LOGINS_MAX;
+use crate::listener::PortListener;
+use crate::server::Server;
+use crate::locks::lock;
+use crate::shared::{Mail, Shared};
+use crate::timers::{Alarm, Timers};
+use crate::token::{ClientKey, Source};
+
+use cancels::CancelRequest;
+use clients::Client;
+
+/// Events taken from the kernel at once. More wait in the kernel, in order.
+const EVENTS_MAX: usize = 1024;
+
+/// Connections accepted in one turn, so that a flood of them does not hold up queries.
+const ACCEPTS_PER_TURN: u32 = 64;
+
+/// Idle clients that are told goodbye per turn while draining: a rate that their reconnecting
+/// elsewhere can follow.
+const GOODBYES_PER_TURN: usize = 64;
+
+/// How long a drain sleeps between two lots of goodbyes.
+const GOODBYE_PAUSE: Duration = Duration::from_millis(10);
+
+/// Origins whose pins are remembered as logged. Each is a few words.
+const PIN_ORIGINS_MAX: usize = 1024;
+
+/// A worker, before and while it runs.
+pub(crate) struct Worker {
+    index: u16,
+    shared: Arc<Shared>,
+    poll: Poll,
+    listeners: Vec<PortListener>,
+    accepting: BTreeSet<u32>,
+    /// A spare descriptor: given up for a moment to accept and close a connection when there is
+    /// no other, so that its peer is told instead of waiting for ever.
+    spare: Option<std::fs::File>,
+    clients: Slab<Client>,
+    client_serial: u32,
+    /// Connections that have not logged in, or were refused and have not gone yet.
+    logging_in: u32,
+    /// Servers in this worker's hands, by [`ServerId::place`].
+    servers: Vec<Option<Box<Server>>>,
+    cancels: Slab<CancelRequest>,
+    /// Servers whose cancel waits until one may be sent.
+    cancels_wanted: VecDeque<ServerId>,
+    /// Connections that may have something to read.
+    ready: VecDeque<Source>,
+    timers: Timers,
+    orders: VecDeque<Order<Box<Server>>>,
+    entropy: Entropy,
+    buffer: Vec<u8>,
+    to_client: Pieces,
+    to_server: Pieces,
+    pins_logged: BTreeSet<(PoolId, Box<str>, PinReason)>,
+    now: Tick,
+    /// When the pools want to be called, as of the beginning of this turn's wait.
+    pools_due: Tick,
+    has_mail: bool,
+    drain: Option<Drain>,
+}
+
+/// A shutdown that is under way.
+struct Drain {
+    /// When what is left is cancelled and closed.
+    deadline: Tick,
+    /// Clients that have not been told yet; places in the slab, from the end.
+    untold: usize,
+    is_over: bool,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        index: u16,
+        shared: Arc<Shared>,
+        poll: Poll,
+        mut listeners: Vec<PortListener>,
+    ) -> io::Result<Self> {
+        for (place, listener) in listeners.iter_mut().enumerate() {
+            let token = Source::Listener(place as u32).token();
+            let source = listener.listener.source();
+            poll.registry().register(source, token, mio::Interest::READABLE)?;
+        }
+        Ok(Self {
+            index,
+            shared,
+            poll,
+            listeners,
+            accepting: BTreeSet::new(),
+            spare: std::fs::File::open("/dev/null").ok(),
+            clients: Slab::new(),
+            client_serial: 0,
+            logging_in: 0,
+            servers: Vec::new(),
+            cancels: Slab::new(),
+            cancels_wanted: VecDeque::new(),
+            ready: VecDeque::new(),
+            timers: Timers::default(),
+            orders: VecDeque::new(),
+            entropy: Entropy::new(),
+            buffer: vec![0; READ_BYTES],
+            to_client: Pieces::default(),
+            to_server: Pieces::default(),
+            pins_logged: BTreeSet::new(),
+            now: Tick::ZERO,
+            pools_due: Tick::ZERO,
+            has_mail: false,
+            drain: None,
+        })
+    }
+
+    /// Runs until the gate has shut down.
+    pub(crate) fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        while !self.drain.as_ref().is_some_and(|drain| drain.is_over) {
+            let timeout = self.timeout();
+            match self.poll.poll(&mut events, timeout) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => panic!("epoll failed on a descriptor of ours: {error}"),
+                Ok(()) => {}
+            }
+            self.now = self.shared.clock.now();
+            for event in &events {
+                self.event(event);
+            }
+            self.read_mail();
+            self.accept();
+            self.read_ready();
+            self.fire_timers();
+            self.carry_out_orders();
+            self.go_on_draining();
+        }
+    }
+
+    fn timeout(&mut self) -> Option<Duration> {
+        self.pools_due = self.shared.pools().next_timer().unwrap_or(Tick::NEVER);
+        let may_accept = !self.accepting.is_empty() && self.logging_in < LOGINS_MAX;
+        if !self.ready.is_empty() || may_accept {
+            return Some(Duration::ZERO);
+        }
+        let pools = (self.pools_due < Tick::NEVER).then_some(self.pools_due);
+        let next = pools.into_iter().chain(self.timers.next()).min();
+        let timer = next.map(|due| due.since(self.shared.clock.now()));
+        let drain = self.drain.as_ref().map(|_| GOODBYE_PAUSE);
+        timer.into_iter().chain(drain).min()
+    }
+
+    fn event(&mut self, event: &mio::event::Event) {
+        let source = Source::of(event.token());
+        let closed = event.is_read_closed() || event.is_error();
+        let readable = event.is_readable() || closed;
+        match source {
+            Source::Listener(place) => {
+                self.accepting.insert(place);
+            }
+            Source::Mailbox => self.has_mail = true,
+            Source::Client(key) => {
+                if event.is_writable() {
+                    self.client_writable(key);
+                }
+                if closed {
+                    self.client_hung_up(key);
+                }
+                if readable && let Some(client) = self.client(key) {
+                    if client.channel.mark_readable() {
+                        self.ready.push_back(source);
+                    }
+                }
+            }
+            Source::Server(id) => {
+                if self.server(id).is_none() {
+                    return self.idle_server_event(id);
+                }
+                if event.is_writable() {
+                    self.server_writable(id);
+                }
+                if readable && let Some(server) = self.server(id) {
+                    if server.channel.mark_readable() {
+                        self.ready.push_back(source);
+                    }
+                }
+            }
+            Source::Cancel(place) => self.cancel_event(place),
+        }
+    }
+
+    /// One read for each connection that may have something to read.
+    fn read_ready(&mut self) {
+        for _ in 0..self.ready.len() {
+            let Some(source) = self.ready.pop_front() else { break };
+            let mut buffer = std::mem::take(&mut self.buffer);
+            match source {
+                Source::Client(key) => self.read_client(key, &mut buffer),
+                Source::Server(id) => self.read_server(id, &mut buffer),
+                Source::Cancel(_) | Source::Listener(_) | Source::Mailbox => {}
+            }
+            self.buffer = buffer;
+            self.carry_out_orders();
+        }
+    }
+
+    fn read_mail(&mut self) {
+        if !std::mem::take(&mut self.has_mail) {
+            return;
+        }
+        loop {
+            let mail = lock(&self.mailbox().mail).pop_front();
+            match mail {
+                None => break,
+                Some(Mail::Cancel(key, secret)) => self.cancel_client(key, &secret),
+                Some(Mail::HandOff(key, lease)) => self.handed_off(key, lease),
+                Some(Mail::Refuse(key, error)) => self.refused(key, &error),
+            }
+        }
+        // The control plane may have left orders when it changed the budget.
+        self.with_pools(|_| {});
+        if self.shared.is_draining() && self.drain.is_none() {
+            self.start_draining();
+        }
+    }
+
+    fn mailbox(&self) -> &crate::shared::Mailbox {
+        &self.shared.mailboxes[usize::from(self.index)]
+    }
+
+    fn fire_timers(&mut self) {
+        while let Some(source) = self.timers.pop(self.now) {
+            match source {
+                Source::Client(key) => self.client_timer(key),
+                Source::Server(id) => self.server_timer(id),
+                Source::Cancel(place) => self.cancel_timer(place),
+                Source::Listener(_) | Source::Mailbox => {}
+            }
+        }
+        if self.pools_due <= self.now {
+            let now = self.now;
+            self.with_pools(|pools| pools.tick(now));
+        }
+    }
+
+    /// Calls the pools and takes over the orders that the call left.
+    fn with_pools<R>(&mut self, call: impl FnOnce(&mut Pools<Box<Server>>) -> R) -> R {
+        let mut pools = self.shared.pools();
+        let result = call(&mut pools);
+        while let Some(order) = pools.next_order() {
+            self.orders.push_back(order);
+        }
+        result
+    }
+
+    fn carry_out_orders(&mut self) {
+        while let Some(order) = self.orders.pop_front() {
+            match order {
+                Order::Check(lease) => self.check_server(lease),
+                Order::Close(lease, reason) => self.close_pooled(lease, reason),
+                Order::Dial(dial) => self.dial(dial),
+                Order::HandOff(waiter, lease) => match self.own(waiter) {
+                    Some(key) => self.handed_off(key, lease),
+                    None => self.mail(waiter, |key| Mail::HandOff(key, lease)),
+                },
+                Order::Refuse(waiter, error) => match self.own(waiter) {
+                    Some(key) => self.refused(key, &error),
+                    None => self.mail(waiter, |key| Mail::Refuse(key, error)),
+                },
+            }
+        }
+    }
+
+    fn own(&self, waiter: Waiter) -> Option<ClientKey> {
+        (waiter.worker == self.index).then(|| ClientKey::from_bits(waiter.client))
+    }
+
+    fn mail(&self, waiter: Waiter, mail: impl FnOnce(ClientKey) -> Mail) {
+        let mailbox = &self.shared.mailboxes[usize::from(waiter.worker)];
+        mailbox.put(mail(ClientKey::from_bits(waiter.client)));
+    }
+
+    fn server(&mut self, id: ServerId) -> Option<&mut Server> {
+        let server = self.servers.get_mut(id.place())?.as_deref_mut()?;
+        (server.id == id).then_some(server)
+    }
+
+    fn client(&mut self, key: ClientKey) -> Option<&mut Client> {
+        let client = self.clients.get_mut(key.place as usize)?;
+        (client.key == key).then_some(client)
+    }
+
+    fn set_alarm(&mut self, source: Source, due: Tick) {
+        let alarm = match source {
+            Source::Client(key) => self
+                .clients
+                .get_mut(key.place as usize)
+                .filter(|client| client.key == key)
+                .map(|client| &mut client.alarm),
+            Source::Server(id) => self
+                .servers
+                .get_mut(id.place())
+                .and_then(Option::as_deref_mut)
+                .filter(|server| server.id == id)
+                .map(|server| &mut server.alarm),
+            Source::Cancel(place) => {
+                self.cancels.get_mut(place as usize).map(|cancel| &mut cancel.alarm)
+            }
+            Source::Listener(_) | Source::Mailbox => None,
+        };
+        if let Some(alarm) = alarm {
+            self.timers.set(source, alarm, due);
+        }
+    }
+
+    fn clear_alarm(&mut self, source: Source, alarm: &mut Alarm) {
+        self.timers.clear(source, alarm);
+    }
+
+    // --- Shutdown. ---
+
+    fn start_draining(&mut self) {
+        for listener in &mut self.listeners {
+            // It fails only when it is not registered.
+            let _ = self.poll.registry().deregister(listener.listener.source());
+        }
+        self.listeners.clear();
+        self.accepting.clear();
+        let now = self.now;
+        self.with_pools(|pools| pools.drain(now));
+        let untold = self.clients.iter().map(|(place, _)| place + 1).max().unwrap_or(0);
+        let deadline = self.now + self.shared.config.timeouts.drain;
+        self.drain = Some(Drain { deadline, untold, is_over: false });
+    }
+
+    /// Tells some idle clients; closes everything once the time is up.
+    fn go_on_draining(&mut self) {
+        let Some(drain) = &mut self.drain else { return };
+        let times_up = self.now >= drain.deadline;
+        let lot = if times_up { usize::MAX } else { GOODBYES_PER_TURN };
+        let from = drain.untold.saturating_sub(lot);
+        let places = from..drain.untold;
+        drain.untold = from;
+        for place in places {
+            let Some(key) = self.clients.get(place).map(|client| client.key) else { continue };
+            self.drain_client(key, times_up);
+        }
+        if times_up {
+            let keys: Vec<_> = self.clients.iter().map(|(_, client)| client.key).collect();
+            keys.into_iter().for_each(|key| self.drain_client(key, true));
+        }
+        self.carry_out_orders();
+        let servers_left = self.servers.iter().any(Option::is_some);
+        // Servers have been told goodbye; the kernel tells PostgreSQL the rest when we exit.
+        let is_over = self.clients.is_empty() && (!servers_left || times_up);
+        if let Some(drain) = &mut self.drain {
+            drain.is_over = is_over;
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Cancel requests: from a client's second connection, through to PostgreSQL, and never late.
+//!
+//! PostgreSQL takes a cancel on a connection of its own and closes it once the signal is sent.
+//! Until then the server it is meant for is not handed out: the signal would hit whatever the
+//! next client runs. Such a connection takes no slot; two at a time are under way.
+
+use std::sync::atomic::Ordering;
+
+use tidegate_observe::front::CancelOutcome;
+use tidegate_pool_core::server::ServerId;
+use tidegate_wire::startup;
+
+use crate::channel::{Channel, Input};
+use crate::dial;
+use crate::shared::{Kind, Mail};
+use crate::timers::Alarm;
+use crate::token::{ClientKey, Source};
+use crate::worker::Worker;
+use crate::worker::clients::client_of_pid;
+
+/// Cancel requests under way at once: each makes PostgreSQL fork, and a burst of them
+/// (impatient users, short time-outs) must not become a burst of processes.
+const CANCELS_MAX: u32 = 2;
+
+/// A connection that carries a cancel request to PostgreSQL.
+pub(super) struct CancelRequest {
+    server: ServerId,
+    channel: Channel,
+    pub(super) alarm: Alarm,
+}
+
+impl Worker {
+    /// Somebody wants to cancel what the client with this pid runs.
+    pub(super) fn cancel_requested(&mut self, pid: u32, secret: &[u8]) {
+        let found = client_of_pid(pid);
+        let Some((worker, place)) = found else { return self.count(CancelOutcome::Unknown) };
+        if worker == self.index {
+            let Some(key) = self.clients.get(place).map(|client| client.key) else {
+                return self.count(CancelOutcome::Unknown);
+            };
+            return self.cancel_client(key, secret);
+        }
+        match self.shared.mailboxes.get(usize::from(worker)) {
+            // The other worker knows which client has this place now; the secret decides.
+            Some(mailbox) => mailbox.put(Mail::Cancel(
+                ClientKey { place: place as u32, serial: u32::MAX },
+                secret.to_vec(),
+            )),
+            None => self.count(CancelOutcome::Unknown),
+        }
+    }
+
+    /// Cancels what a client of this worker runs or waits for.
+    pub(super) fn cancel_client(&mut self, key: ClientKey, secret: &[u8]) {
+        let Some(key) = self.clients.get(key.place as usize).map(|client| client.key) else {
+            return self.count(CancelOutcome::Unknown);
+        };
+        if !self.authorised(key, secret) {
+            return self.count(CancelOutcome::Unknown);
+        }
+        if self.cancel_wait(key) {
+            return self.count(CancelOutcome::Waiting);
+        }
+        match self.lease_of(key) {
+            Some(id) if self.is_busy(id) => {
+                self.count(CancelOutcome::Forwarded);
+                self.want_cancel(id);
+            }
+            _ => self.count(CancelOutcome::Idle),
+        }
+    }
+
+    fn count(&self, outcome: CancelOutcome) {
+        self.shared.front.cancels[outcome as usize].add(1);
+    }
+
+    /// What the server runs is to be cancelled, as soon as one more cancel may be under way.
+    pub(super) fn want_cancel(&mut self, id: ServerId) {
+        let Some(server) = self.server(id) else { return };
+        if !server.cancel_wanted {
+            server.cancel_wanted = true;
+            self.cancels_wanted.push_back(id);
+        }
+        self.send_cancels();
+    }
+
+    fn send_cancels(&mut self) {
+        while let Some(id) = self.cancels_wanted.front().copied() {
+            let in_flight = &self.shared.cancels_in_flight;
+            let taken = in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |cancels| {
+                (cancels < CANCELS_MAX).then_some(cancels + 1)
+            });
+            if taken.is_err() {
+                return;
+            }
+            self.cancels_wanted.pop_front();
+            if !self.send_cancel(id) {
+                self.shared.cancels_in_flight.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// True when one is under way.
+    fn send_cancel(&mut self, id: ServerId) -> bool {
+        let deadline = self.now + self.shared.config.timeouts.cancel;
+        let is_pooler = self.shared.kind() == Kind::Pooler;
+        let Some(server) = self.servers.get_mut(id.place()).and_then(Option::as_deref_mut) else {
+            return false;
+        };
+        // Wanted no more: its lease has ended, or what was to be cancelled has.
+        let wanted = server.id == id && std::mem::take(&mut server.cancel_wanted);
+        if !wanted || server.secret.is_empty() {
+            return false;
+        }
+        let Ok(socket) = dial::connect(&server.target) else { return false };
+        let mut channel = Channel::new(socket);
+        let mut request = Vec::new();
+        startup::push_cancel_request(&mut request, server.pid, &server.secret);
+        channel.keep(&request);
+        let entry = self.cancels.vacant_entry();
+        let place = entry.key() as u32;
+        if channel.register(self.poll.registry(), Source::Cancel(place).token()).is_err() {
+            return false;
+        }
+        server.cancels += 1;
+        server.is_spoilt |= is_pooler;
+        entry.insert(CancelRequest { server: id, channel, alarm: Alarm::default() });
+        self.set_alarm(Source::Cancel(place), deadline);
+        true
+    }
+
+    pub(super) fn cancel_event(&mut self, place: u32) {
+        let Some(cancel) = self.cancels.get_mut(place as usize) else { return };
+        match cancel.channel.connected() {
+            Ok(false) => return,
+            Ok(true) if cancel.channel.flush().is_ok() => {}
+            _ => return self.cancel_ended(place, false),
+        }
+        let mut nothing = [0; 16];
+        match cancel.channel.read(&mut nothing) {
+            Input::Nothing | Input::Bytes(_) => {}
+            Input::End => self.cancel_ended(place, true),
+            // PostgreSQL closes without reading to the end now and then; the request was read.
+            Input::Broken(_) => {
+                let was_sent = cancel.channel.is_drained();
+                self.cancel_ended(place, was_sent);
+            }
+        }
+    }
+
+    pub(super) fn cancel_timer(&mut self, place: u32) {
+        let Some(cancel) = self.cancels.get_mut(place as usize) else { return };
+        self.timers.fired(Source::Cancel(place), &mut cancel.alarm);
+        if cancel.alarm.is_due(self.now) {
+            self.cancel_ended(place, false);
+        }
+    }
+
+    /// The connection that carried a cancel has ended. If it is not known whether the cancel was
+    /// delivered, it may still come, and the server can't be used any more.
+    fn cancel_ended(&mut self, place: u32, is_delivered: bool) {
+        let mut cancel = self.cancels.remove(place as usize);
+        self.clear_alarm(Source::Cancel(place), &mut cancel.alarm);
+        let was_sent = cancel.channel.is_drained();
+        cancel.channel.deregister(self.poll.registry());
+        drop(cancel.channel);
+        self.shared.cancels_in_flight.fetch_sub(1, Ordering::Relaxed);
+        let id = cancel.server;
+        if let Some(server) = self.server(id) {
+            server.cancels -= 1;
+            server.is_spoilt |= was_sent && !is_delivered;
+            if server.cancels == 0 && std::mem::take(&mut server.parked) {
+                self.lease_ended(id);
+            }
+        }
+        self.send_cancels();
+    }
+}

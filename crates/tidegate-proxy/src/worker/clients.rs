@@ -1,0 +1,928 @@
+//! Connections from applications: accept, login, batches, goodbye.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tidegate_observe::front::{Goodbye, RejectReason};
+use tidegate_observe::traffic::Traffic;
+use tidegate_pool_core::order::{Checkout, CheckoutError};
+use tidegate_pool_core::queue::Ticket;
+use tidegate_pool_core::server::{Flavour, Lease, PoolId, PoolKey, Port, ServerId, Waiter};
+use tidegate_pool_core::settings::PrePing;
+use tidegate_pool_core::tally::Outcome;
+use tidegate_session::client::{ClientMachine, Gathered};
+use tidegate_session::client_login::{ClientLogin, LoggedIn, LoginContext, LoginStep};
+use tidegate_session::parameters::StartupParameters;
+use tidegate_session::pin::PinReason;
+use tidegate_session::server::{Errand, ServerError};
+use tidegate_wire::backend::{self, Severity, TransactionStatus};
+use tidegate_wire::catalogue::Complaint;
+use tidegate_wire::tick::Tick;
+
+use crate::channel::{Channel, Input};
+use crate::complaints;
+use crate::limits::LOGINS_MAX;
+use crate::server::Server;
+use crate::locks::lock;
+use crate::shared::{Welcome};
+use crate::timers::Alarm;
+use crate::token::{CLIENT_SERIAL_MAX, ClientKey, Source};
+use crate::worker::{ACCEPTS_PER_TURN, PIN_ORIGINS_MAX, Worker};
+
+/// A connection from an application.
+pub(super) struct Client {
+    pub(super) key: ClientKey,
+    pub(super) channel: Channel,
+    pub(super) alarm: Alarm,
+    port: Port,
+    stage: Stage,
+    /// Whether it counts among the connections that have not logged in.
+    is_login: bool,
+    pub(super) machine: ClientMachine,
+    /// What is known since it logged in.
+    session: Option<Box<Session>>,
+    ticket: Option<Ticket>,
+    lease: Option<ServerId>,
+    pin: Option<PinReason>,
+}
+
+enum Stage {
+    /// From the first byte to the right password.
+    Login(Box<ClientLogin>),
+    /// It has the right password; a server is to tell what it must be told.
+    Welcoming(Box<LoggedIn>),
+    /// A client like any other.
+    Ready,
+    /// Its answer is held back because its address has failed too often.
+    Penalty(Box<Vec<u8>>),
+    /// The last words are being written.
+    Closing,
+}
+
+/// A client's session.
+struct Session {
+    pool: PoolId,
+    key: PoolKey,
+    parameters: Arc<StartupParameters>,
+    flavour: Flavour,
+    traffic: Arc<Traffic>,
+    /// The secret that cancels its statements; only its first `secret_len` bytes.
+    secret: [u8; SECRET_BYTES],
+    secret_len: usize,
+    peer: Option<IpAddr>,
+}
+
+/// The length of a cancel secret where the protocol allows more than four bytes (3.2): 256 bits
+/// can't be guessed, as PostgreSQL 18 has it.
+const SECRET_BYTES: usize = 32;
+
+impl Client {
+    pub(super) fn traffic(&self) -> Option<&Traffic> {
+        self.session.as_deref().map(|session| &*session.traffic)
+    }
+
+    /// The startup parameters that it asked for.
+    pub(super) fn parameters(&self) -> Option<&Arc<StartupParameters>> {
+        self.session.as_deref().map(|session| &session.parameters)
+    }
+
+    /// It has removed what it had left in its server's session.
+    pub(super) fn unpin(&mut self) {
+        self.pin = None;
+    }
+
+    /// Its server is no more.
+    pub(super) fn forget_lease(&mut self) {
+        self.lease = None;
+    }
+
+    /// Whether nobody waits for anything on its behalf.
+    fn is_idle(&self) -> bool {
+        matches!(self.stage, Stage::Ready) && self.lease.is_none() && self.ticket.is_none()
+    }
+}
+
+impl Worker {
+    // --- Accepting. ---
+
+    pub(super) fn accept(&mut self) {
+        for place in std::mem::take(&mut self.accepting) {
+            if self.accept_some(place) {
+                self.accepting.insert(place);
+            }
+        }
+    }
+
+    /// Accepts one turn's worth. True when more may wait.
+    fn accept_some(&mut self, place: u32) -> bool {
+        for _ in 0..ACCEPTS_PER_TURN {
+            // What comes beyond stays in the kernel's backlog until a login has ended.
+            if self.logging_in >= LOGINS_MAX {
+                return true;
+            }
+            let Some(listener) = self.listeners.get(place as usize) else { return false };
+            let port = listener.port;
+            match listener.listener.accept() {
+                Ok((socket, address)) => {
+                    let peer = address.map(|address| address.ip());
+                    self.accepted(Channel::new(socket), port, peer);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(error) if is_out_of_descriptors(&error) => {
+                    self.accept_without_descriptor(place as usize);
+                }
+                Err(_) => {} // The peer was quicker than we; the next one may be there.
+            }
+        }
+        true
+    }
+
+    fn accept_without_descriptor(&mut self, place: usize) {
+        self.spare = None;
+        if let Some(listener) = self.listeners.get(place)
+            && let Ok((socket, _)) = listener.listener.accept()
+        {
+            self.shared.front.port(listener.port).rejected[RejectReason::MaxClients as usize]
+                .add(1);
+            let mut channel = Channel::new(socket);
+            let mut words = Vec::new();
+            Complaint::client_limit(self.shared.clients_max).encode(Severity::Fatal, &mut words);
+            // Whether it arrives or not, the connection ends here.
+            let _ = channel.send_bytes(&words);
+            tracing::warn!("out of file descriptors: refused a connection; raise LimitNOFILE");
+        }
+        self.spare = std::fs::File::open("/dev/null").ok();
+    }
+
+    fn accepted(&mut self, mut channel: Channel, port: Port, peer: Option<IpAddr>) {
+        self.shared.front.port(port).accepts.add(1);
+        let entry = self.clients.vacant_entry();
+        let key = ClientKey { place: entry.key() as u32, serial: self.client_serial };
+        self.client_serial = (self.client_serial + 1) & CLIENT_SERIAL_MAX;
+        if channel.register(self.poll.registry(), Source::Client(key).token()).is_err() {
+            return; // The kernel has no memory for it; the peer sees the connection end.
+        }
+        entry.insert(Client {
+            key,
+            channel,
+            alarm: Alarm::default(),
+            port,
+            stage: Stage::Login(Box::new(ClientLogin::new(peer))),
+            is_login: true,
+            machine: ClientMachine::default(),
+            session: None,
+            ticket: None,
+            lease: None,
+            pin: None,
+        });
+        self.logging_in += 1;
+        let deadline = self.now + self.shared.config.timeouts.client_login;
+        self.set_alarm(Source::Client(key), deadline);
+    }
+
+    // --- Events. ---
+
+    pub(super) fn client_writable(&mut self, key: ClientKey) {
+        let Some(client) = self.client(key) else { return };
+        if client.channel.is_drained() {
+            return;
+        }
+        if client.channel.flush().is_err() {
+            return self.client_gone(key, Goodbye::Vanished);
+        }
+        if !client.channel.is_drained() {
+            return;
+        }
+        if matches!(client.stage, Stage::Closing) {
+            client.channel.shutdown_write();
+        }
+        if let Some(id) = client.lease {
+            self.balance(key, id);
+        }
+    }
+
+    /// The peer's side has ended, perhaps with unread words before it. Where nothing is read at
+    /// present, nobody would notice; everywhere else the read finds out.
+    pub(super) fn client_hung_up(&mut self, key: ClientKey) {
+        let Some(client) = self.client(key) else { return };
+        if client.ticket.is_some() || matches!(client.stage, Stage::Penalty(_)) {
+            self.client_gone(key, Goodbye::Vanished);
+        }
+    }
+
+    pub(super) fn client_timer(&mut self, key: ClientKey) {
+        let now = self.now;
+        let Some(client) = self.clients.get_mut(key.place as usize) else { return };
+        if client.key != key {
+            return;
+        }
+        self.timers.fired(Source::Client(key), &mut client.alarm);
+        if !client.alarm.is_due(now) {
+            return;
+        }
+        match &mut client.stage {
+            Stage::Login(login) => {
+                let limit = self.shared.config.timeouts.client_login;
+                let complaint = login.has_spoken().then(|| Complaint::login_timeout(limit));
+                self.reject(key, RejectReason::Timeout, complaint);
+            }
+            Stage::Penalty(words) => {
+                let words = std::mem::take(&mut **words);
+                self.say_last_words(key, &words);
+            }
+            Stage::Closing => self.remove_client(key),
+            Stage::Welcoming(_) => {}
+            Stage::Ready => self.idle_in_transaction(key),
+        }
+    }
+
+    /// The client has owed the next message of its transaction for too long.
+    fn idle_in_transaction(&mut self, key: ClientKey) {
+        let Some(limit) = self.shared.config.timeouts.idle_in_transaction else { return };
+        let port = self.client(key).map_or("", |client| client.port.as_str());
+        tracing::warn!(port, ?limit, "closed a client that was idle in a transaction");
+        self.turn_away(key, &Complaint::idle_in_transaction(limit));
+    }
+
+    pub(super) fn read_client(&mut self, key: ClientKey, buffer: &mut [u8]) {
+        let Some(client) = self.client(key) else { return };
+        client.channel.queued = false;
+        if client.channel.paused {
+            return;
+        }
+        match client.channel.read(buffer) {
+            Input::Bytes(bytes) => {
+                if let Some(traffic) = client.traffic() {
+                    traffic.client_rx.add(bytes as u64);
+                }
+                self.client_says(key, &buffer[..bytes]);
+                self.queue_client(key);
+            }
+            Input::Nothing => {}
+            Input::End | Input::Broken(_) => self.client_gone(key, Goodbye::Vanished),
+        }
+    }
+
+    fn queue_client(&mut self, key: ClientKey) {
+        if let Some(client) = self.clients.get_mut(key.place as usize)
+            && client.key == key
+        {
+            let source = Source::Client(key);
+            if client.channel.wants_turn() {
+                self.ready.push_back(source);
+            }
+        }
+    }
+
+    fn client_says(&mut self, key: ClientKey, bytes: &[u8]) {
+        let Some(client) = self.client(key) else { return };
+        match (&client.stage, client.lease) {
+            (Stage::Login(_), _) => self.log_in(key, bytes),
+            (Stage::Ready, Some(id)) => self.relay(key, id, bytes),
+            (Stage::Ready, None) => self.gather(key, bytes),
+            (Stage::Welcoming(_) | Stage::Penalty(_) | Stage::Closing, _) => {}
+        }
+    }
+
+    // --- Login. ---
+
+    fn log_in(&mut self, key: ClientKey, bytes: &[u8]) {
+        let Some(client) = self.clients.get_mut(key.place as usize) else { return };
+        let Stage::Login(login) = &mut client.stage else { return };
+        self.to_client.clear();
+        let mut context = LoginContext {
+            credentials: &self.shared.users,
+            entropy: &mut |out: &mut [u8]| self.entropy.fill(out),
+        };
+        let step = login.receive(bytes, &mut context, &mut self.to_client);
+        let sent = client.channel.send(&self.to_client, bytes);
+        if sent.is_err() {
+            return self.client_gone(key, Goodbye::Vanished);
+        }
+        match step {
+            LoginStep::More => {}
+            LoginStep::Cancel { pid, secret } => {
+                self.cancel_requested(pid, &secret);
+                self.remove_client(key);
+            }
+            LoginStep::Refused(reason, complaint) => {
+                let reason = complaints::reject_reason(reason);
+                self.reject(key, reason, Some(complaint));
+            }
+            LoginStep::Done(logged_in) => self.authenticated(key, logged_in),
+        }
+    }
+
+    /// Refuses a connection that is not a client yet.
+    fn reject(&mut self, key: ClientKey, reason: RejectReason, complaint: Option<Complaint>) {
+        let now = self.now;
+        let Some(client) = self.client(key) else { return };
+        let port = client.port;
+        let peer = match &client.stage {
+            Stage::Login(login) => login.peer(),
+            _ => None,
+        };
+        self.shared.front.port(port).rejected[reason as usize].add(1);
+        let Some(complaint) = complaint else { return self.remove_client(key) };
+        tracing::info!(
+            port = port.as_str(), reason = reason.as_str(), peer = ?peer,
+            "refused a connection: {}", complaint.message
+        );
+        let mut words = Vec::new();
+        complaint.encode(Severity::Fatal, &mut words);
+        let penalty = match (reason, peer) {
+            (RejectReason::Auth, Some(peer)) => lock(&self.shared.failed_logins).failed(peer, now),
+            _ => Duration::ZERO,
+        };
+        if penalty.is_zero() {
+            return self.say_last_words(key, &words);
+        }
+        if let Some(client) = self.client(key) {
+            client.stage = Stage::Penalty(Box::new(words));
+            client.channel.paused = true;
+        }
+        self.set_alarm(Source::Client(key), now + penalty);
+    }
+
+    /// The password was right.
+    fn authenticated(&mut self, key: ClientKey, logged_in: LoggedIn) {
+        if self.shared.is_draining() {
+            return self.reject(key, RejectReason::Shutdown, Some(Complaint::draining()));
+        }
+        let places = self.shared.clients_max;
+        let taken =
+            self.shared.clients.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
+                (taken < places).then_some(taken + 1)
+            });
+        if taken.is_err() {
+            let complaint = Complaint::client_limit(places);
+            return self.reject(key, RejectReason::MaxClients, Some(complaint));
+        }
+        let Some(client) = self.client(key) else { return };
+        let port = client.port;
+        let peer = match &client.stage {
+            Stage::Login(login) => login.peer(),
+            _ => None,
+        };
+        let pool_key =
+            PoolKey { database: logged_in.database.clone(), user: logged_in.user.clone() };
+        let config = self.shared.config.clone();
+        let pool = self.with_pools(|pools| {
+            pools.join(&pool_key, port, || complaints::pool_settings(&config, &pool_key))
+        });
+        let welcome = self.shared.welcome(&pool_key, &logged_in.parameters);
+        let parameters = match &welcome {
+            Some(welcome) => welcome.parameters.clone(),
+            None => Arc::new(logged_in.parameters.clone()),
+        };
+        let mut secret = [0; SECRET_BYTES];
+        self.entropy.fill(&mut secret);
+        let session = Session {
+            pool,
+            traffic: self.shared.traffic(&pool_key, port),
+            key: pool_key,
+            flavour: complaints::flavour(&parameters),
+            parameters,
+            secret,
+            secret_len: if logged_in.version.has_long_secrets() { SECRET_BYTES } else { 4 },
+            peer,
+        };
+        self.logging_in -= 1;
+        let Some(client) = self.clients.get_mut(key.place as usize) else { return };
+        client.is_login = false;
+        client.session = Some(Box::new(session));
+        client.stage = Stage::Welcoming(Box::new(logged_in));
+        self.timers.clear(Source::Client(key), &mut client.alarm);
+        match welcome {
+            Some(welcome) => self.welcome(key, &welcome),
+            None => {
+                client.channel.paused = true;
+                self.check_out(key, &[]);
+            }
+        }
+    }
+
+    /// A server with the client's startup parameters has told what the client must be told.
+    fn learn_welcome(&mut self, key: ClientKey, id: ServerId) {
+        let Some(statuses) = self.server(id).and_then(|server| {
+            let reported = server.machine()?.reported();
+            Some(complaints::statuses(reported))
+        }) else {
+            return;
+        };
+        let shared = self.shared.clone();
+        let Some(client) = self.client(key) else { return };
+        let Some(session) = &mut client.session else { return };
+        let welcome = shared.learn(&session.key, &session.parameters, statuses);
+        session.parameters = welcome.parameters.clone();
+        self.end_lease(key, id);
+        self.welcome(key, &welcome);
+    }
+
+    fn welcome(&mut self, key: ClientKey, welcome: &Welcome) {
+        let index = self.index;
+        let Some(client) = self.client(key) else { return };
+        let stage = std::mem::replace(&mut client.stage, Stage::Ready);
+        let Stage::Welcoming(logged_in) = stage else { return };
+        let Some(session) = &client.session else { return };
+        let mut words = Vec::with_capacity(welcome.statuses.len() + 64);
+        words.extend_from_slice(&welcome.statuses);
+        let pid = client_pid(index, key);
+        backend::push_backend_key_data(&mut words, pid, &session.secret[..session.secret_len]);
+        backend::push_ready(&mut words, TransactionStatus::Idle);
+        let sent = client.channel.send_bytes(&words);
+        client.channel.paused = false;
+        let port = client.port;
+        self.shared.front.port(port).logins.add(1);
+        if sent.is_err() {
+            return self.client_gone(key, Goodbye::Vanished);
+        }
+        if !logged_in.rest.is_empty() {
+            self.client_says(key, &logged_in.rest);
+        }
+        self.queue_client(key);
+    }
+
+    // --- Batches. ---
+
+    fn gather(&mut self, key: ClientKey, bytes: &[u8]) {
+        self.to_client.clear();
+        let Some(client) = self.clients.get_mut(key.place as usize) else { return };
+        let gathered = client.machine.gather(bytes, &mut self.to_client);
+        let sent = client.channel.send(&self.to_client, bytes);
+        if sent.is_err() {
+            return self.client_gone(key, Goodbye::Vanished);
+        }
+        match gathered {
+            Ok(Gathered::More) => {}
+            Ok(Gathered::Batch { from }) => self.check_out(key, &bytes[from..]),
+            Ok(Gathered::Held) => {
+                let held = client.machine.take_held();
+                self.check_out(key, &held);
+            }
+            Ok(Gathered::Terminate) => self.client_gone(key, Goodbye::Terminate),
+            Err(fault) => self.violation(key, &complaints::client_fault(&fault)),
+        }
+    }
+
+    /// The client needs a server for `batch`.
+    fn check_out(&mut self, key: ClientKey, batch: &[u8]) {
+        let waiter = Waiter { worker: self.index, client: key.to_bits() };
+        let now = self.now;
+        let Some(client) = self.client(key) else { return };
+        let Some(session) = &client.session else { return };
+        let (pool, port, flavour) = (session.pool, client.port, session.flavour);
+        let outcome = self.with_pools(|pools| pools.checkout(pool, port, waiter, flavour, now));
+        match outcome {
+            Checkout::Ready(lease) => {
+                if let Some(id) = self.attach(key, lease) {
+                    self.serve(key, id, batch);
+                } else if let Some(client) = self.client(key) {
+                    client.machine.hold(batch);
+                }
+            }
+            Checkout::Wait(ticket) => {
+                if let Some(client) = self.client(key) {
+                    client.machine.hold(batch);
+                    client.ticket = Some(ticket);
+                    client.channel.paused = true;
+                }
+            }
+            Checkout::Refused(error) => {
+                if let Some(client) = self.client(key) {
+                    client.machine.hold(batch);
+                }
+                self.refused(key, &error);
+            }
+        }
+    }
+
+    /// A client that waited gets a server, unless it does not wait any more.
+    pub(super) fn handed_off(&mut self, key: ClientKey, lease: Lease<Box<Server>>) {
+        let waits = self.client(key).is_some_and(|client| client.ticket.take().is_some());
+        if !waits {
+            return self.return_unused(lease);
+        }
+        if let Some(id) = self.attach(key, lease)
+            && let Some(client) = self.client(key)
+        {
+            let held = client.machine.take_held();
+            self.serve(key, id, &held);
+        }
+        self.queue_client(key);
+    }
+
+    /// The server is ready for the client: its batch is relayed, or its welcome learned.
+    fn serve(&mut self, key: ClientKey, id: ServerId, batch: &[u8]) {
+        let Some(client) = self.client(key) else { return };
+        client.channel.paused = false;
+        let is_session = client.port == Port::Session;
+        if matches!(client.stage, Stage::Welcoming(_)) {
+            return self.learn_welcome(key, id);
+        }
+        if is_session && let Some(server) = self.server(id) {
+            server.dirty = true; // Nothing is looked at on this port, so anything may be left.
+        }
+        self.relay(key, id, batch);
+    }
+
+    /// Joins a client and a server. Says its id when the client's batch may be sent at once;
+    /// otherwise [`Worker::attached`] follows when the server has been made ready.
+    fn attach(&mut self, key: ClientKey, lease: Lease<Box<Server>>) -> Option<ServerId> {
+        let id = lease.server;
+        let pings = {
+            let pools = self.shared.pools();
+            pools.settings(lease.pool).pool_pre_ping == PrePing::Always
+        };
+        self.adopt(lease);
+        let client = self.clients.get_mut(key.place as usize)?;
+        let server = self.servers.get_mut(id.place())?.as_deref_mut()?;
+        client.lease = Some(id);
+        server.client = Some(key);
+        let wanted = &client.session.as_ref()?.parameters;
+        let change = if Arc::ptr_eq(wanted, &server.parameters) {
+            None
+        } else {
+            wanted.change_from(&server.parameters)
+        };
+        let (errand, sql) = match (change, pings) {
+            (Some(change), _) => {
+                server.adapting_to = Some(wanted.clone());
+                (Errand::Adapt, change)
+            }
+            (None, true) => (Errand::Check, String::new()),
+            (None, false) => {
+                server.parameters = wanted.clone();
+                server.machine()?.begin_lease();
+                return Some(id);
+            }
+        };
+        client.channel.paused = true;
+        self.start_errand(id, errand, sql.as_bytes());
+        None
+    }
+
+    /// The server has been made ready for its client.
+    pub(super) fn attached(&mut self, key: ClientKey, id: ServerId) {
+        if let Some(machine) = self.server(id).and_then(Server::machine) {
+            machine.begin_lease();
+        }
+        let Some(client) = self.client(key) else { return };
+        let held = client.machine.take_held();
+        self.serve(key, id, &held);
+        self.queue_client(key);
+    }
+
+    /// Its server ended before anything of the client's was sent to it: another one will do.
+    pub(super) fn start_over(&mut self, key: ClientKey) {
+        let Some(client) = self.client(key) else { return };
+        client.lease = None;
+        let held = client.machine.take_held();
+        self.check_out(key, &held);
+    }
+
+    /// PostgreSQL refuses the startup parameters of the client.
+    pub(super) fn parameters_refused(&mut self, key: ClientKey, id: ServerId, error: &ServerError) {
+        self.end_lease(key, id);
+        let complaint = complaints::parameters_refused(error);
+        let Some(client) = self.client(key) else { return };
+        if matches!(client.stage, Stage::Welcoming(_)) {
+            return self.turn_away(key, &complaint);
+        }
+        self.answer_in_servers_stead(key, &complaint);
+    }
+
+    fn relay(&mut self, key: ClientKey, id: ServerId, bytes: &[u8]) {
+        let Some(client) = self.clients.get_mut(key.place as usize) else { return };
+        let Some(server) = self.servers.get_mut(id.place()).and_then(Option::as_deref_mut) else {
+            return;
+        };
+        let crate::server::Stage::Up(machine) = &mut server.stage else { return };
+        self.to_server.clear();
+        let watch = client.port == Port::Transaction && client.pin.is_none();
+        let relayed = client.machine.relay(bytes, watch, machine, &mut self.to_server);
+        if let Some(session) = &client.session {
+            session.traffic.server_tx.add(bytes.len() as u64);
+        }
+        if server.channel.send(&self.to_server, bytes).is_err() {
+            // The connection is broken. What PostgreSQL said before that is still to be read.
+            if server.channel.mark_readable() {
+                self.ready.push_back(Source::Server(id));
+            }
+        }
+        match relayed {
+            Err(fault) => return self.violation(key, &complaints::client_fault(&fault)),
+            Ok(relayed) => {
+                if let Some(reason) = relayed.pin {
+                    self.pin(key, id, reason);
+                }
+                if relayed.terminate {
+                    return self.client_gone(key, Goodbye::Terminate);
+                }
+            }
+        }
+        self.after_exchange(key, id);
+    }
+
+    fn pin(&mut self, key: ClientKey, id: ServerId, reason: PinReason) {
+        if let Some(server) = self.server(id) {
+            server.dirty = true;
+        }
+        let Some(client) = self.client(key) else { return };
+        if client.pin.is_some() {
+            return;
+        }
+        client.pin = Some(reason);
+        let Some(session) = &client.session else { return };
+        session.traffic.pins[reason.index()].add(1);
+        let application = session.parameters.value("application_name").unwrap_or_default();
+        let origin = (session.pool, Box::from(application), reason);
+        let (pool, peer) = (session.key.clone(), session.peer);
+        if self.pins_logged.len() < PIN_ORIGINS_MAX && !self.pins_logged.contains(&origin) {
+            tracing::info!(
+                database = %pool.database, user = %pool.user, application = %origin.1,
+                peer = ?peer, reason = reason.as_str(),
+                "a client keeps its server until it disconnects: it has left state in the session"
+            );
+            self.pins_logged.insert(origin);
+        }
+    }
+
+    /// Something was said on either side: the lease may have ended, and the flow is balanced.
+    pub(super) fn after_exchange(&mut self, key: ClientKey, id: ServerId) {
+        let Some(client) = self.clients.get_mut(key.place as usize) else { return };
+        let Some(server) = self.servers.get_mut(id.place()).and_then(Option::as_deref_mut) else {
+            return;
+        };
+        let crate::server::Stage::Up(machine) = &server.stage else { return };
+        let at_rest = machine.exchange().is_at_rest()
+            && machine.errand().is_none()
+            && !client.machine.is_mid_message();
+        if at_rest && self.drain.is_some() {
+            return self.turn_away(key, &Complaint::draining());
+        }
+        if at_rest && client.port == Port::Transaction && client.pin.is_none() {
+            if !machine.reported().differs() {
+                return self.end_lease(key, id);
+            }
+            self.pin(key, id, PinReason::Set);
+            return self.balance(key, id);
+        }
+        let waits_for_client = machine_waits_in_transaction(server);
+        if let Some(limit) = self.shared.config.timeouts.idle_in_transaction {
+            let due = if waits_for_client { self.now + limit } else { Tick::NEVER };
+            self.timers.set(Source::Client(key), &mut client.alarm, due);
+        }
+        self.balance(key, id);
+    }
+
+    /// Back-pressure: neither side is read from while the other can't take what it says.
+    fn balance(&mut self, key: ClientKey, id: ServerId) {
+        let Some(client) = self.clients.get_mut(key.place as usize) else { return };
+        let Some(server) = self.servers.get_mut(id.place()).and_then(Option::as_deref_mut) else {
+            return;
+        };
+        let (is_full, has_errand) = match &server.stage {
+            crate::server::Stage::Up(machine) => {
+                (machine.exchange().is_full(), machine.errand().is_some())
+            }
+            _ => (false, true),
+        };
+        client.channel.paused = server.channel.is_clogged() || is_full || has_errand;
+        server.channel.paused = client.channel.is_clogged();
+        if client.channel.wants_turn() {
+            self.ready.push_back(Source::Client(key));
+        }
+        if server.channel.wants_turn() {
+            self.ready.push_back(Source::Server(id));
+        }
+    }
+
+    /// The server can take more again.
+    pub(super) fn balance_server(&mut self, id: ServerId) {
+        if let Some(key) = self.server(id).and_then(|server| server.client) {
+            self.balance(key, id);
+        }
+    }
+
+    /// Parts a client from its server, which is at rest.
+    pub(super) fn end_lease(&mut self, key: ClientKey, id: ServerId) {
+        if let Some(client) = self.clients.get_mut(key.place as usize) {
+            client.lease = None;
+            client.pin = None;
+            client.machine.end_lease();
+            client.channel.paused = false;
+            self.timers.set(Source::Client(key), &mut client.alarm, Tick::NEVER);
+        }
+        self.queue_client(key);
+        self.lease_ended(id);
+    }
+
+    // --- No server. ---
+
+    pub(super) fn refused(&mut self, key: ClientKey, error: &CheckoutError) {
+        let complaint = self.shared.complaint(error);
+        let Some(client) = self.client(key) else { return };
+        client.ticket = None;
+        match client.stage {
+            Stage::Welcoming(_) => {
+                let port = client.port;
+                self.shared.front.port(port).rejected[RejectReason::NoServer as usize].add(1);
+                self.turn_away(key, &complaint);
+            }
+            _ => self.answer_in_servers_stead(key, &complaint),
+        }
+    }
+
+    /// Answers the batch that waits with an error; the client can go on.
+    pub(super) fn answer_in_servers_stead(&mut self, key: ClientKey, complaint: &Complaint) {
+        self.to_client.clear();
+        let Some(client) = self.clients.get_mut(key.place as usize) else { return };
+        client.channel.paused = false;
+        let goodbye = client.machine.refuse(complaint, &mut self.to_client);
+        let sent = client.channel.send(&self.to_client, &[]);
+        if goodbye || sent.is_err() {
+            return self.client_gone(key, Goodbye::Terminate);
+        }
+        if self.drain.is_some() {
+            return self.drain_client(key, false);
+        }
+        self.queue_client(key);
+    }
+
+    /// Cancels the wait of a client that waits. False when it does not.
+    pub(super) fn cancel_wait(&mut self, key: ClientKey) -> bool {
+        let now = self.now;
+        let Some(ticket) = self.client(key).and_then(|client| client.ticket.take()) else {
+            return false;
+        };
+        if !self.with_pools(|pools| pools.give_up(ticket, Outcome::Cancelled, now)) {
+            // A server is on its way to it and will find that nobody waits.
+        }
+        let complaint = Complaint::query_cancelled();
+        match self.client(key).map(|client| matches!(client.stage, Stage::Welcoming(_))) {
+            Some(true) => self.turn_away(key, &complaint),
+            Some(false) => self.answer_in_servers_stead(key, &complaint),
+            None => {}
+        }
+        true
+    }
+
+    /// The server that a client has, if `secret` is the client's.
+    pub(super) fn authorised(&mut self, key: ClientKey, secret: &[u8]) -> bool {
+        use subtle::ConstantTimeEq;
+        let Some(session) = self.client(key).and_then(|client| client.session.as_deref()) else {
+            return false;
+        };
+        let own = &session.secret[..session.secret_len];
+        own.len() == secret.len() && bool::from(own.ct_eq(secret))
+    }
+
+    pub(super) fn lease_of(&mut self, key: ClientKey) -> Option<ServerId> {
+        self.client(key)?.lease
+    }
+
+    // --- Goodbye. ---
+
+    /// The client broke the protocol: it is told, and closed.
+    fn violation(&mut self, key: ClientKey, complaint: &Complaint) {
+        tracing::info!(violation = %complaint.message, "closed a client that broke the protocol");
+        self.part(key, Goodbye::Violation);
+        self.close_with(key, complaint);
+    }
+
+    /// Closes a client with an error that it can't go on after.
+    pub(super) fn turn_away(&mut self, key: ClientKey, complaint: &Complaint) {
+        let goodbye = if self.drain.is_some() { Goodbye::Drain } else { Goodbye::Refused };
+        self.part(key, goodbye);
+        self.close_with(key, complaint);
+    }
+
+    /// Its server is lost. `mid_answer`: it has got half a message, after which nothing can be
+    /// said; `told`: PostgreSQL has told it why.
+    pub(super) fn server_lost(
+        &mut self,
+        key: ClientKey,
+        complaint: &Complaint,
+        mid_answer: bool,
+        told: bool,
+    ) {
+        self.part(key, Goodbye::ServerLost);
+        if mid_answer || told {
+            self.say_last_words(key, &[]);
+        } else {
+            self.close_with(key, complaint);
+        }
+    }
+
+    fn close_with(&mut self, key: ClientKey, complaint: &Complaint) {
+        let mut words = Vec::new();
+        complaint.encode(Severity::Fatal, &mut words);
+        self.say_last_words(key, &words);
+    }
+
+    /// Writes `words`, says that nothing follows, and closes when the peer has closed too: closing
+    /// while words of its own are unread would make the kernel destroy ours on their way.
+    fn say_last_words(&mut self, key: ClientKey, words: &[u8]) {
+        let deadline = self.now + LINGER;
+        let Some(client) = self.client(key) else { return };
+        if client.channel.send_bytes(words).is_err() {
+            return self.remove_client(key);
+        }
+        if client.channel.is_drained() {
+            client.channel.shutdown_write();
+        }
+        client.stage = Stage::Closing;
+        client.channel.paused = false;
+        self.queue_client(key);
+        self.set_alarm(Source::Client(key), deadline);
+    }
+
+    /// The client has gone: whatever it had is taken from it.
+    pub(super) fn client_gone(&mut self, key: ClientKey, goodbye: Goodbye) {
+        self.part(key, goodbye);
+        self.remove_client(key);
+    }
+
+    /// Takes a client's place in the queue, its server, and its pool.
+    fn part(&mut self, key: ClientKey, goodbye: Goodbye) {
+        let now = self.now;
+        let Some(client) = self.client(key) else { return };
+        let (ticket, lease) = (client.ticket.take(), client.lease.take());
+        let is_mid_message = client.machine.is_mid_message();
+        let port = client.port;
+        let session = client.session.take();
+        if let Some(ticket) = ticket {
+            self.with_pools(|pools| pools.give_up(ticket, Outcome::Disconnected, now));
+        }
+        if let Some(id) = lease {
+            self.abandoned(id, is_mid_message);
+        }
+        if let Some(session) = session {
+            session.traffic.closed[goodbye as usize].add(1);
+            self.shared.clients.fetch_sub(1, Ordering::Relaxed);
+            self.with_pools(|pools| pools.leave(session.pool, port));
+        }
+    }
+
+    fn remove_client(&mut self, key: ClientKey) {
+        if self.client(key).is_none() {
+            return;
+        }
+        let mut client = self.clients.remove(key.place as usize);
+        if client.is_login {
+            self.logging_in -= 1;
+        }
+        self.clear_alarm(Source::Client(key), &mut client.alarm);
+        client.channel.deregister(self.poll.registry());
+    }
+
+    /// While draining: an idle client is told goodbye; at the end of the time everybody is.
+    pub(super) fn drain_client(&mut self, key: ClientKey, times_up: bool) {
+        let Some(client) = self.client(key) else { return };
+        if times_up && matches!(client.stage, Stage::Closing | Stage::Penalty(_) | Stage::Login(_))
+        {
+            return self.remove_client(key);
+        }
+        let session_at_rest = client.port == Port::Session || client.pin.is_some();
+        let lease = client.lease;
+        if client.is_idle() || times_up {
+            return self.turn_away(key, &Complaint::draining());
+        }
+        if session_at_rest && let Some(id) = lease {
+            self.after_exchange(key, id);
+        }
+    }
+}
+
+/// How long a peer that was told its last words may take to hang up.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// The pid that a client is told: worker and place, so that a cancel request finds both.
+pub(super) fn client_pid(worker: u16, key: ClientKey) -> u32 {
+    (u32::from(worker) << PLACE_BITS) | (key.place + 1)
+}
+
+/// The worker and the place that a pid names.
+pub(super) fn client_of_pid(pid: u32) -> Option<(u16, usize)> {
+    let place = (pid & ((1 << PLACE_BITS) - 1)).checked_sub(1)?;
+    Some(((pid >> PLACE_BITS) as u16, place as usize))
+}
+
+/// 16 million clients a worker and 127 workers keep a pid positive, as drivers expect.
+const PLACE_BITS: u32 = 24;
+
+/// Whether the server is in a transaction and the client owes the next message.
+fn machine_waits_in_transaction(server: &Server) -> bool {
+    let crate::server::Stage::Up(machine) = &server.stage else { return false };
+    let exchange = machine.exchange();
+    exchange.owes_nothing() && exchange.status() != TransactionStatus::Idle
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    // EMFILE, ENFILE: of this process, of this machine.
+    matches!(error.raw_os_error(), Some(24 | 23))
+}

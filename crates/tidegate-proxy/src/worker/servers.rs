@@ -1,0 +1,744 @@
+//! Connections to PostgreSQL: dialing, answers, errands, the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_budget::budget::Census;
+use tidegate_pool_core::order::Dial;
+use tidegate_pool_core::retry::DialFailure;
+use tidegate_pool_core::server::{CloseReason, Hygiene, Lease, ServerId};
+use tidegate_session::exchange::Exchange;
+use tidegate_session::parameters::StartupParameters;
+use tidegate_session::server::{
+    Errand, ErrandEnd, Heard, RESET_SQL, ServerFault, ServerMachine,
+};
+use tidegate_session::server_login::{LoggedIn, ServerLogin, ServerLoginSettings};
+use tidegate_wire::catalogue::Complaint;
+use tidegate_wire::frontend;
+
+use crate::channel::{Channel, Input};
+use crate::complaints;
+use crate::dial;
+use crate::server::{Claim, Server, Stage};
+use crate::locks::lock;
+use crate::shared::{Kind};
+use crate::timers::Alarm;
+use crate::token::{ClientKey, Source};
+use crate::worker::Worker;
+
+/// The longest that an errand may take (setting parameters, a check, a reset): each is one round
+/// trip of a statement that takes microseconds. A server that needs longer is not healthy.
+const ERRAND_MAX: Duration = Duration::from_secs(5);
+
+/// The longest that ending a vanished client's work may take, cancel and rollback included.
+const RECOVERY_MAX: Duration = Duration::from_secs(10);
+
+/// How long a server that was told goodbye may take to end the stream. A backend that is in the
+/// midst of something does not listen; it has been sent a cancel as well.
+const CLOSE_MAX: Duration = Duration::from_secs(5);
+
+/// How long a slot stays taken after the stream has ended when the upstream is a pooler, which
+/// gives its own connection back only after a reset of its own.
+const POOLER_COOLING: Duration = Duration::from_secs(1);
+
+/// How long a slot stays taken after a connection broke when there is no census to see the
+/// backend go. A backend that does nothing ends at once when its client's machine answers with a
+/// reset; one that works finds out when it writes.
+const UNSEEN_COOLING: Duration = Duration::from_secs(10);
+
+impl Worker {
+    // --- Dialing. ---
+
+    pub(super) fn dial(&mut self, dial: Dial) {
+        let id = dial.server;
+        let parameters = self.proven_parameters(&dial);
+        let (target, connection) = match self.shared.resolver.target() {
+            Ok(target) => {
+                let connection = dial::connect(&target);
+                (target, connection)
+            }
+            Err(cause) => return self.dial_failed(dial, dial::unresolved(&cause)),
+        };
+        let socket = match connection {
+            Ok(socket) => socket,
+            Err(error) => return self.dial_failed(dial, dial::unreachable(&target, &error)),
+        };
+        let mut channel = Channel::new(socket);
+        if let Err(error) = channel.register(self.poll.registry(), Source::Server(id).token()) {
+            return self.dial_failed(dial, dial::unreachable(&target, &error));
+        }
+        let account = self.shared.users.account(&dial.key.user);
+        let mut nonce = [0; 18];
+        self.entropy.fill(&mut nonce);
+        let settings = ServerLoginSettings {
+            database: dial.key.database.clone(),
+            user: dial.key.user.clone(),
+            password: account.password,
+            keys: account.keys,
+            parameters: &parameters,
+            nonce: &nonce,
+            probe: self.shared.kind() == Kind::Unknown,
+        };
+        self.to_server.clear();
+        let login = ServerLogin::new(settings, &mut self.to_server);
+        channel.keep(&self.to_server.to_vec(&[]));
+        let server = Server {
+            id,
+            channel,
+            home: self.index,
+            stage: Stage::Login(Box::new(login)),
+            claim: Claim::Dial(dial),
+            client: None,
+            target,
+            pid: 0,
+            secret: Vec::new(),
+            base: parameters.clone(),
+            parameters,
+            adapting_to: None,
+            dirty: false,
+            cancels: 0,
+            cancel_wanted: false,
+            is_spoilt: false,
+            parked: false,
+            last_words: None,
+            alarm: Alarm::default(),
+        };
+        self.place(Box::new(server));
+        let deadline = self.now + self.shared.config.timeouts.connect;
+        self.set_alarm(Source::Server(id), deadline);
+    }
+
+    /// The startup parameters of the client for whose sake is dialed, when PostgreSQL is known to
+    /// accept them. A server that has them needs nothing set, and RESET ALL returns to them; but
+    /// a value that PostgreSQL refuses must not make a dial fail that others wait for.
+    fn proven_parameters(&mut self, dial: &Dial) -> Arc<StartupParameters> {
+        let Some((waiter, _)) = dial.sake else { return Arc::default() };
+        let Some(key) = self.own(waiter) else { return Arc::default() };
+        let wanted = self.client(key).and_then(|client| client.parameters().cloned());
+        let Some(wanted) = wanted else { return Arc::default() };
+        match self.shared.welcome(&dial.key, &wanted) {
+            Some(welcome) => welcome.parameters.clone(),
+            None => Arc::default(),
+        }
+    }
+
+    fn place(&mut self, server: Box<Server>) {
+        let place = server.id.place();
+        if self.servers.len() <= place {
+            self.servers.resize_with(place + 1, || None);
+        }
+        self.servers[place] = Some(server);
+    }
+
+    /// A dial that came to nothing before there was a connection.
+    fn dial_failed(&mut self, dial: Dial, failure: DialFailure) {
+        let id = dial.server;
+        let now = self.now;
+        self.report_failure(&dial, &failure);
+        self.with_pools(|pools| {
+            pools.dial_failed(dial, failure, now);
+            pools.gone(id, now);
+        });
+    }
+
+    fn report_failure(&mut self, dial: &Dial, failure: &DialFailure) {
+        self.shared.resolver.failed();
+        // Once per cause; the metric counts each.
+        let is_news = self.shared.pools().last_failure() != Some(failure);
+        if is_news {
+            tracing::warn!(
+                database = %dial.key.database, user = %dial.key.user,
+                kind = failure.kind.as_str(), "can't open a server: {}", failure.cause
+            );
+        }
+    }
+
+    /// A login has failed; the connection is closed.
+    fn login_failed(&mut self, id: ServerId, failure: DialFailure) {
+        let now = self.now;
+        let Some(server) = self.server(id) else { return };
+        let Claim::Dial(dial) = std::mem::replace(&mut server.claim, Claim::None) else { return };
+        self.report_failure(&dial, &failure);
+        self.with_pools(|pools| pools.dial_failed(dial, failure, now));
+        self.wait_for_end(id);
+    }
+
+    fn logged_in(&mut self, id: ServerId, logged_in: LoggedIn) {
+        let now = self.now;
+        let Some(server) = self.server(id) else { return };
+        let Claim::Dial(dial) = std::mem::replace(&mut server.claim, Claim::None) else { return };
+        server.pid = logged_in.pid;
+        server.secret = logged_in.secret;
+        let statuses = complaints::statuses(&logged_in.reported);
+        let base = server.base.clone();
+        server.stage = Stage::Up(Box::new(ServerMachine::new(logged_in.reported)));
+        let pid = server.pid;
+        self.quiet(id);
+        if let Some(keys) = logged_in.keys {
+            self.shared.users.remember(&dial.key.user, keys);
+        }
+        if let Some(is_direct) = logged_in.is_direct {
+            let kind = if is_direct { Kind::Direct } else { Kind::Pooler };
+            tracing::info!(kind = kind.as_str(), "found out what the upstream is");
+            self.shared.set_kind(kind);
+            if kind == Kind::Pooler {
+                // What it says of limits is about something else; only the plan's holds.
+                self.shared.pools().budget_mut().census(Census::unknown());
+            }
+        }
+        self.shared.learn(&dial.key, &base, statuses);
+        let flavour = complaints::flavour(&base);
+        let Some(server) = self.take(id) else { return };
+        self.with_pools(|pools| pools.dialed(dial, server, flavour, pid, now));
+    }
+
+    // --- In and out of a worker's hands. ---
+
+    /// Takes a server over from the pool, and from another worker's driver if need be.
+    pub(super) fn adopt(&mut self, lease: Lease<Box<Server>>) {
+        let (lease, mut server) = lease.split();
+        if server.home != self.index {
+            server.channel.deregister(&self.shared.mailboxes[usize::from(server.home)].registry);
+            server.home = self.index;
+            let token = Source::Server(server.id).token();
+            if server.channel.register(self.poll.registry(), token).is_err() {
+                server.channel.readable = true; // The first read will find what is the matter.
+            }
+        }
+        server.claim = Claim::Lease(lease);
+        self.place(server);
+    }
+
+    fn take(&mut self, id: ServerId) -> Option<Box<Server>> {
+        let place = self.servers.get_mut(id.place())?;
+        if place.as_ref()?.id != id {
+            return None;
+        }
+        place.take()
+    }
+
+    /// A server that nobody waits for any more goes back as it came.
+    pub(super) fn return_unused(&mut self, lease: Lease<Box<Server>>) {
+        let now = self.now;
+        self.with_pools(|pools| pools.give_back(lease, now));
+    }
+
+    fn give_back(&mut self, id: ServerId) {
+        let now = self.now;
+        self.quiet(id);
+        let Some(mut server) = self.take(id) else { return };
+        server.channel.queued = false;
+        let may_have_more = server.channel.readable;
+        match std::mem::replace(&mut server.claim, Claim::None) {
+            Claim::Lease(mut lease) => {
+                lease.flavour = complaints::flavour(&server.parameters);
+                self.with_pools(|pools| pools.give_back(lease.with(server), now));
+            }
+            Claim::Dial(_) | Claim::None => self.place(server),
+        }
+        if may_have_more {
+            self.idle_server_event(id); // No event will come for what is there already.
+        }
+    }
+
+    // --- Answers. ---
+
+    pub(super) fn server_writable(&mut self, id: ServerId) {
+        let Some(server) = self.server(id) else { return };
+        if let Stage::Login(login) = &mut server.stage
+            && !login.is_connected()
+        {
+            match server.channel.connected() {
+                Ok(true) => login.connected(),
+                Ok(false) => return,
+                Err(error) => {
+                    let failure = dial::unreachable(&server.target, &error);
+                    return self.connect_failed(id, failure);
+                }
+            }
+        }
+        if !server.channel.is_drained() && server.channel.flush().is_err() {
+            server.channel.readable = true; // What it said before that is still to be read.
+        }
+        self.queue_server(id);
+        self.balance_server(id);
+    }
+
+    fn connect_failed(&mut self, id: ServerId, failure: DialFailure) {
+        let Some(mut server) = self.remove_server(id) else { return };
+        if let Claim::Dial(dial) = std::mem::replace(&mut server.claim, Claim::None) {
+            self.dial_failed(dial, failure);
+        }
+    }
+
+    fn queue_server(&mut self, id: ServerId) {
+        if let Some(server) = self.servers.get_mut(id.place()).and_then(Option::as_deref_mut) {
+            if server.channel.wants_turn() {
+                self.ready.push_back(Source::Server(id));
+            }
+        }
+    }
+
+    pub(super) fn read_server(&mut self, id: ServerId, buffer: &mut [u8]) {
+        let Some(server) = self.server(id) else { return };
+        server.channel.queued = false;
+        if server.channel.paused {
+            return;
+        }
+        match server.channel.read(buffer) {
+            Input::Bytes(bytes) => {
+                self.server_says(id, &buffer[..bytes]);
+                self.queue_server(id);
+            }
+            Input::Nothing => {}
+            Input::End => self.server_ended(id, None),
+            Input::Broken(kind) => self.server_ended(id, Some(kind)),
+        }
+    }
+
+    fn server_says(&mut self, id: ServerId, bytes: &[u8]) {
+        let Some(server) = self.servers.get_mut(id.place()).and_then(Option::as_deref_mut) else {
+            return;
+        };
+        self.to_server.clear();
+        match &mut server.stage {
+            Stage::Login(login) => {
+                let outcome = login.receive(bytes, &mut self.to_server);
+                let sent = server.channel.send(&self.to_server, bytes);
+                match outcome {
+                    Ok(Some(logged_in)) => self.logged_in(id, *logged_in),
+                    Ok(None) if sent.is_ok() => {}
+                    Ok(None) => self.server_ended(id, None),
+                    Err(failure) => self.login_failed(id, dial::refused(&failure)),
+                }
+            }
+            Stage::Up(machine) => {
+                self.to_client.clear();
+                let heard = machine.receive(bytes, &mut self.to_client, &mut self.to_server);
+                let is_mid_answer = machine.is_mid_answer();
+                if server.channel.send(&self.to_server, bytes).is_err() {
+                    server.channel.readable = true;
+                }
+                let heard = match heard {
+                    Ok(heard) => heard,
+                    Err(fault) => {
+                        tracing::error!(server = id.number(), "closed a server: {fault}");
+                        return self.server_broken(id, is_mid_answer, &fault);
+                    }
+                };
+                if heard.fatal.is_some() {
+                    server.last_words.clone_from(&heard.fatal);
+                }
+                server.dirty |= heard.parameters_reset;
+                // The answers to an errand are Tidegate's; its end decides what follows.
+                if let Some(end) = heard.errand {
+                    self.errand_ended(id, end);
+                } else if let Some(key) = server.client {
+                    self.answer_client(key, id, bytes, &heard);
+                }
+            }
+            Stage::Closing | Stage::Cooling => {}
+        }
+    }
+
+    /// Passes on what a server said to its client.
+    fn answer_client(&mut self, key: ClientKey, id: ServerId, bytes: &[u8], heard: &Heard) {
+        let Some(client) = self.clients.get_mut(key.place as usize) else { return };
+        if let Some(traffic) = client.traffic() {
+            traffic.transactions.add(u64::from(heard.transactions));
+            traffic.statements.add(u64::from(heard.statements));
+            traffic.errors.add(u64::from(heard.error.is_some()));
+            traffic.server_rx.add(bytes.len() as u64);
+            traffic.client_tx.add(bytes.len() as u64);
+        }
+        if client.channel.send(&self.to_client, bytes).is_err() {
+            return self.client_gone(key, tidegate_observe::front::Goodbye::Vanished);
+        }
+        if heard.discarded {
+            client.unpin();
+        }
+        self.after_exchange(key, id);
+    }
+
+    /// Something has happened to a server that lies idle in its pool.
+    pub(super) fn idle_server_event(&mut self, id: ServerId) {
+        let now = self.now;
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let shared = self.shared.clone();
+        let mut pools = shared.pools();
+        let mut ended = None;
+        if let Some(server) = pools.idle_mut(id) {
+            self.to_client.clear();
+            self.to_server.clear();
+            loop {
+                match server.channel.read(&mut buffer) {
+                    Input::Bytes(bytes) => {
+                        let Stage::Up(machine) = &mut server.stage else { break };
+                        let said = &buffer[..bytes];
+                        // A notice, a parameter that was reloaded, a farewell: nobody is here to
+                        // be told, and nothing of it is an answer.
+                        match machine.receive(said, &mut self.to_client, &mut self.to_server) {
+                            Ok(heard) if heard.fatal.is_some() => server.last_words = heard.fatal,
+                            Ok(_) => {}
+                            Err(_) => ended = Some(None),
+                        }
+                        self.to_client.clear();
+                    }
+                    Input::Nothing => break,
+                    Input::End => ended = Some(None),
+                    Input::Broken(kind) => ended = Some(Some(kind)),
+                }
+                if ended.is_some() {
+                    break;
+                }
+            }
+        }
+        let server = ended.and_then(|_| pools.take_ended(id, now));
+        drop(pools);
+        self.buffer = buffer;
+        if let (Some(server), Some(broken)) = (server, ended) {
+            self.place(server);
+            self.log_end(id, broken);
+            self.slot_ends(id, broken.is_some());
+        }
+    }
+
+    // --- Errands. ---
+
+    pub(super) fn start_errand(&mut self, id: ServerId, errand: Errand, sql: &[u8]) {
+        self.to_server.clear();
+        let deadline = self.now + ERRAND_MAX;
+        let Some(server) = self.servers.get_mut(id.place()).and_then(Option::as_deref_mut) else {
+            return;
+        };
+        let Stage::Up(machine) = &mut server.stage else { return };
+        machine.start(errand, sql, &mut self.to_server);
+        if server.channel.send(&self.to_server, &[]).is_err() {
+            server.channel.readable = true;
+        }
+        server.channel.paused = false;
+        self.queue_server(id);
+        self.set_alarm(Source::Server(id), deadline);
+    }
+
+    pub(super) fn check_server(&mut self, lease: Lease<Box<Server>>) {
+        let id = lease.server;
+        self.adopt(lease);
+        self.start_errand(id, Errand::Check, b"");
+    }
+
+    fn errand_ended(&mut self, id: ServerId, end: ErrandEnd) {
+        self.quiet(id);
+        let Some(server) = self.server(id) else { return };
+        let client = server.client;
+        match end {
+            ErrandEnd::Done(Errand::Adapt) => {
+                if let Some(parameters) = server.adapting_to.take() {
+                    server.parameters = parameters;
+                }
+                match client {
+                    Some(key) => self.attached(key, id),
+                    None => self.lease_ended(id),
+                }
+            }
+            ErrandEnd::Failed(Errand::Adapt, error) => {
+                server.adapting_to = None; // All of it is in force, or nothing.
+                match client {
+                    Some(key) => self.parameters_refused(key, id, &error),
+                    None => self.lease_ended(id),
+                }
+            }
+            ErrandEnd::Done(Errand::Check) => match client {
+                Some(key) => self.attached(key, id),
+                None => self.give_back(id),
+            },
+            ErrandEnd::Done(Errand::Recover) => {
+                server.dirty = true;
+                self.lease_ended(id);
+            }
+            ErrandEnd::Done(Errand::Reset) => {
+                server.dirty = false;
+                server.parameters = server.base.clone();
+                self.give_back(id);
+            }
+            ErrandEnd::Failed(Errand::Check, error) => {
+                tracing::warn!(server = id.number(), "a check failed: {}", error.message);
+                self.close_server(id, CloseReason::CheckFailed);
+            }
+            ErrandEnd::Failed(errand @ (Errand::Recover | Errand::Reset), error) => {
+                tracing::warn!(server = id.number(), ?errand, "a reset failed: {}", error.message);
+                self.close_server(id, CloseReason::ResetFailed);
+            }
+        }
+    }
+
+    /// A lease has ended with the server at rest: it is reset if need be and given back, once no
+    /// cancel is on its way to it.
+    pub(super) fn lease_ended(&mut self, id: ServerId) {
+        let now = self.now;
+        let Some(server) = self.servers.get_mut(id.place()).and_then(Option::as_deref_mut) else {
+            return;
+        };
+        server.client = None;
+        server.cancel_wanted = false;
+        server.channel.paused = false;
+        server.parked = server.cancels > 0;
+        if server.parked {
+            return;
+        }
+        if server.is_spoilt {
+            return self.close_server(id, CloseReason::Recovery);
+        }
+        let hygiene = if server.dirty { Hygiene::Dirty } else { Hygiene::Clean };
+        let Claim::Lease(lease) = &server.claim else { return };
+        let needs_reset = {
+            let mut pools = self.shared.pools();
+            let needs_reset = pools.needs_reset(lease, hygiene);
+            if needs_reset {
+                pools.resetting(lease, now);
+            }
+            needs_reset
+        };
+        if needs_reset {
+            self.start_errand(id, Errand::Reset, RESET_SQL);
+        } else {
+            self.give_back(id);
+        }
+    }
+
+    /// The client of a server has gone. What it left under way is ended, off everybody's path.
+    pub(super) fn abandoned(&mut self, id: ServerId, is_mid_message: bool) {
+        let now = self.now;
+        let Some(server) = self.servers.get_mut(id.place()).and_then(Option::as_deref_mut) else {
+            return;
+        };
+        server.client = None;
+        server.channel.paused = false;
+        if server.channel.wants_turn() {
+            self.ready.push_back(Source::Server(id));
+        }
+        let Stage::Up(machine) = &mut server.stage else { return };
+        if machine.errand().is_some() {
+            return; // Nothing of the client's was sent yet; the errand's end gives it back.
+        }
+        let exchange = machine.exchange();
+        // A message whose rest will never come can't be ended by anything that follows.
+        if is_mid_message || exchange.is_unsure() {
+            return self.close_server(id, CloseReason::Recovery);
+        }
+        if exchange.is_at_rest() {
+            return self.lease_ended(id);
+        }
+        let is_busy = exchange.is_busy();
+        self.to_server.clear();
+        machine.recover(&mut self.to_server);
+        if server.channel.send(&self.to_server, &[]).is_err() {
+            server.channel.readable = true;
+        }
+        if let Claim::Lease(lease) = &server.claim {
+            self.shared.pools().resetting(lease, now);
+        }
+        if is_busy {
+            self.want_cancel(id);
+        }
+        self.set_alarm(Source::Server(id), now + RECOVERY_MAX);
+    }
+
+    // --- The end. ---
+
+    pub(super) fn close_pooled(&mut self, lease: Lease<Box<Server>>, reason: CloseReason) {
+        let id = lease.server;
+        tracing::debug!(server = id.number(), reason = reason.as_str(), "closing a server");
+        self.adopt(lease);
+        self.wait_for_end(id);
+    }
+
+    /// Closes a server in this worker's hands. Its slot stays taken until the backend has gone.
+    pub(super) fn close_server(&mut self, id: ServerId, reason: CloseReason) {
+        let now = self.now;
+        tracing::debug!(server = id.number(), reason = reason.as_str(), "closing a server");
+        if self.server(id).is_some_and(|server| server.is_busy()) {
+            // A backend at work does not hear a goodbye.
+            self.want_cancel(id);
+        }
+        self.with_pools(|pools| pools.closing(id, reason, now));
+        self.wait_for_end(id);
+    }
+
+    fn wait_for_end(&mut self, id: ServerId) {
+        let deadline = self.now + CLOSE_MAX;
+        let Some(server) = self.server(id) else { return };
+        server.claim = Claim::None;
+        server.client = None;
+        server.stage = Stage::Closing;
+        server.channel.paused = false;
+        let mut goodbye = Vec::new();
+        frontend::push_terminate(&mut goodbye);
+        // Whether it can still be said or not, the end of the stream is what counts.
+        let _ = server.channel.send_bytes(&goodbye);
+        server.channel.shutdown_write();
+        self.queue_server(id);
+        self.set_alarm(Source::Server(id), deadline);
+    }
+
+    /// The stream from a server has ended, in order or not.
+    fn server_ended(&mut self, id: ServerId, broken: Option<std::io::ErrorKind>) {
+        let now = self.now;
+        let Some(server) = self.server(id) else { return };
+        match &server.stage {
+            Stage::Login(login) => {
+                let failure = dial::ended(&server.target, login.is_connected(), broken);
+                if login.is_connected() {
+                    self.login_failed(id, failure);
+                    self.slot_ends(id, broken.is_some());
+                } else {
+                    self.connect_failed(id, failure);
+                }
+            }
+            Stage::Up(machine) => {
+                let is_mid_answer = machine.is_mid_answer();
+                self.log_end(id, broken);
+                self.with_pools(|pools| pools.closing(id, CloseReason::Upstream, now));
+                self.tell_client_of_loss(id, is_mid_answer);
+                self.slot_ends(id, broken.is_some());
+            }
+            Stage::Closing => self.slot_ends(id, broken.is_some()),
+            Stage::Cooling => {}
+        }
+    }
+
+    /// The server says what can't be understood.
+    fn server_broken(&mut self, id: ServerId, is_mid_answer: bool, fault: &ServerFault) {
+        let client = self.server(id).and_then(|server| server.client.take());
+        if let Some(key) = client {
+            let complaint = Complaint::server_protocol(&self.shared.upstream, fault);
+            if let Some(client) = self.client(key) {
+                client.forget_lease();
+            }
+            self.server_lost(key, &complaint, is_mid_answer, false);
+        }
+        self.close_server(id, CloseReason::Bug);
+    }
+
+    fn tell_client_of_loss(&mut self, id: ServerId, is_mid_answer: bool) {
+        let Some(server) = self.server(id) else { return };
+        let Some(key) = server.client.take() else { return };
+        let last_words = server.last_words.clone();
+        if server.machine().is_some_and(|machine| machine.errand().is_some()) {
+            return self.start_over(key);
+        }
+        let complaint = complaints::server_lost(&self.shared.upstream, last_words.as_ref());
+        let told = last_words.is_some();
+        if let Some(client) = self.client(key) {
+            client.forget_lease();
+        }
+        self.server_lost(key, &complaint, is_mid_answer, told);
+    }
+
+    fn log_end(&mut self, id: ServerId, broken: Option<std::io::ErrorKind>) {
+        let Some(server) = self.server(id) else { return };
+        let words = server.last_words.as_ref().map(|error| error.message.as_str());
+        tracing::info!(
+            server = id.number(), pid = server.pid, broken = ?broken,
+            "PostgreSQL closed a connection: {}", words.unwrap_or("without a word")
+        );
+    }
+
+    /// The connection is no more. Frees the slot as soon as the backend is known to have gone.
+    fn slot_ends(&mut self, id: ServerId, is_broken: bool) {
+        let now = self.now;
+        let Some(server) = self.server(id) else { return };
+        let pid = server.pid;
+        // PostgreSQL ends the stream by ending the process; before the login is over there is
+        // not even a backend that counts for long.
+        let cooling = match (self.shared.kind(), is_broken && pid != 0) {
+            (Kind::Pooler, _) => POOLER_COOLING,
+            (_, false) => Duration::ZERO,
+            (_, true) if self.shared.has_census() => {
+                lock(&self.shared.zombies).push((id, pid));
+                self.remove_server(id);
+                return;
+            }
+            (_, true) => UNSEEN_COOLING,
+        };
+        if cooling.is_zero() {
+            self.remove_server(id);
+            self.with_pools(|pools| pools.gone(id, now));
+            return;
+        }
+        if let Some(server) = self.server(id) {
+            server.stage = Stage::Cooling;
+            server.channel.paused = true;
+        }
+        self.set_alarm(Source::Server(id), now + cooling);
+    }
+
+    fn remove_server(&mut self, id: ServerId) -> Option<Box<Server>> {
+        self.quiet(id);
+        let mut server = self.take(id)?;
+        server.channel.deregister(self.poll.registry());
+        Some(server)
+    }
+
+    /// The server has no deadline any more.
+    fn quiet(&mut self, id: ServerId) {
+        if let Some(server) = self.servers.get_mut(id.place()).and_then(Option::as_deref_mut) {
+            self.timers.clear(Source::Server(id), &mut server.alarm);
+        }
+    }
+
+    pub(super) fn server_timer(&mut self, id: ServerId) {
+        let now = self.now;
+        let Some(server) = self.servers.get_mut(id.place()).and_then(Option::as_deref_mut) else {
+            return;
+        };
+        if server.id != id {
+            return;
+        }
+        self.timers.fired(Source::Server(id), &mut server.alarm);
+        if !server.alarm.is_due(now) {
+            return;
+        }
+        server.alarm = Alarm::default();
+        match &server.stage {
+            Stage::Login(login) => {
+                let failure = dial::timed_out(
+                    &server.target,
+                    login.is_connected(),
+                    self.shared.config.timeouts.connect,
+                );
+                if login.is_connected() {
+                    self.login_failed(id, failure);
+                } else {
+                    self.connect_failed(id, failure);
+                }
+            }
+            Stage::Up(machine) => {
+                let errand = machine.errand();
+                tracing::warn!(server = id.number(), ?errand, "a server did not answer in time");
+                let is_mid_answer = machine.is_mid_answer();
+                self.tell_client_of_loss(id, is_mid_answer);
+                let reason = match errand {
+                    Some(Errand::Recover) => CloseReason::Recovery,
+                    Some(Errand::Reset) => CloseReason::ResetFailed,
+                    _ => CloseReason::CheckFailed,
+                };
+                self.close_server(id, reason);
+            }
+            // It does not end the stream: from here on it is as good as broken.
+            Stage::Closing => self.slot_ends(id, true),
+            Stage::Cooling => {
+                self.remove_server(id);
+                self.with_pools(|pools| pools.gone(id, now));
+            }
+        }
+    }
+
+    /// What a server owes, for whoever wants to cancel it.
+    pub(super) fn is_busy(&mut self, id: ServerId) -> bool {
+        self.server(id).is_some_and(|server| match &server.stage {
+            Stage::Up(machine) => Exchange::is_busy(machine.exchange()),
+            Stage::Login(_) | Stage::Closing | Stage::Cooling => false,
+        })
+    }
+}
