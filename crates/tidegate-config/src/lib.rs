@@ -14,20 +14,20 @@
 //!
 //! Promises: no secret appears in a problem, a warning, or anything that `show` prints.
 
-mod check;
-mod config;
+mod show;
 mod document;
-mod duration;
+mod load;
+mod check;
 mod gather;
+mod table;
 mod kind;
 mod listen;
-mod load;
-mod nearest;
-mod problem;
-mod secret;
-mod show;
-mod table;
 mod url;
+mod config;
+mod duration;
+mod problem;
+mod nearest;
+mod secret;
 
 pub use config::{
     Address, Config, Credential, Environment, Host, Listen, ListenAddress, Log, LogFormat,

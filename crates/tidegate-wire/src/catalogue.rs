@@ -199,11 +199,11 @@ catalogue! {
         detail: "",
         hint: "Connect again; another process takes over, or will soon.",
     }
-    /// An address guesses passwords.
-    TooManyFailedLogins = "TG016", INVALID_AUTHORIZATION_SPECIFICATION, Fatal {
-        message: "too many failed logins from this address",
-        detail: "{failed} logins failed within {window}.",
-        hint: "Correct the password, then wait {wait}.",
+    /// The client owed the next message of its transaction for too long.
+    IdleInTransaction = "TG016", IDLE_IN_TRANSACTION_SESSION_TIMEOUT, Fatal {
+        message: "terminating connection due to idle-in-transaction timeout",
+        detail: "The client was idle in a transaction for {limit}; the transaction was rolled back.",
+        hint: "End transactions before waiting for something else, or raise timeouts.idle_in_transaction.",
     }
     /// The client cancelled its query while it waited for a server.
     QueryCancelled = "TG017", QUERY_CANCELED, ErrorOnceLoggedIn {
@@ -216,12 +216,6 @@ catalogue! {
         message: "{cause}",
         detail: "The client's startup packet sets \"{parameter}\".",
         hint: "Correct the options of the connection.",
-    }
-    /// A buffer or list of this client is full.
-    BufferLimit = "TG019", CONFIGURATION_LIMIT_EXCEEDED, Fatal {
-        message: "the client exceeds the limit of {what}",
-        detail: "The limit is {limit}.",
-        hint: "Read answers while sending, and split large batches.",
     }
 }
 
@@ -423,18 +417,14 @@ impl Complaint {
         Filling::of(Code::ServerProtocol).fill("upstream", upstream).fill("fault", fault).done()
     }
 
+    /// The client owed the next message of its transaction for `limit`.
+    pub fn idle_in_transaction(limit: Duration) -> Self {
+        Filling::of(Code::IdleInTransaction).fill("limit", &seconds(limit)).done()
+    }
+
     /// The gate is being stopped.
     pub fn draining() -> Self {
         Filling::of(Code::Draining).done()
-    }
-
-    /// An address guesses passwords: `failed` logins within `window`; `wait` is left.
-    pub fn too_many_failed_logins(failed: u32, window: Duration, wait: Duration) -> Self {
-        Filling::of(Code::TooManyFailedLogins)
-            .fill("failed", &failed)
-            .fill("window", &seconds(window))
-            .fill("wait", &seconds(wait))
-            .done()
     }
 
     /// The client cancelled its query while it waited for a server.
@@ -445,14 +435,6 @@ impl Complaint {
     /// The upstream does not take a parameter of the startup packet; `cause` is its message.
     pub fn startup_parameter(parameter: &str, cause: &(impl fmt::Display + ?Sized)) -> Self {
         Filling::of(Code::StartupParameter).fill("cause", cause).fill("parameter", parameter).done()
-    }
-
-    /// A buffer or list of this client is full, such as `unsent answers` at `16 MiB`.
-    pub fn buffer_limit(
-        what: &(impl fmt::Display + ?Sized),
-        limit: &(impl fmt::Display + ?Sized),
-    ) -> Self {
-        Filling::of(Code::BufferLimit).fill("what", what).fill("limit", limit).done()
     }
 
     /// The severity that fits a client at this stage.

@@ -33,13 +33,12 @@ fn one_of_each() -> Vec<Complaint> {
         Complaint::upstream_lost("main", Fate::Unknown, "the server closed the connection."),
         Complaint::server_protocol("main", "ReadyForQuery while no answer is owed"),
         Complaint::draining(),
-        Complaint::too_many_failed_logins(10, s(60), Duration::from_millis(12_250)),
+        Complaint::idle_in_transaction(s(60)),
         Complaint::query_cancelled(),
         Complaint::startup_parameter(
             "DateStyle",
             "invalid value for parameter \"DateStyle\": \"x\"",
         ),
-        Complaint::buffer_limit("unsent answers", "16 MiB"),
     ]
 }
 
