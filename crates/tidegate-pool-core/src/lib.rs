@@ -12,10 +12,12 @@
 
 pub mod pools;
 
-pub mod histogram;
 pub mod order;
+pub mod tally;
+
 pub mod queue;
 pub mod retry;
 pub mod server;
+
+pub mod histogram;
 pub mod settings;
-pub mod tally;

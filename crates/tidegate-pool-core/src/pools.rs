@@ -396,7 +396,9 @@ impl<S> Pools<S> {
         pool.tally.dial_failures[failure.kind as usize] += 1;
         match failure.kind {
             FailureKind::Full => {
-                let refused = self.pool(id).tally.in_state(State::Dialing) + 1;
+                // Those that have not logged in: being dialed, or refused and not gone yet.
+                let refused = self.entries.iter().flatten().filter(|(_, entry)| entry.pid == 0);
+                let refused = u32::try_from(refused.count()).unwrap_or(u32::MAX);
                 let until = now + FULL_PAUSE.mul_f64(1.0 + self.retry.unit());
                 self.budget.server_is_full(refused, until);
                 self.wake_at(until);
@@ -404,6 +406,7 @@ impl<S> Pools<S> {
             FailureKind::Permanent => {
                 let until = now + PERMANENT_REMEMBERED;
                 self.pool_mut(id).refused = Some((failure.clone(), until));
+                self.wake_at(until);
                 if self.pool(id).tally.live() == 0 {
                     self.refuse_all(id, &CheckoutError::Refused(failure), now);
                 }
@@ -419,6 +422,7 @@ impl<S> Pools<S> {
     /// until [`Pools::gone`].
     pub fn closing(&mut self, server: ServerId, reason: CloseReason, now: Tick) {
         self.apply(server, Event::Ended(reason), now);
+        self.feed(now); // A waiter may have counted on it.
     }
 
     /// The backend of a server has gone; its slot is free.
@@ -542,7 +546,9 @@ impl<S> Pools<S> {
             let pool = self.pool(id);
             let settings = &pool.settings;
             let idle_for = now.since(since);
+            // A server that is being made to replace another is not one more.
             let kept = pool.tally.total() - pool.tally.in_state(State::Closing);
+            let kept = kept.saturating_sub(u32::from(pool.replacing.is_some()));
             let lingered = kept > settings.pool_size && idle_for >= settings.overflow_linger;
             let idled = settings.server_idle_timeout.is_some_and(|limit| idle_for >= limit);
             if lingered || idled {
@@ -608,8 +614,14 @@ impl<S> Pools<S> {
         }
         if pool.tally.waiting() > 0 {
             due = due.min(self.retry.next(now).unwrap_or(Tick::NEVER));
-            if matches!(pool.denied, Some(Denied::Refused { .. })) {
-                due = due.min(now + FULL_PAUSE);
+            if pool.denied.is_some() {
+                // A refusal passes, and idle servers of others become old enough to be taken.
+                due = due.min(now + FULL_PAUSE.min(EVICT_IDLE_MIN));
+            }
+            if let Some((_, until)) = &pool.refused
+                && *until > now
+            {
+                due = due.min(*until);
             }
         }
         for server in &pool.idle {
@@ -630,13 +642,16 @@ impl<S> Pools<S> {
         if !self.is_anyone_waiting() || self.draining {
             return;
         }
-        let mut hungry: Vec<(Tick, PoolId)> = self
+        // Whoever has less than its share comes first: a slot that was freed for it must not go
+        // to the pool that has most of them and waits for longest.
+        let share = self.fair_share();
+        let mut hungry: Vec<(bool, Tick, PoolId)> = self
             .pools()
             .filter(|(_, pool)| pool.wants() > 0)
-            .map(|(id, pool)| (pool.oldest_wait_since(), id))
+            .map(|(id, pool)| (pool.tally.total() >= share, pool.oldest_wait_since(), id))
             .collect();
         hungry.sort_unstable();
-        for (_, id) in hungry {
+        for (_, _, id) in hungry {
             while self.pool(id).wants() > 0 && self.may_dial(id, now) {
                 let sake = self.pool(id).next_sake();
                 if let Err(denied) = self.dial(id, sake, now) {
@@ -883,7 +898,8 @@ fn next_state(from: State, event: Event) -> Result<State, (&'static str, &'stati
         (State::Idle, Event::CheckedOut(port)) => Ok(State::Leased(port)),
         (State::Idle, Event::CheckDue) => Ok(State::Checking),
         (State::Leased(_), Event::Returned) => Ok(State::Idle),
-        (State::Leased(_), Event::Dirtied) => Ok(State::Resetting),
+        // A recovery is followed by a reset.
+        (State::Leased(_) | State::Resetting, Event::Dirtied) => Ok(State::Resetting),
         (State::Resetting | State::Checking, Event::Returned) => Ok(State::Idle),
         (_, Event::Ended(_)) => Ok(State::Closing), // Both ends may hang up.
         (from, event) => Err((from.as_str(), event.as_str())),

@@ -303,7 +303,8 @@ impl ClientMachine {
 
     /// The lease has ended. Bytes of a header that was cut are kept for the next batch.
     pub fn end_lease(&mut self) {
-        self.held = self.splitter.take_cut_header();
+        // A batch that waits while the server is made ready is still unsent; it stays.
+        self.held.append(&mut self.splitter.take_cut_header());
         self.scanned = 0;
     }
 }

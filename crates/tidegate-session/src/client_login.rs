@@ -14,7 +14,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use tidegate_wire::backend::{self, Severity};
+use tidegate_wire::backend;
 use tidegate_wire::catalogue::Complaint;
 use tidegate_wire::frame::{Front, front};
 use tidegate_wire::frontend::{self, SaslInitial};
@@ -103,7 +103,6 @@ pub struct ClientLogin {
     state: State,
     buffer: Vec<u8>,
     peer: Option<IpAddr>,
-    offers_session: bool,
     has_spoken: bool,
 }
 
@@ -130,14 +129,12 @@ enum Next {
 }
 
 impl ClientLogin {
-    /// A connection that was just accepted. `offers_session`: whether its lease will last as
-    /// long as the client.
-    pub fn new(offers_session: bool, peer: Option<IpAddr>) -> Self {
+    /// A connection that was just accepted.
+    pub fn new(peer: Option<IpAddr>) -> Self {
         Self {
             state: State::Start { declined_ssl: false, declined_gss: false },
             buffer: Vec::new(),
             peer,
-            offers_session,
             has_spoken: false,
         }
     }
@@ -309,11 +306,6 @@ impl ClientLogin {
             Err(_) => Taken::Violation,
         }
     }
-
-    /// Whether the client keeps its server for its whole life.
-    pub fn offers_session(&self) -> bool {
-        self.offers_session
-    }
 }
 
 enum Taken {
@@ -384,6 +376,3 @@ fn wrong_message() -> LoginStep {
     let complaint = Complaint::startup_packet("expected a password response");
     LoginStep::Refused(Refusal::Startup, complaint)
 }
-
-/// The severity of everything that is said to somebody who has not logged in.
-pub const SEVERITY: Severity = Severity::Fatal;

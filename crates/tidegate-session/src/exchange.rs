@@ -30,6 +30,9 @@ pub enum Fate {
     Forward,
     /// It answers Tidegate itself.
     Swallow,
+    /// It answers Tidegate itself, but what the server says beside it is the client's: a
+    /// notification, a parameter that has changed. [`Heard`] never says this.
+    SwallowAnswer,
 }
 
 /// A message whose answer is owed.
@@ -80,6 +83,14 @@ pub struct Exchange {
     /// An extended message failed and no Sync has been sent since: nothing sent now is answered.
     skipping: bool,
     copy_in: bool,
+    /// Syncs that the copy under way has eaten, as far as we know.
+    eaten: u32,
+    /// A copy has failed after it had been sent Syncs: it may have eaten them, or failed before
+    /// it read them, and then each is answered.
+    doubtful: bool,
+    /// Something of the answer to the front of the queue has come that must come before its
+    /// ReadyForQuery.
+    begun: bool,
     unsure: bool,
 }
 
@@ -91,6 +102,9 @@ impl Default for Exchange {
             batch_open: false,
             skipping: false,
             copy_in: false,
+            eaten: 0,
+            doubtful: false,
+            begun: false,
             unsure: false,
         }
     }
@@ -128,7 +142,8 @@ impl Exchange {
 
     fn sent_sync(&mut self, fate: Fate) {
         if self.copy_in {
-            return; // Ignored by the server, "for the convenience of client libraries".
+            self.eaten += 1; // Ignored by the server, "for the convenience of client libraries".
+            return;
         }
         self.batch_open = false;
         self.skipping = false;
@@ -137,7 +152,7 @@ impl Exchange {
 
     fn sent_copy_end(&mut self, fate: Fate) {
         if self.copy_in {
-            self.copy_in = false;
+            self.copy_in = false; // What it has eaten stays in doubt until it has succeeded.
         } else if !self.owed.is_empty() {
             self.owed.push_back(Owed { kind: Kind::CopyEnd, fate });
         }
@@ -154,9 +169,13 @@ impl Exchange {
     ) -> Result<Heard, OutOfStep> {
         use backend::Tag;
         let front = self.owed.front().copied();
-        let fate = front.map_or(Fate::Forward, |owed| owed.fate);
+        let (fate, beside) = match front.map(|owed| owed.fate) {
+            None | Some(Fate::Forward) => (Fate::Forward, Fate::Forward),
+            Some(Fate::Swallow) => (Fate::Swallow, Fate::Swallow),
+            Some(Fate::SwallowAnswer) => (Fate::Swallow, Fate::Forward),
+        };
         let answer = Ok(Heard { fate, is_answer: true });
-        let aside = Ok(Heard { fate, is_answer: false });
+        let aside = Ok(Heard { fate: beside, is_answer: false });
         if let Some(status) = status {
             self.status = status;
         }
@@ -166,6 +185,12 @@ impl Exchange {
             _ => {}
         }
         let Some(front) = front else {
+            if self.doubtful && self.skipping && tag == Tag::ReadyForQuery {
+                // The Sync had not been eaten.
+                self.skipping = false;
+                self.batch_open = false;
+                return answer;
+            }
             // Only an error comes by itself: the server takes its leave.
             return match tag {
                 Tag::ErrorResponse => aside,
@@ -174,8 +199,14 @@ impl Exchange {
         };
         let done = match (front.kind, tag) {
             (_, Tag::ErrorResponse) => {
+                self.begun = true;
                 self.failed(front.kind);
                 return answer;
+            }
+            // PostgreSQL says what became of a Query or FunctionCall before it is ready again: a
+            // ReadyForQuery without that answers something else.
+            (Kind::FunctionCall | Kind::Query, Tag::ReadyForQuery) if !self.begun => {
+                return Err(OutOfStep { tag, expected: front.kind.answer() });
             }
             (Kind::Bind, Tag::BindComplete)
             | (Kind::Close, Tag::CloseComplete)
@@ -205,6 +236,10 @@ impl Exchange {
             }
             (kind, tag) => return Err(OutOfStep { tag, expected: kind.answer() }),
         };
+        self.begun = !done;
+        if tag == Tag::CommandComplete {
+            self.eaten = 0;
+        }
         if done {
             self.owed.pop_front();
             self.drop_copy_ends();
@@ -214,22 +249,26 @@ impl Exchange {
 
     fn failed(&mut self, kind: Kind) {
         self.copy_in = false;
+        self.doubtful |= std::mem::take(&mut self.eaten) > 0;
         if matches!(kind, Kind::FunctionCall | Kind::Query | Kind::Sync) {
             return; // ReadyForQuery follows.
         }
         while self.owed.front().is_some_and(|owed| owed.kind != Kind::Sync) {
             self.owed.pop_front();
         }
+        self.begun = false;
         self.skipping = self.owed.is_empty();
     }
 
     /// What was sent behind the copying message, before anybody knew that it copies.
     fn copy_in_begun(&mut self) {
         self.copy_in = true;
+        self.eaten = 0;
         while let Some(next) = self.owed.get(1).copied() {
             match next.kind {
                 Kind::Sync => {
                     self.owed.remove(1);
+                    self.eaten += 1;
                 }
                 Kind::CopyEnd => {
                     self.owed.remove(1);
@@ -276,6 +315,17 @@ impl Exchange {
     /// Whether nobody can know any more what the server will say.
     pub fn is_unsure(&self) -> bool {
         self.unsure
+    }
+
+    /// Whether an answer more than is owed may come. An empty query finds out: its own answer
+    /// would not be the first.
+    pub fn is_doubtful(&self) -> bool {
+        self.doubtful
+    }
+
+    /// The doubt has been removed.
+    pub fn settle(&mut self) {
+        self.doubtful = false;
     }
 
     /// Whether so much is owed that the client should not be read from.
@@ -400,6 +450,14 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_that_fails_before_it_reads_answers_the_sync_that_it_did_not_eat() {
+        // PostgreSQL 15: COPY to a view says that it copies in, fails, and is ready twice.
+        check(">P >B >E >S <1 <2 <G <E <Zi", true);
+        check(">P >B >E >S <1 <2 <G >d <E >c >S <Zi", true);
+        assert!(play(">Q <Zi").contains("the server sent 'Z'"));
+    }
+
+    #[test]
     fn copy_out_passes() {
         check(">Q <H <d <d <c <C <Zi", true);
     }
@@ -409,6 +467,24 @@ mod tests {
         let log = play(">Q <G >Q <E <Zi <C <Zi");
         assert!(log.trim_end().ends_with("unsure"), "{log}");
         assert!(!log.contains("rest"), "{log}");
+    }
+
+    #[test]
+    fn what_is_said_beside_a_swallowed_answer_is_the_clients_where_there_is_one() {
+        use backend::Tag;
+        for (fate, beside) in [(Fate::Swallow, Fate::Swallow), (Fate::SwallowAnswer, Fate::Forward)]
+        {
+            let mut exchange = Exchange::default();
+            exchange.sent(frontend::Tag::Query, fate);
+            for tag in [Tag::NotificationResponse, Tag::ParameterStatus] {
+                let heard = exchange.heard(tag, None);
+                assert_eq!(heard, Ok(Heard { fate: beside, is_answer: false }));
+            }
+            for tag in [Tag::RowDescription, Tag::DataRow, Tag::CommandComplete] {
+                let heard = exchange.heard(tag, None);
+                assert_eq!(heard, Ok(Heard { fate: Fate::Swallow, is_answer: true }));
+            }
+        }
     }
 
     #[test]

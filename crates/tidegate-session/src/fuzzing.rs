@@ -25,7 +25,7 @@ pub fn everything(data: &[u8]) {
     let cut = usize::from(*cut).min(data.len());
     let parts = [data.get(..cut).unwrap_or_default(), data.get(cut..).unwrap_or_default()];
 
-    let mut login = ClientLogin::new(true, None);
+    let mut login = ClientLogin::new(None);
     for part in parts {
         let mut context =
             LoginContext { credentials: &Anybody, entropy: &mut |out: &mut [u8]| out.fill(3) };

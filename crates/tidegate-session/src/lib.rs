@@ -16,6 +16,9 @@
     )
 )]
 
+#[doc(hidden)]
+pub mod fuzzing;
+
 pub mod client_login;
 pub mod server_login;
 
@@ -23,12 +26,9 @@ pub mod client;
 pub mod server;
 
 pub mod exchange;
-pub mod pin;
 pub mod sniff;
+pub mod pin;
 
 pub mod parameters;
 pub mod pieces;
 pub mod splitter;
-
-#[doc(hidden)]
-pub mod fuzzing;

@@ -99,6 +99,26 @@ impl StartupParameters {
         }
         (!sql.is_empty()).then_some(sql)
     }
+
+    /// The SQL that sets those of them again that a `RESET` of the client has taken back to the
+    /// server's own values, and only those: what the client has set itself stays. Settings that
+    /// belong to no module are not shown by `pg_settings`, and are empty when they were reset.
+    pub fn restore(&self) -> Option<String> {
+        let rows = self
+            .iter()
+            .map(|(name, value)| format!("({},{})", quoted_text(name), quoted_text(value)));
+        let rows = rows.collect::<Vec<_>>().join(",");
+        (!rows.is_empty()).then(|| {
+            format!(
+                "SELECT pg_catalog.set_config(w.n,w.v,false) FROM (VALUES {rows}) AS w(n,v) \
+                 LEFT JOIN pg_catalog.pg_settings s \
+                 ON pg_catalog.lower(s.name) OPERATOR(pg_catalog.=) w.n \
+                 WHERE CASE WHEN s.name IS NULL \
+                 THEN COALESCE(pg_catalog.current_setting(w.n,true),'') OPERATOR(pg_catalog.=) '' \
+                 ELSE s.source OPERATOR(pg_catalog.<>) 'session' END"
+            )
+        })
+    }
 }
 
 /// `-c name=value`, `-cname=value`, `--name=value`; a backslash quotes the next character.
@@ -133,14 +153,23 @@ fn parse_options(options: &str) -> Result<Vec<(Arc<str>, Arc<str>)>, ParameterEr
     Ok(settings)
 }
 
-/// A string constant that means the same whatever `standard_conforming_strings` says.
+/// A string constant that means the same whatever `standard_conforming_strings` and
+/// `client_encoding` say: PostgreSQL takes the bytes of a startup packet as they are, so none may
+/// be converted on its way.
 fn quoted_text(text: &str) -> String {
-    let doubled = text.replace('\'', "''");
-    if doubled.contains('\\') {
-        format!("E'{}'", doubled.replace('\\', "\\\\"))
-    } else {
-        format!("'{doubled}'")
+    let mut quoted = String::from(if text.is_ascii() && !text.contains('\\') { "'" } else { "E'" });
+    for byte in text.bytes() {
+        match byte {
+            b'\'' => quoted.push_str("''"),
+            b'\\' => quoted.push_str("\\\\"),
+            0x80.. => {
+                let _ = write!(quoted, "\\x{byte:02x}");
+            }
+            ascii => quoted.push(char::from(ascii)),
+        }
     }
+    quoted.push('\'');
+    quoted
 }
 
 /// A setting's name, each part of a dotted one quoted by itself.
@@ -191,6 +220,14 @@ impl Reported {
     /// Whether a parameter differs from the baseline.
     pub fn differs(&self) -> bool {
         !self.changed.is_empty()
+    }
+
+    /// Whether each of these settings is one that the server reports.
+    pub fn has_all(&self, parameters: &StartupParameters) -> bool {
+        let has = |name: &str| {
+            self.values.keys().any(|known| known.eq_ignore_ascii_case(name.as_bytes()))
+        };
+        parameters.iter().all(|(name, _)| has(name))
     }
 
     /// All reports, by name.
@@ -249,6 +286,11 @@ mod tests {
             )
         );
         assert_eq!(to.change_from(&to), None);
+        let to = parameters(&[("search_path", "\"ü\"")]);
+        assert_eq!(
+            to.change_from(&StartupParameters::default()).as_deref(),
+            Some(r#"SELECT pg_catalog.set_config('search_path',E'"\xc3\xbc"',false);"#)
+        );
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub enum Errand {
     Recover,
     /// Removes what the last client left in the session.
     Reset,
+    /// Sets startup parameters of the client again that it has reset.
+    Restore,
 }
 
 /// How an errand ended.
@@ -172,6 +174,12 @@ impl ServerMachine {
                             return Err(ServerFault::Malformed(tag.byte()));
                         }
                         self.fate = self.exchange.heard(tag, None)?.fate;
+                        if tag == backend::Tag::ErrorResponse && self.fate == Fate::Swallow {
+                            self.errand_error.get_or_insert_with(|| ServerError {
+                                sqlstate: SqlState::INTERNAL_ERROR,
+                                message: "an error too long to be kept".into(),
+                            });
+                        }
                         self.forward_header(stashed, range, client);
                     }
                 }
@@ -293,7 +301,8 @@ impl ServerMachine {
         debug_assert!(self.errand.is_none(), "one errand at a time");
         self.errand = Some(errand);
         self.errand_error = None;
-        self.query(sql, server);
+        let fate = if errand == Errand::Restore { Fate::SwallowAnswer } else { Fate::Swallow };
+        self.query(sql, fate, server);
     }
 
     /// Starts to end what a vanished client left. The caller cancels a running statement.
@@ -316,7 +325,7 @@ impl ServerMachine {
         }
         // The answer to this comes after all that is still owed. It ends the transaction, if
         // there is one; otherwise PostgreSQL warns, which nobody sees.
-        self.query(b"ROLLBACK", server);
+        self.query(b"ROLLBACK", Fate::Swallow, server);
     }
 
     /// The errand that is under way.
@@ -324,9 +333,9 @@ impl ServerMachine {
         self.errand
     }
 
-    fn query(&mut self, sql: &[u8], server: &mut Pieces) {
+    fn query(&mut self, sql: &[u8], fate: Fate, server: &mut Pieces) {
         server.own(|out| frontend::push_query(out, sql));
-        self.exchange.sent(frontend::Tag::Query, Fate::Swallow);
+        self.exchange.sent(frontend::Tag::Query, fate);
     }
 
     /// A ReadyForQuery that was ours.
@@ -337,8 +346,11 @@ impl ServerMachine {
         }
         if self.exchange.status() != TransactionStatus::Idle {
             // The copy that was failed, or a Sync, came after the ROLLBACK in effect.
-            self.query(b"ROLLBACK", server);
+            self.query(b"ROLLBACK", Fate::Swallow, server);
             return;
+        }
+        if errand == Errand::Check {
+            self.exchange.settle();
         }
         self.errand = None;
         let error = self.errand_error.take();

@@ -81,6 +81,8 @@ pub struct LoggedIn {
     pub keys: Option<SaltedKeys>,
     /// Whether the upstream is PostgreSQL itself, when it was asked.
     pub is_direct: Option<bool>,
+    /// What it said after the login was complete.
+    pub rest: Vec<u8>,
 }
 
 /// A login under way.
@@ -190,6 +192,7 @@ impl ServerLogin {
                     secret: std::mem::take(&mut self.secret),
                     keys: self.keys.take(),
                     is_direct: self.is_direct,
+                    rest: buffer.get(at..).unwrap_or_default().to_vec(),
                 })));
             }
         }

@@ -1,60 +1,77 @@
 //! The prefilter: which statements may leave something behind in the session.
 //!
-//! It does not parse SQL. It looks at the first words of each statement and, in passing, for a
-//! few words that matter wherever they stand. It may see a `SET` that stands in a string after
-//! a semicolon and pin for nothing; it does not miss one that begins a statement. State that is
-//! made inside functions is not visible here; changes to parameters that PostgreSQL reports are
-//! caught by [`crate::server`], the rest is what `reset = "always"` is for.
+//! It does not parse SQL. It follows the words of the text, whatever quotes or comments they
+//! stand in, and knows where a statement begins. So it may see a `SET` that stands in a string
+//! after a semicolon and pin for nothing; it does not miss one that begins a statement. State
+//! that is made inside functions is not visible here; changes to parameters that PostgreSQL
+//! reports are caught by [`crate::server`], the rest is what `reset = "always"` is for.
 //!
-//! Cost: one table look-up per byte of SQL; a closer look only at `;` and at letters that begin
-//! to spell one of the words.
+//! Cost: one table look-up and at most one store per byte of SQL, a few comparisons per word.
 
 use crate::pin::PinReason;
 
-/// The longest word looked for, in bytes, with room around it: what is kept of one chunk to see
-/// a word that the end of the chunk has cut.
-const CARRY_BYTES: usize = 48;
+/// The longest word that matters is `pg_try_advisory_lock_shared`; longer ones are cut, which
+/// keeps them different from it.
+const WORD_BYTES_MAX: usize = 32;
 
-/// A scanner over the text of one `Query` or `Parse`, which may come in chunks.
-#[derive(Debug, Clone)]
+/// A scanner over the text of one `Query` or `Parse`, which may come in chunks cut anywhere.
+#[derive(Debug, Clone, Default)]
 pub struct Sniffer {
-    carry: [u8; CARRY_BYTES],
-    carry_len: u8,
-    at_start: bool,
-    in_create: bool,
+    word: [u8; WORD_BYTES_MAX],
+    word_len: u8,
+    place: Place,
+    /// The statement contains CREATE.
+    creates: bool,
+    /// The last word was INTO.
+    after_into: bool,
     found: Option<PinReason>,
 }
 
-impl Default for Sniffer {
-    fn default() -> Self {
-        Self {
-            carry: [0; CARRY_BYTES],
-            carry_len: 0,
-            at_start: true,
-            in_create: false,
-            found: None,
-        }
-    }
+/// Where in a statement we are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Place {
+    /// Before the first word.
+    #[default]
+    Start,
+    /// Before the first word, one byte into what may become a comment.
+    MayBeComment(u8),
+    /// Before the first word, in a comment that ends with the line.
+    LineComment,
+    /// Before the first word, in a comment that is this deep; PostgreSQL's nest.
+    Comment { depth: u16, last: u8 },
+    /// Behind SET.
+    Set,
+    /// Behind PREPARE.
+    Prepare,
+    /// In a DECLARE.
+    Declare,
+    /// Anywhere else.
+    Rest,
 }
 
 impl Sniffer {
     /// Looks at the next chunk of the text. `last` when no more follows.
     pub fn feed(&mut self, chunk: &[u8], last: bool) {
-        if self.found.is_some() || chunk.is_empty() {
+        if self.found.is_some() {
             return;
         }
-        if self.carry_len == 0 {
-            let kept = self.scan(chunk, last);
-            self.keep(chunk.get(kept..).unwrap_or_default());
-            return;
+        for byte in chunk {
+            let lower = lower_word_byte(*byte);
+            if lower == 0 || matches!(self.place, Place::LineComment | Place::Comment { .. }) {
+                self.between_words(*byte);
+            } else {
+                if let Some(slot) = self.word.get_mut(usize::from(self.word_len)) {
+                    *slot = lower;
+                    self.word_len += 1;
+                }
+                if let Place::MayBeComment(_) = self.place {
+                    self.place = Place::Start;
+                }
+            }
         }
-        // Only texts larger than a read come here: join what was kept with the chunk's front.
-        let carried = usize::from(self.carry_len);
-        let mut joined = Vec::with_capacity(carried + chunk.len());
-        joined.extend_from_slice(self.carry.get(..carried).unwrap_or_default());
-        joined.extend_from_slice(chunk);
-        let kept = self.scan(&joined, last);
-        self.keep(joined.get(kept..).unwrap_or_default());
+        if last {
+            self.between_words(b';');
+        }
     }
 
     /// What was found so far.
@@ -62,195 +79,106 @@ impl Sniffer {
         self.found
     }
 
-    fn keep(&mut self, rest: &[u8]) {
-        let from = rest.len().saturating_sub(CARRY_BYTES);
-        let rest = rest.get(from..).unwrap_or_default();
-        for (to, from) in self.carry.iter_mut().zip(rest) {
-            *to = *from;
+    fn between_words(&mut self, byte: u8) {
+        if self.word_len > 0 {
+            self.word_ended();
+            self.word_len = 0;
         }
-        self.carry_len = u8::try_from(rest.len()).unwrap_or(0);
+        self.place = match (self.place, byte) {
+            (Place::LineComment, b'\n') => Place::Start,
+            (Place::LineComment, _) => Place::LineComment,
+            (Place::Comment { depth, last: b'/' }, b'*') => {
+                Place::Comment { depth: depth.saturating_add(1), last: 0 }
+            }
+            (Place::Comment { depth: 1, last: b'*' }, b'/') => Place::Start,
+            (Place::Comment { depth, last: b'*' }, b'/') => {
+                Place::Comment { depth: depth.saturating_sub(1), last: 0 }
+            }
+            (Place::Comment { depth, .. }, byte) => Place::Comment { depth, last: byte },
+            (Place::MayBeComment(b'-'), b'-') => Place::LineComment,
+            (Place::MayBeComment(b'/'), b'*') => Place::Comment { depth: 1, last: 0 },
+            (Place::Start | Place::MayBeComment(_), b'-' | b'/') => Place::MayBeComment(byte),
+            (Place::MayBeComment(_), _) => Place::Start,
+            (_, b';') => {
+                self.creates = false;
+                self.after_into = false;
+                Place::Start
+            }
+            (place, _) => place,
+        };
     }
 
-    /// Scans `text`; says from where on it must be seen again with what follows.
-    fn scan(&mut self, text: &[u8], last: bool) -> usize {
-        let limit = if last { text.len() } else { text.len().saturating_sub(CARRY_BYTES) };
-        let mut at = 0;
-        loop {
-            if self.at_start {
-                let Some(start) = skip_blank(text, at) else {
-                    // A comment or blanks up to the end.
-                    return if last { text.len() } else { limit.max(at) };
-                };
-                if start > limit && !last {
-                    return start;
-                }
-                at = start;
-                self.at_start = false;
-                self.statement(text.get(at..).unwrap_or_default());
-            }
-            let Some(next) = self.words(text, at, limit) else {
-                return limit.max(at);
-            };
-            if self.found.is_some() {
-                return text.len();
-            }
-            self.at_start = true;
-            at = next;
-        }
-    }
-
-    /// The first words of a statement.
-    fn statement(&mut self, text: &[u8]) {
-        let (first, rest) = next_word(text);
-        let is = |word: &[u8], wanted: &[u8]| word.eq_ignore_ascii_case(wanted);
-        self.in_create = false;
-        let found = match first.len() {
-            3 if is(first, b"SET") => {
-                let (second, _) = next_word(rest);
-                let scoped: [&[u8]; 3] = [b"LOCAL", b"TRANSACTION", b"CONSTRAINTS"];
-                (!scoped.iter().any(|word| is(second, word))).then_some(PinReason::Set)
-            }
-            4 if is(first, b"LOAD") => Some(PinReason::Load),
-            6 if is(first, b"LISTEN") => Some(PinReason::Listen),
-            6 if is(first, b"CREATE") => {
-                self.in_create = true;
-                None
-            }
-            6 if is(first, b"SELECT") || is(first, b"INSERT") || is(first, b"UPDATE") => None,
-            7 if is(first, b"PREPARE") => {
-                let (second, _) = next_word(rest);
-                (!is(second, b"TRANSACTION")).then_some(PinReason::Prepared)
-            }
-            7 if is(first, b"DECLARE") => has_word(rest, b"HOLD").then_some(PinReason::Cursor),
+    fn word_ended(&mut self) {
+        let word = self.word.get(..usize::from(self.word_len)).unwrap_or_default();
+        let is_temp = word == b"temp" || word == b"temporary";
+        let mut found = match word {
+            b"set_config" => Some(PinReason::Set),
+            _ if is_temp && (self.creates || self.after_into) => Some(PinReason::TempTable),
+            _ if locks_for_the_session(word) => Some(PinReason::AdvisoryLock),
             _ => None,
+        };
+        self.after_into = word == b"into";
+        self.creates |= word == b"create";
+        self.place = match self.place {
+            Place::Start => match word {
+                b"set" => Place::Set,
+                b"prepare" => Place::Prepare,
+                b"declare" => Place::Declare,
+                b"listen" => {
+                    found = found.or(Some(PinReason::Listen));
+                    Place::Rest
+                }
+                b"load" => {
+                    found = found.or(Some(PinReason::Load));
+                    Place::Rest
+                }
+                _ => Place::Rest,
+            },
+            Place::Set => {
+                // These end with the transaction.
+                let is_scoped = matches!(word, b"local" | b"transaction" | b"constraints");
+                found = found.or((!is_scoped).then_some(PinReason::Set));
+                Place::Rest
+            }
+            Place::Prepare => {
+                found = found.or((word != b"transaction").then_some(PinReason::Prepared));
+                Place::Rest
+            }
+            Place::Declare => {
+                found = found.or((word == b"hold").then_some(PinReason::Cursor));
+                Place::Declare
+            }
+            place => place,
         };
         self.found = self.found.or(found);
     }
+}
 
-    /// Looks for words from `at` on; returns where the next statement begins, if one does before
-    /// `limit`.
-    fn words(&mut self, text: &[u8], at: usize, limit: usize) -> Option<usize> {
-        let candidates = text.get(at..limit)?.iter().enumerate();
-        for (offset, byte) in candidates {
-            if !is_telling(*byte) {
-                continue;
+/// `pg_advisory_lock` and its kin, but not those that unlock or end with the transaction.
+fn locks_for_the_session(word: &[u8]) -> bool {
+    let rest = word.strip_prefix(b"pg_try_advisory_").or(word.strip_prefix(b"pg_advisory_"));
+    rest.is_some_and(|rest| rest.starts_with(b"lock"))
+}
+
+/// The byte in lower case where it may stand in a word, else 0.
+fn lower_word_byte(byte: u8) -> u8 {
+    #[expect(clippy::as_conversions, clippy::indexing_slicing, reason = "in a constant")]
+    const TABLE: [u8; 256] = {
+        let mut table = [0; 256];
+        let mut byte = 0_u8;
+        loop {
+            if byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80 {
+                // A constant's loop: neither can go wrong at run time.
+                table[byte as usize] = byte.to_ascii_lowercase();
             }
-            let here = at + offset;
-            match byte {
-                b';' => return Some(here + 1),
-                // pg_advisory_lock and its kin, but not the ones that end with the transaction.
-                b'v' | b'V' if around(text, here, 5, b"pg_advisory_") => {
-                    let name = text.get(here + 7..).unwrap_or_default();
-                    let xact = [&b"xact"[..], b"unlock"];
-                    let harmless = xact.iter().any(|word| starts_with(name, word))
-                        || starts_with(name, b"lock_all");
-                    if !harmless {
-                        self.found = self.found.or(Some(PinReason::AdvisoryLock));
-                    }
-                }
-                b'v' | b'V' if around(text, here, 9, b"pg_try_advisory_") => {
-                    let name = text.get(here + 7..).unwrap_or_default();
-                    if !starts_with(name, b"xact") {
-                        self.found = self.found.or(Some(PinReason::AdvisoryLock));
-                    }
-                }
-                b'_' if around(text, here, 3, b"set_config") => {
-                    self.found = self.found.or(Some(PinReason::Set));
-                }
-                // TEMP TABLE, TEMPORARY VIEW, INTO TEMP x: a word that begins so.
-                b'm' | b'M' if around(text, here, 2, b"temp") && begins_word(text, here, 2) => {
-                    let rest = text.get(here + 2..).unwrap_or_default();
-                    let ends = !rest.first().copied().is_some_and(is_word_byte);
-                    if (ends || starts_with(rest, b"orary"))
-                        && (self.in_create || follows_into(text, here - 2))
-                    {
-                        self.found = self.found.or(Some(PinReason::TempTable));
-                    }
-                }
-                _ => {}
+            if byte == u8::MAX {
+                break;
             }
+            byte += 1;
         }
-        None
-    }
-}
-
-const fn is_telling(byte: u8) -> bool {
-    matches!(byte, b';' | b'v' | b'V' | b'_' | b'm' | b'M')
-}
-
-const fn is_word_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
-}
-
-/// Whether `word` stands in `text` with its `before`-th byte at `here`.
-fn around(text: &[u8], here: usize, before: usize, word: &[u8]) -> bool {
-    let Some(start) = here.checked_sub(before) else { return false };
-    starts_with(text.get(start..).unwrap_or_default(), word)
-}
-
-fn begins_word(text: &[u8], here: usize, before: usize) -> bool {
-    let Some(start) = here.checked_sub(before) else { return false };
-    match start.checked_sub(1) {
-        Some(previous) => !text.get(previous).copied().is_some_and(is_word_byte),
-        None => true,
-    }
-}
-
-fn follows_into(text: &[u8], start: usize) -> bool {
-    let before = text.get(..start).unwrap_or_default().trim_ascii_end();
-    let tail = before.get(before.len().saturating_sub(5)..).unwrap_or_default();
-    tail.len() >= 4
-        && tail.get(tail.len() - 4..).is_some_and(|word| word.eq_ignore_ascii_case(b"INTO"))
-}
-
-fn starts_with(text: &[u8], word: &[u8]) -> bool {
-    text.get(..word.len()).is_some_and(|front| front.eq_ignore_ascii_case(word))
-}
-
-fn has_word(text: &[u8], word: &[u8]) -> bool {
-    let statement = text.split(|byte| *byte == b';').next().unwrap_or_default();
-    statement.split(|byte| !is_word_byte(*byte)).any(|found| found.eq_ignore_ascii_case(word))
-}
-
-/// The next word of `text` and what follows it.
-fn next_word(text: &[u8]) -> (&[u8], &[u8]) {
-    let start = skip_blank(text, 0).unwrap_or(text.len());
-    let text = text.get(start..).unwrap_or_default();
-    let end = text.iter().position(|byte| !is_word_byte(*byte)).unwrap_or(text.len());
-    text.split_at_checked(end).unwrap_or((text, &[]))
-}
-
-/// The first byte from `at` on that is neither white space, nor in a comment, nor a parenthesis
-/// or semicolon that leads a statement. `None` when the text ends before it.
-fn skip_blank(text: &[u8], mut at: usize) -> Option<usize> {
-    loop {
-        match text.get(at)? {
-            byte if byte.is_ascii_whitespace() || matches!(byte, b'(' | b';' | 0) => at += 1,
-            b'-' if text.get(at + 1) == Some(&b'-') => {
-                at += text.get(at..)?.iter().position(|byte| *byte == b'\n')? + 1;
-            }
-            b'/' if text.get(at + 1) == Some(&b'*') => {
-                let mut depth = 0_usize; // PostgreSQL's comments nest.
-                loop {
-                    match (text.get(at)?, text.get(at + 1)?) {
-                        (b'/', b'*') => {
-                            depth += 1;
-                            at += 2;
-                        }
-                        (b'*', b'/') => {
-                            depth -= 1;
-                            at += 2;
-                        }
-                        _ => at += 1,
-                    }
-                    if depth == 0 {
-                        break;
-                    }
-                }
-            }
-            _ => return Some(at),
-        }
-    }
+        table
+    };
+    TABLE.get(usize::from(byte)).copied().unwrap_or(0)
 }
 
 #[cfg(test)]

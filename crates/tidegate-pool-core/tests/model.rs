@@ -1,0 +1,608 @@
+//! The pools against a naive model, by random operations and by scripts.
+
+#[path = "model/world.rs"]
+mod world;
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tidegate_pool_core::pools::Pools;
+use tidegate_pool_core::retry::FailureKind;
+use tidegate_pool_core::server::{CloseReason, Port, State};
+use tidegate_pool_core::settings::{PoolSettings, PrePing};
+use world::{Got, World, settings};
+
+use FailureKind::{Full, Permanent, Transient};
+use Port::{Session, Transaction};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+// --- Random operations. ---
+
+#[derive(Debug, Clone, Copy)]
+enum Op {
+    Advance(u32),
+    BreakLeased(usize),
+    Checkout(usize, Port, u64),
+    Drain,
+    Finish(usize, bool, FailureKind),
+    Foreign(u32),
+    GiveUp(usize),
+    Visit(u8),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let port = proptest::sample::select(Port::ALL.to_vec());
+    let kind = proptest::sample::select(FailureKind::ALL.to_vec());
+    prop_oneof![
+        10 => (0..3_usize, port, 0..3_u64).prop_map(|(pool, port, flavour)| Op::Checkout(pool, port, flavour)),
+        16 => (any::<usize>(), proptest::bool::weighted(0.85), kind)
+            .prop_map(|(pick, well, kind)| Op::Finish(pick, well, kind)),
+        4 => (0..12_000_u32).prop_map(Op::Advance),
+        1 => (0..60_000_u32).prop_map(Op::Advance),
+        2 => any::<usize>().prop_map(Op::GiveUp),
+        1 => any::<usize>().prop_map(Op::BreakLeased),
+        1 => (0..9_u32).prop_map(Op::Foreign),
+        1 => any::<u8>().prop_map(Op::Visit),
+    ]
+}
+
+fn pool_settings() -> impl Strategy<Value = PoolSettings> {
+    let recycle = proptest::option::of((5..40_u64).prop_map(Duration::from_secs));
+    let idle = proptest::option::of((5..40_u64).prop_map(Duration::from_secs));
+    let ping = prop_oneof![
+        Just(PrePing::Off),
+        Just(PrePing::Always),
+        (1..20_u64).prop_map(|seconds| PrePing::After(Duration::from_secs(seconds))),
+    ];
+    (1..5_u32, 0..4_u32, recycle, idle, ping).prop_map(|(size, overflow, recycle, idle, ping)| {
+        PoolSettings {
+            pool_size: size,
+            max_overflow: overflow,
+            pool_recycle: recycle,
+            server_idle_timeout: idle,
+            pool_pre_ping: ping,
+            ..settings()
+        }
+    })
+}
+
+fn play(world: &mut World, op: Op) {
+    match op {
+        Op::Advance(millis) => world.advance(Duration::from_millis(millis.into())),
+        Op::BreakLeased(pick) => world.break_leased(pick),
+        Op::Checkout(pool, port, flavour) => {
+            world.checkout_flavoured(pool, port, flavour);
+        }
+        Op::Drain => world.drain(),
+        Op::Finish(pick, well, kind) => world.finish_some(pick, well, kind),
+        Op::Foreign(foreign) => world.set_foreign(foreign),
+        Op::GiveUp(pick) => world.give_up(pick),
+        Op::Visit(name) => world.visit(name),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// `World` checks all invariants after each step. When the operations are over nothing else
+    /// happens but time: every waiter ends by its deadline.
+    #[test]
+    fn random_operations_break_no_promise(
+        settings in pool_settings(),
+        budget in 1..10_u32,
+        ops in proptest::collection::vec(op(), 1..200),
+        drains in any::<bool>(),
+    ) {
+        let mut world = World::new(3, budget, settings);
+        for op in ops {
+            play(&mut world, op);
+        }
+        if drains {
+            play(&mut world, Op::Drain);
+            prop_assert_eq!(world.checkout(0, Session), Got::Refused);
+        }
+        world.advance(30 * SECOND);
+        for pool in 0..3 {
+            prop_assert_eq!(world.waits(pool), 0);
+        }
+        // And everything can end: nothing is lost on the way.
+        world.drain();
+        for _ in 0..4 {
+            for state in State::ALL {
+                world.finish_all(state);
+            }
+        }
+        prop_assert_eq!(world.view().budget.used, 0);
+    }
+}
+
+// --- One pool. ---
+
+/// A pool with `servers` idle servers.
+fn pool_with(servers: usize, settings: PoolSettings) -> World {
+    let mut world = World::new(1, 20, settings);
+    open(&mut world, 0, servers);
+    for port in Port::ALL {
+        world.finish_all(State::Leased(port));
+    }
+    world.log();
+    world
+}
+
+/// Leases `servers` servers of a pool, all opened for it.
+fn open(world: &mut World, pool: usize, servers: usize) {
+    for _ in 0..servers {
+        world.checkout(pool, Transaction);
+    }
+    while !world.in_state(State::Dialing).is_empty() {
+        world.finish_all(State::Dialing);
+    }
+}
+
+#[test]
+fn a_first_checkout_dials_and_the_second_finds_the_server_idle() {
+    let mut world = World::new(1, 5, settings());
+    assert_eq!(world.checkout(0, Transaction), Got::Waits(1));
+    assert_eq!(world.log(), "dial:0");
+    world.finish_all(State::Dialing);
+    assert_eq!(world.log(), "hand-off:0:1");
+    world.finish_all(State::Leased(Transaction));
+    assert!(matches!(world.checkout(0, Session), Got::Server(_)));
+    assert_eq!(world.log(), "");
+}
+
+#[test]
+fn two_at_a_time_are_dialed_and_no_more_than_the_pool_may_have() {
+    let mut world = World::new(1, 20, settings());
+    for _ in 0..10 {
+        world.checkout(0, Transaction);
+    }
+    assert_eq!(world.log(), "dial:0 dial:0");
+    world.finish_all(State::Dialing);
+    assert_eq!(world.log(), "hand-off:0:1 dial:0 hand-off:0:2 dial:0");
+    world.finish_all(State::Dialing);
+    assert_eq!(world.log(), "hand-off:0:3 hand-off:0:4");
+    assert_eq!((world.count(0), world.waits(0)), (4, 6), "pool_size 2 and max_overflow 2");
+}
+
+#[test]
+fn servers_go_to_the_first_waiter_whichever_port_it_came_by() {
+    let mut world = World::new(1, 1, settings());
+    open(&mut world, 0, 1);
+    for port in [Session, Transaction, Transaction, Session] {
+        world.checkout(0, port);
+    }
+    world.log();
+    let mut handed = Vec::new();
+    for _ in 0..4 {
+        for port in Port::ALL {
+            world.finish_all(State::Leased(port));
+        }
+        handed.push(world.log());
+    }
+    let handed = handed.join(" ");
+    assert_eq!(handed.trim_end(), "hand-off:0:2 hand-off:0:3 hand-off:0:4 hand-off:0:5");
+}
+
+#[test]
+fn a_dirty_server_is_reset_before_it_is_handed_on() {
+    let mut world = World::new(1, 1, settings());
+    open(&mut world, 0, 1);
+    world.checkout(0, Transaction);
+    world.log();
+    world.finish_some(0, false, Transient);
+    assert_eq!(world.in_state(State::Resetting).len(), 1);
+    assert_eq!(world.log(), "");
+    world.finish_all(State::Resetting);
+    assert_eq!(world.log(), "hand-off:0:2");
+}
+
+#[test]
+fn a_server_of_the_clients_flavour_is_preferred_and_otherwise_the_hottest() {
+    let mut world = World::new(1, 5, settings());
+    for flavour in 1..=3 {
+        world.checkout_flavoured(0, Transaction, flavour);
+    }
+    while !world.in_state(State::Dialing).is_empty() {
+        world.finish_all(State::Dialing);
+    }
+    let servers = world.in_state(State::Leased(Transaction));
+    world.finish_all(State::Leased(Transaction));
+    assert_eq!(world.checkout_flavoured(0, Transaction, 1), Got::Server(servers[0]));
+    assert_eq!(world.checkout_flavoured(0, Transaction, 9), Got::Server(servers[2]));
+}
+
+#[test]
+fn a_wait_ends_by_its_deadline_even_when_nothing_else_happens() {
+    let mut world = World::new(1, 1, settings());
+    open(&mut world, 0, 1);
+    world.checkout(0, Session);
+    world.advance(5 * SECOND);
+    world.checkout(0, Transaction);
+    world.log();
+    world.advance(25 * SECOND);
+    assert_eq!(world.log(), "timed-out:2");
+    world.advance(5 * SECOND);
+    assert_eq!(world.log(), "timed-out:3");
+}
+
+#[test]
+fn a_waiter_is_told_when_the_upstream_could_not_be_reached() {
+    let mut world = World::new(1, 1, settings());
+    world.checkout(0, Session);
+    for _ in 0..20 {
+        world.finish_some(0, false, Transient);
+        world.finish_all(State::Closing);
+        world.advance(2 * SECOND);
+    }
+    let log = world.log();
+    assert!(log.ends_with("unreachable:1") && log.matches("dial").count() > 3, "{log}");
+}
+
+#[test]
+fn a_login_that_cannot_succeed_refuses_at_once_and_is_remembered_for_two_seconds() {
+    let mut world = World::new(1, 5, settings());
+    world.checkout(0, Session);
+    world.checkout(0, Transaction);
+    world.log();
+    world.finish_some(0, false, Permanent);
+    assert_eq!(world.log(), "refused:1 refused:2");
+    assert_eq!(world.checkout(0, Session), Got::Refused);
+    world.advance(2 * SECOND);
+    assert_eq!(world.checkout(0, Session), Got::Waits(4));
+}
+
+#[test]
+fn a_full_server_is_tried_again_in_a_moment() {
+    let mut world = World::new(1, 5, settings());
+    world.checkout(0, Session);
+    world.finish_some(0, false, Full);
+    world.finish_all(State::Closing);
+    world.log();
+    world.advance(2 * SECOND);
+    assert_eq!(world.log(), "dial:0");
+}
+
+#[test]
+fn overflow_that_lingers_idle_is_closed() {
+    let mut world = pool_with(4, settings());
+    world.advance(9 * SECOND);
+    assert_eq!(world.log(), "");
+    world.advance(SECOND);
+    assert_eq!(world.log(), "close:0:Idle close:0:Idle");
+    world.finish_all(State::Closing);
+    world.advance(1000 * SECOND);
+    assert_eq!(world.count(0), 2, "pool_size is kept");
+}
+
+#[test]
+fn what_is_idle_for_too_long_is_closed_whatever_the_pools_size() {
+    let limit = Some(60 * SECOND);
+    let mut world = pool_with(2, PoolSettings { server_idle_timeout: limit, ..settings() });
+    world.advance(60 * SECOND);
+    assert_eq!(world.log(), "close:0:Idle close:0:Idle");
+}
+
+#[test]
+fn an_aged_server_is_replaced_one_at_a_time_and_made_before_broken() {
+    let recycle = Some(100 * SECOND);
+    let mut world = pool_with(2, PoolSettings { pool_recycle: recycle, ..settings() });
+    let old = world.in_state(State::Idle);
+    let mut log = String::new();
+    for _ in 0..200 {
+        world.advance(SECOND / 2);
+        log.push_str(&world.log());
+        assert!(world.in_state(State::Dialing).len() <= 1, "one at a time");
+    }
+    assert_eq!(log, "dial:0", "the old one stays while the new one is made");
+    assert_eq!(world.in_state(State::Idle), old);
+    world.finish_all(State::Dialing);
+    assert_eq!(world.log(), "close:0:Lifetime");
+    world.advance(5 * SECOND);
+    assert_eq!(world.log(), "", "the second waits for the first to be gone");
+    world.finish_all(State::Closing);
+    world.advance(SECOND);
+    assert_eq!(world.log(), "dial:0");
+}
+
+#[test]
+fn an_aged_server_is_broken_before_made_when_there_is_no_room() {
+    let settings = PoolSettings {
+        pool_size: 1,
+        max_overflow: 0,
+        pool_recycle: Some(100 * SECOND),
+        ..settings()
+    };
+    let mut world = pool_with(1, settings);
+    world.advance(100 * SECOND);
+    assert_eq!(world.log(), "close:0:Lifetime");
+}
+
+#[test]
+fn a_leased_server_that_has_aged_is_closed_at_its_return() {
+    let recycle = Some(100 * SECOND);
+    let mut world = World::new(1, 5, PoolSettings { pool_recycle: recycle, ..settings() });
+    open(&mut world, 0, 1);
+    world.advance(200 * SECOND);
+    world.log();
+    world.finish_all(State::Leased(Transaction));
+    assert_eq!(world.log(), "close:0:Lifetime");
+}
+
+#[test]
+fn an_idle_server_is_checked_when_due_and_not_handed_out_meanwhile() {
+    let ping = PrePing::After(30 * SECOND);
+    let mut world = pool_with(1, PoolSettings { pool_pre_ping: ping, ..settings() });
+    world.advance(29 * SECOND);
+    assert_eq!(world.log(), "");
+    world.advance(SECOND);
+    assert_eq!(world.log(), "check");
+    assert_eq!(world.checkout(0, Transaction), Got::Waits(2));
+    assert_eq!(world.log(), "", "it is on its way to the waiter: nothing is dialed");
+    world.finish_all(State::Checking);
+    assert_eq!(world.log(), "hand-off:0:2");
+}
+
+#[test]
+fn a_server_that_ended_while_idle_is_not_handed_out() {
+    let mut world = pool_with(1, settings());
+    world.finish_some(0, false, Transient);
+    assert_eq!(world.in_state(State::Closing).len(), 1);
+    assert_eq!(world.checkout(0, Transaction), Got::Waits(2));
+    assert_eq!(world.log(), "dial:0");
+}
+
+#[test]
+fn a_drain_refuses_waiters_closes_what_is_idle_and_what_comes_back() {
+    let mut world = World::new(1, 2, settings());
+    open(&mut world, 0, 2);
+    world.checkout(0, Session);
+    world.log();
+    world.drain();
+    assert_eq!(world.log(), "draining:3");
+    assert_eq!(world.checkout(0, Session), Got::Refused);
+    world.finish_all(State::Leased(Transaction));
+    assert_eq!(world.log(), "close:0:Drain close:0:Drain");
+}
+
+// --- Several pools. ---
+
+#[test]
+fn a_waiting_pool_gets_an_idle_server_of_another() {
+    let mut world = World::new(2, 4, settings());
+    open(&mut world, 0, 4);
+    world.finish_all(State::Leased(Transaction));
+    world.log();
+    world.checkout(1, Session);
+    assert_eq!(world.log(), "close:0:Evicted");
+    world.finish_all(State::Closing);
+    assert_eq!(world.log(), "dial:1");
+}
+
+#[test]
+fn a_pool_that_hogs_the_budget_gives_up_what_is_anothers_share() {
+    let wide = PoolSettings { pool_size: 8, ..settings() };
+    let mut world = World::new(2, 4, wide);
+    open(&mut world, 0, 4);
+    world.log();
+    world.checkout(1, Session);
+    world.advance(SECOND);
+    // The hog's own clients come again and again.
+    let mut returns = 0;
+    while world.count(1) == 0 {
+        world.checkout(0, Transaction);
+        world.finish(world.in_state(State::Leased(Transaction))[0], true, Transient);
+        world.finish_all(State::Closing);
+        returns += 1;
+        assert!(returns < 10, "{}", world.log());
+    }
+    assert_eq!(returns, 1, "{}", world.log());
+}
+
+#[test]
+fn a_smaller_budget_takes_nothing_back_but_lends_nothing_more() {
+    let mut world = World::new(1, 4, settings());
+    open(&mut world, 0, 3);
+    world.log();
+    world.set_foreign(2);
+    world.checkout(0, Session);
+    assert_eq!(world.log(), "");
+    world.set_foreign(0);
+    assert_eq!(world.log(), "dial:0");
+}
+
+#[test]
+fn a_slot_is_taken_until_the_backend_has_gone() {
+    let mut world = World::new(1, 1, settings());
+    open(&mut world, 0, 1);
+    world.log();
+    world.break_leased(0);
+    world.checkout(0, Session);
+    assert_eq!(world.log(), "");
+    assert_eq!(world.view().budget.used, 1);
+    world.finish_all(State::Closing);
+    assert_eq!(world.log(), "dial:0");
+}
+
+// --- Known to be wrong: what happens today, and what should. ---
+
+/// Wrong: a slot that was freed for the starving pool goes to the older waiters of the hog, so
+/// as many servers are closed and opened again as older waiters were there; the first should do.
+#[test]
+fn a_freed_slot_goes_back_to_the_hog_while_its_waiters_are_older() {
+    let wide = PoolSettings { pool_size: 8, ..settings() };
+    let mut world = World::new(2, 4, wide);
+    open(&mut world, 0, 4);
+    for _ in 0..20 {
+        world.checkout(0, Transaction);
+    }
+    world.advance(SECOND);
+    world.checkout(1, Session);
+    world.log();
+    while world.count(1) == 0 {
+        world.advance(SECOND / 100);
+        world.finish(world.in_state(State::Leased(Transaction))[0], true, Transient);
+        world.finish_all(State::Closing);
+        world.finish_all(State::Dialing);
+    }
+    assert_eq!(world.log().matches("close:0:Evicted").count(), 21);
+}
+
+/// Wrong: nobody wakes the pools when the other pool's idle server has been idle for long enough
+/// to be taken (one second), so the waiter gets nothing within its 30 seconds.
+#[test]
+fn an_idle_server_that_may_be_taken_only_later_is_not_taken_in_time() {
+    let mut world = World::new(2, 4, settings());
+    open(&mut world, 0, 2);
+    open(&mut world, 1, 2);
+    world.finish(world.in_state(State::Leased(Transaction))[3], true, Transient);
+    world.advance(SECOND / 10);
+    world.checkout(0, Session);
+    world.log();
+    world.advance(29 * SECOND);
+    assert_eq!(world.log(), "");
+}
+
+/// Wrong: the waiter counted on the server that was being reset. When that one is closed instead,
+/// nothing is dialed before its backend has gone, although there is room for three more.
+#[test]
+fn a_failed_reset_dials_for_the_waiter_only_when_the_backend_has_gone() {
+    let mut world = World::new(1, 4, settings());
+    open(&mut world, 0, 1);
+    world.finish_some(0, false, Transient);
+    world.checkout(0, Session);
+    world.log();
+    world.finish_some(0, false, Transient);
+    world.advance(29 * SECOND);
+    assert_eq!(world.log(), "");
+    world.finish_all(State::Closing);
+    assert_eq!(world.log(), "dial:0");
+}
+
+/// Wrong: a permanent failure is remembered for two seconds, but in a pool that has servers
+/// nobody wakes the pools when they are over, so the waiter waits in vain.
+#[test]
+fn after_a_permanent_failure_beside_working_servers_nothing_is_dialed_in_time() {
+    let mut world = World::new(1, 4, settings());
+    open(&mut world, 0, 1);
+    world.checkout(0, Session);
+    world.finish(world.in_state(State::Dialing)[0], false, Permanent);
+    world.finish_all(State::Closing);
+    world.log();
+    world.advance(29 * SECOND);
+    assert_eq!(world.log(), "");
+}
+
+/// Wrong: two servers were open when PostgreSQL said that it is full, but refused logins of other
+/// pools and those whose end is awaited are counted as open too, so there is no pause.
+#[test]
+fn a_full_server_is_dialed_again_at_once_when_several_logins_were_refused() {
+    let mut world = World::new(2, 10, settings());
+    open(&mut world, 0, 2);
+    world.checkout(0, Session);
+    world.checkout(1, Session);
+    world.checkout(1, Session);
+    world.log();
+    for server in world.in_state(State::Dialing) {
+        world.finish(server, false, Full);
+    }
+    world.finish_all(State::Closing);
+    assert_eq!(world.log(), "dial:0 dial:1");
+}
+
+// --- States. ---
+
+/// What can be done to a server from outside, whatever state it is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Event {
+    /// What was under way went well: it logged in, was returned, was reset, answered.
+    Well,
+    /// It was returned dirty, or what was under way failed.
+    Badly,
+    /// A client asks for a server.
+    Wanted,
+    /// A check is due.
+    Due,
+}
+
+#[test]
+fn the_diagram_of_a_servers_states_is_what_happens() {
+    use Event::{Badly, Due, Wanted, Well};
+    let leased = State::Leased(Transaction);
+    let table = [
+        (State::Dialing, Well, leased),
+        (State::Dialing, Badly, State::Closing),
+        (State::Idle, Wanted, leased),
+        (State::Idle, Due, State::Checking),
+        (State::Idle, Badly, State::Closing),
+        (leased, Well, State::Idle),
+        (leased, Badly, State::Resetting),
+        (leased, Due, leased),
+        (leased, Wanted, leased),
+        (State::Resetting, Well, State::Idle),
+        (State::Resetting, Badly, State::Closing),
+        (State::Resetting, Due, State::Resetting),
+        (State::Checking, Well, State::Idle),
+        (State::Checking, Badly, State::Closing),
+        (State::Checking, Wanted, State::Checking),
+    ];
+    let ping = PoolSettings {
+        pool_size: 1,
+        max_overflow: 0,
+        pool_pre_ping: PrePing::After(5 * SECOND),
+        ..settings()
+    };
+    for (from, event, to) in table {
+        let mut world = World::new(1, 1, ping.clone());
+        world.checkout(0, Transaction);
+        let server = world.in_state(State::Dialing)[0];
+        let path: &[Event] = match from {
+            State::Dialing => &[],
+            State::Leased(_) => &[Well],
+            State::Idle => &[Well, Well],
+            State::Resetting => &[Well, Badly],
+            State::Checking => &[Well, Well, Due],
+            State::Closing => &[Well, Well, Badly],
+        };
+        for event in path.iter().chain([&event]) {
+            match event {
+                Well => world.finish(server, true, Transient),
+                Badly => world.finish(server, false, Transient),
+                Wanted => {
+                    world.checkout(0, Transaction);
+                }
+                Due => world.advance(5 * SECOND),
+            }
+        }
+        assert_eq!(world.in_state(to), [server], "{from:?} --{event:?}-->");
+    }
+    // From Closing there is only the end.
+    let mut world = pool_with(1, ping);
+    world.finish_some(0, false, Transient);
+    world.finish_all(State::Closing);
+    assert_eq!(world.count(0), 0);
+}
+
+#[test]
+fn every_state_can_end_and_its_end_is_counted_once() {
+    for state in [State::Idle, State::Leased(Transaction), State::Resetting] {
+        let mut world = World::new(1, 1, settings());
+        open(&mut world, 0, 1);
+        let server = world.in_state(State::Leased(Transaction))[0];
+        match state {
+            State::Idle => world.finish(server, true, Transient),
+            State::Resetting => world.finish(server, false, Transient),
+            _ => {}
+        }
+        match state {
+            State::Leased(_) => world.break_leased(0),
+            _ => world.finish(server, false, Transient),
+        }
+        let now = world.now;
+        let pools: &mut Pools<_> = &mut world.pools;
+        pools.closing(server, CloseReason::Bug, now); // Both ends may hang up.
+        let closed: u64 = world.view().pools[0].tally.closed.iter().sum();
+        assert_eq!(closed, 1, "{state:?}");
+    }
+}

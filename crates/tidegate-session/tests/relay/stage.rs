@@ -1,0 +1,536 @@
+//! The stage for scripts: a client machine and a server machine, driven as the worker drives them.
+//!
+//! A script is a transcript. Lines that begin with `>` are what the client says, with `<` what
+//! PostgreSQL says, with `!` what the worker does. What follows ` | ` is what came of it; nothing
+//! follows where the bytes were passed on as they are and nothing else happened. [`check`] plays
+//! the script, writes the transcript anew, and compares; then it plays the same again with each
+//! line cut in two at every byte, and byte by byte, where the outcome must be the same.
+
+use tidegate_session::client::{ClientMachine, Gathered};
+use tidegate_session::parameters::Reported;
+use tidegate_session::pieces::Pieces;
+use tidegate_session::pin::PinReason;
+use tidegate_session::server::{Errand, ErrandEnd, RESET_SQL, ServerMachine};
+use tidegate_wire::backend::{self, Report, Severity, TransactionStatus};
+use tidegate_wire::catalogue::Complaint;
+use tidegate_wire::frontend;
+use tidegate_wire::sqlstate::SqlState;
+
+/// Whether the client has a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Lease {
+    None,
+    /// It waits for one.
+    Waiting,
+    /// The server is being made ready for it.
+    Preparing,
+    Held,
+    /// The client has vanished, said goodbye, or broke the protocol.
+    Gone,
+}
+
+/// All that came of a play; equal for equal bytes, however they were cut.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub(crate) to_server: Vec<u8>,
+    pub(crate) to_client: Vec<u8>,
+    pub(crate) events: Vec<String>,
+}
+
+pub(crate) struct Stage {
+    pub(crate) client: ClientMachine,
+    pub(crate) server: ServerMachine,
+    lease: Lease,
+    is_session: bool,
+    no_server: bool,
+    adapts: Option<Vec<u8>>,
+    pin: Option<PinReason>,
+    is_dirty: bool,
+    pub(crate) outcome: Outcome,
+}
+
+impl Stage {
+    pub(crate) fn new() -> Self {
+        let mut reported = Reported::default();
+        reported.note(b"TimeZone", b"UTC");
+        Self {
+            client: ClientMachine::default(),
+            server: ServerMachine::new(reported),
+            lease: Lease::None,
+            is_session: false,
+            no_server: false,
+            adapts: None,
+            pin: None,
+            is_dirty: false,
+            outcome: Outcome::default(),
+        }
+    }
+
+    pub(crate) fn event(&mut self, event: impl Into<String>) {
+        self.outcome.events.push(event.into());
+    }
+
+    pub(crate) fn client_says(&mut self, input: &[u8]) {
+        match self.lease {
+            Lease::Held => self.relay(input),
+            // The worker does not read from a client that waits; what it has read it holds.
+            Lease::Waiting | Lease::Preparing => self.client.hold(input),
+            Lease::Gone => {}
+            Lease::None => {
+                let mut reply = Pieces::default();
+                let gathered = self.client.gather(input, &mut reply);
+                self.outcome.to_client.extend(reply.to_vec(input));
+                match gathered {
+                    Ok(Gathered::More) => {}
+                    Ok(Gathered::Batch { from }) => self.check_out(&input[from..]),
+                    Ok(Gathered::Held) => {
+                        let held = self.client.take_held();
+                        self.check_out(&held);
+                    }
+                    Ok(Gathered::Terminate) => self.leaves("goodbye"),
+                    Err(fault) => self.leaves(&format!("client fault: {fault}")),
+                }
+            }
+        }
+    }
+
+    fn check_out(&mut self, batch: &[u8]) {
+        if self.no_server {
+            self.client.hold(batch);
+            self.lease = Lease::Waiting;
+            self.event("wait");
+        } else if let Some(sql) = self.adapts.take() {
+            self.client.hold(batch);
+            self.lease = Lease::Preparing;
+            self.start(Errand::Adapt, &sql);
+        } else {
+            self.attached(batch);
+        }
+    }
+
+    fn attached(&mut self, batch: &[u8]) {
+        self.server.begin_lease();
+        self.lease = Lease::Held;
+        self.is_dirty |= self.is_session;
+        self.event("lease");
+        self.relay(batch);
+    }
+
+    fn relay(&mut self, input: &[u8]) {
+        let mut out = Pieces::default();
+        let watch = !self.is_session && self.pin.is_none();
+        let relayed = self.client.relay(input, watch, &mut self.server, &mut out);
+        self.outcome.to_server.extend(out.to_vec(input));
+        match relayed {
+            Err(fault) => self.leaves(&format!("client fault: {fault}")),
+            Ok(relayed) => {
+                if let Some(reason) = relayed.pin {
+                    self.pin(reason);
+                }
+                if relayed.terminate {
+                    return self.leaves("goodbye");
+                }
+                self.after_exchange();
+            }
+        }
+    }
+
+    fn pin(&mut self, reason: PinReason) {
+        self.is_dirty = true;
+        if self.pin.replace(reason).is_none() {
+            self.event(format!("pin {reason}"));
+        }
+    }
+
+    pub(crate) fn server_says(&mut self, input: &[u8]) {
+        let (mut client, mut server) = (Pieces::default(), Pieces::default());
+        let heard = self.server.receive(input, &mut client, &mut server);
+        self.outcome.to_server.extend(server.to_vec(input));
+        if matches!(self.lease, Lease::Held) {
+            self.outcome.to_client.extend(client.to_vec(input));
+        } else if !client.is_empty() && heard.as_ref().is_ok_and(|heard| heard.errand.is_some()) {
+            self.event("answers of an errand reached for a client");
+        }
+        let heard = match heard {
+            Ok(heard) => heard,
+            Err(fault) => return self.event(format!("server fault: {fault}")),
+        };
+        if let Some(fatal) = heard.fatal {
+            self.event(format!("farewell {}", fatal.sqlstate));
+        }
+        self.is_dirty |= heard.parameters_reset;
+        if let Some(end) = heard.errand {
+            return self.errand_ended(end);
+        }
+        if heard.discarded {
+            self.pin = None;
+            self.event("unpin");
+        }
+        if self.lease == Lease::Held {
+            self.after_exchange();
+        }
+    }
+
+    fn errand_ended(&mut self, end: ErrandEnd) {
+        match end {
+            ErrandEnd::Done(errand) => self.event(format!("{errand:?} done")),
+            ErrandEnd::Failed(errand, error) => {
+                self.event(format!("{errand:?} failed: {} {}", error.sqlstate, error.message));
+                if self.lease == Lease::Preparing {
+                    // In the order of the worker: the lease ends, then the batch is answered.
+                    self.client.end_lease();
+                    self.lease = Lease::None;
+                    self.refuse();
+                }
+                return;
+            }
+        }
+        if self.lease == Lease::Preparing {
+            let held = self.client.take_held();
+            self.attached(&held);
+        }
+    }
+
+    fn after_exchange(&mut self) {
+        let at_rest = self.server.exchange().is_at_rest()
+            && self.server.errand().is_none()
+            && !self.client.is_mid_message();
+        if !at_rest || self.is_session || self.pin.is_some() {
+            return;
+        }
+        if self.server.reported().differs() {
+            return self.pin(PinReason::Set);
+        }
+        self.client.end_lease();
+        self.lease = Lease::None;
+        self.lease_ended();
+    }
+
+    fn lease_ended(&mut self) {
+        self.pin = None;
+        let dirty = std::mem::take(&mut self.is_dirty);
+        self.event(if dirty { "return dirty" } else { "return" });
+    }
+
+    /// The client says no more, and its server is taken from it.
+    fn leaves(&mut self, why: &str) {
+        self.event(why);
+        let lease = std::mem::replace(&mut self.lease, Lease::Gone);
+        if lease != Lease::Held {
+            return;
+        }
+        if self.client.is_mid_message() || self.server.exchange().is_unsure() {
+            return self.event("close");
+        }
+        if self.server.exchange().is_at_rest() {
+            return self.lease_ended();
+        }
+        if self.server.exchange().is_busy() {
+            self.event("cancel");
+        }
+        let mut out = Pieces::default();
+        self.server.recover(&mut out);
+        self.outcome.to_server.extend(out.to_vec(&[]));
+    }
+
+    fn start(&mut self, errand: Errand, sql: &[u8]) {
+        let mut out = Pieces::default();
+        self.server.start(errand, sql, &mut out);
+        self.outcome.to_server.extend(out.to_vec(&[]));
+    }
+
+    fn refuse(&mut self) {
+        let mut reply = Pieces::default();
+        let goodbye = self.client.refuse(&Complaint::query_cancelled(), &mut reply);
+        self.outcome.to_client.extend(reply.to_vec(&[]));
+        self.lease = Lease::None;
+        if goodbye {
+            self.leaves("goodbye");
+        }
+    }
+
+    fn directive(&mut self, words: &str) {
+        let (verb, rest) = words.split_once(' ').unwrap_or((words, ""));
+        match verb {
+            "session" => self.is_session = true,
+            "full" => self.no_server = true,
+            "free" => self.no_server = false,
+            "hand-off" => {
+                self.no_server = false;
+                let held = self.client.take_held();
+                self.attached(&held);
+            }
+            "refuse" => self.refuse(),
+            "adapt" => self.adapts = Some(rest.as_bytes().to_vec()),
+            "check" => self.start(Errand::Check, b""),
+            "reset" => self.start(Errand::Reset, RESET_SQL),
+            "vanish" => self.leaves("vanished"),
+            // The next client of the same server.
+            "next" => {
+                self.client = ClientMachine::default();
+                self.lease = Lease::None;
+            }
+            other => panic!("no such directive: {other}"),
+        }
+    }
+}
+
+/// Who speaks, and the bytes.
+#[derive(Debug, Clone)]
+pub(crate) enum Step {
+    Client(Vec<u8>),
+    Server(Vec<u8>),
+    Worker(String),
+}
+
+impl Step {
+    pub(crate) fn parse(line: &str) -> Self {
+        let (who, words) = line.split_at(1);
+        let words = words.trim();
+        match who {
+            ">" => Self::Client(frontend_message(words)),
+            "<" => Self::Server(backend_message(words)),
+            "!" => Self::Worker(words.to_owned()),
+            _ => panic!("a line begins with >, <, or !: {line}"),
+        }
+    }
+
+    pub(crate) fn play_whole(&self, stage: &mut Stage) {
+        self.play(stage, [self.bytes()]);
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Client(bytes) | Self::Server(bytes) => bytes,
+            Self::Worker(_) => &[],
+        }
+    }
+
+    pub(crate) fn play<'a>(&'a self, stage: &mut Stage, parts: impl IntoIterator<Item = &'a [u8]>) {
+        match self {
+            Self::Worker(words) => stage.directive(words),
+            Self::Client(_) => parts.into_iter().for_each(|part| stage.client_says(part)),
+            Self::Server(_) => parts.into_iter().for_each(|part| stage.server_says(part)),
+        }
+    }
+}
+
+/// Plays the transcript and compares it with what happens.
+#[track_caller]
+pub(crate) fn check(transcript: &str) {
+    let lines: Vec<_> = transcript.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let inputs: Vec<_> = lines.iter().map(|line| line.split(" | ").next().unwrap_or("")).collect();
+    let steps: Vec<_> = inputs.iter().map(|line| Step::parse(line)).collect();
+
+    let mut stage = Stage::new();
+    let mut played = Vec::new();
+    for (input, step) in inputs.iter().zip(&steps) {
+        let before = stage.outcome.clone();
+        step.play(&mut stage, [step.bytes()]);
+        let notes = notes(step, &before, &stage.outcome);
+        let notes: String = notes.iter().map(|note| format!(" | {note}")).collect();
+        played.push(format!("{}{notes}", input.trim_end()));
+    }
+    let squeeze = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let expected: Vec<_> = lines.iter().map(|line| squeeze(line)).collect();
+    let played: Vec<_> = played.iter().map(|line| squeeze(line)).collect();
+    assert!(played == expected, "what happened:\n{}\n", played.join("\n"));
+
+    let whole = stage.outcome;
+    for (place, step) in steps.iter().enumerate() {
+        for cut in 1..step.bytes().len().min(300) {
+            let outcome = play_cut(&steps, |at, bytes| match at == place {
+                true => vec![&bytes[..cut], &bytes[cut..]],
+                false => vec![bytes],
+            });
+            assert_eq!(outcome, whole, "\"{}\" cut at byte {cut}", inputs[place]);
+        }
+    }
+    for size in [1, 2, 3, 7] {
+        let outcome = play_cut(&steps, |_, bytes| bytes.chunks(size).collect());
+        assert_eq!(outcome, whole, "in chunks of {size}");
+    }
+}
+
+pub(crate) fn play_cut(steps: &[Step], cut: impl Fn(usize, &[u8]) -> Vec<&[u8]>) -> Outcome {
+    let mut stage = Stage::new();
+    for (place, step) in steps.iter().enumerate() {
+        step.play(&mut stage, cut(place, step.bytes()));
+    }
+    stage.outcome
+}
+
+fn notes(step: &Step, before: &Outcome, after: &Outcome) -> Vec<String> {
+    let to_server = &after.to_server[before.to_server.len()..];
+    let to_client = &after.to_client[before.to_client.len()..];
+    let mut notes = Vec::new();
+    let (forwarded, answered) = match step {
+        Step::Client(bytes) => (to_server == bytes, to_client.is_empty()),
+        Step::Server(bytes) => (to_server.is_empty(), to_client == bytes),
+        Step::Worker(_) => (to_server.is_empty(), to_client.is_empty()),
+    };
+    let name = |bytes: &[u8], what: fn(u8, &[u8]) -> String| match bytes {
+        [] => "nothing".to_owned(),
+        bytes => frames(bytes).map(|(tag, body)| what(tag, body)).collect::<Vec<_>>().join(", "),
+    };
+    if !forwarded {
+        notes.push(format!("server: {}", name(to_server, frontend_name)));
+    }
+    if !answered {
+        notes.push(format!("client: {}", name(to_client, backend_name)));
+    }
+    notes.extend(after.events[before.events.len()..].iter().cloned());
+    notes
+}
+
+/// The frames of a stream; what is left of one that is cut comes with tag `?`.
+pub(crate) fn frames(mut bytes: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    std::iter::from_fn(move || {
+        let (&tag, rest) = bytes.split_first()?;
+        let whole = rest.first_chunk().map(|length| u32::from_be_bytes(*length) as usize);
+        match whole.and_then(|length| rest.split_at_checked(length)) {
+            Some((body, rest)) => {
+                bytes = rest;
+                Some((tag, &body[4..]))
+            }
+            None => Some((b'?', std::mem::take(&mut bytes))),
+        }
+    })
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+pub(crate) fn frontend_name(tag: u8, body: &[u8]) -> String {
+    use frontend::Message;
+    let Some(tag) = frontend::Tag::from_byte(tag) else { return format!("{} bytes", body.len()) };
+    match Message::decode(tag, body) {
+        Ok(Message::Query(sql)) if sql == RESET_SQL => "Query RESET_SQL".into(),
+        Ok(Message::Query(sql)) => format!("Query {}", text(sql)).trim_end().to_owned(),
+        _ => format!("{tag:?}"),
+    }
+}
+
+pub(crate) fn backend_name(tag: u8, body: &[u8]) -> String {
+    use backend::Message;
+    let Some(tag) = backend::Tag::from_byte(tag) else { return format!("{} bytes", body.len()) };
+    match Message::decode(tag, body) {
+        Ok(Message::ReadyForQuery(status)) => {
+            format!("ReadyForQuery {}", char::from(status.byte()))
+        }
+        Ok(Message::ErrorResponse(fields)) => {
+            let code = fields.sqlstate().map(|code| code.as_str().to_owned());
+            format!("ErrorResponse {}", code.unwrap_or_default())
+        }
+        _ => format!("{tag:?}"),
+    }
+}
+
+pub(crate) fn frame(tag: u8, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len() + 4).expect("a test's frame is short");
+    let mut out = vec![tag];
+    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(body);
+    out
+}
+
+/// `Query select 1`, `Parse name: select 1`, `Execute`, …; ` + ` joins what comes in one read.
+pub(crate) fn frontend_message(words: &str) -> Vec<u8> {
+    use frontend::{Message, Target};
+    if words.contains(" + ") {
+        return words.split(" + ").flat_map(|words| frontend_message(words.trim())).collect();
+    }
+    let (name, rest) = words.split_once(' ').unwrap_or((words, ""));
+    let rest = rest.trim();
+    let (object, sql) = rest.split_once(':').unwrap_or(("", rest));
+    let (object, sql) = (object.as_bytes(), sql.trim().as_bytes());
+    let message = match name {
+        "Bind" => Message::Bind { portal: b"", statement: rest.as_bytes(), rest: &[0; 6] },
+        "Close" => Message::Close { target: Target::Statement, name: rest.as_bytes() },
+        "CopyData" => Message::CopyData(rest.as_bytes()),
+        "CopyDone" => Message::CopyDone,
+        "CopyFail" => Message::CopyFail(rest.as_bytes()),
+        "Describe" => Message::Describe { target: Target::Portal, name: rest.as_bytes() },
+        "Execute" => Message::Execute { portal: b"", rows_max: 0 },
+        "Flush" => Message::Flush,
+        "FunctionCall" => Message::FunctionCall(&[0; 10]),
+        "Parse" => Message::Parse { name: object, text: sql, parameter_types: &[] },
+        "Query" => Message::Query(rest.as_bytes()),
+        "Sync" => Message::Sync,
+        "Terminate" => Message::Terminate,
+        "raw" => return raw(rest),
+        other => panic!("no such message: {other}"),
+    };
+    let mut out = Vec::new();
+    message.encode(&mut out).expect("a test's message can be encoded");
+    out
+}
+
+/// Hexadecimal bytes.
+fn raw(words: &str) -> Vec<u8> {
+    words.split(' ').map(|byte| u8::from_str_radix(byte, 16).expect("a byte")).collect()
+}
+
+/// `CommandComplete SELECT 1`, `ReadyForQuery T`, `ErrorResponse 42601`, `Fatal 57P01`, …
+pub(crate) fn backend_message(words: &str) -> Vec<u8> {
+    use backend::{Message, Tag};
+    if words.contains(" + ") {
+        return words.split(" + ").flat_map(|words| backend_message(words.trim())).collect();
+    }
+    let (name, rest) = words.split_once(' ').unwrap_or((words, ""));
+    let rest = rest.trim();
+    let mut out = Vec::new();
+    let report = |severity, code: &str| Report {
+        severity,
+        sqlstate: SqlState::from_bytes(code.as_bytes()).expect("a SQLSTATE"),
+        message: "it is so",
+        detail: None,
+        hint: None,
+    };
+    let message = match name {
+        "BindComplete" => Message::BindComplete,
+        "CloseComplete" => Message::CloseComplete,
+        "CommandComplete" => Message::CommandComplete(rest.as_bytes()),
+        "CopyBothResponse" => Message::CopyBothResponse(&[0; 3]),
+        "CopyData" => Message::CopyData(rest.as_bytes()),
+        "CopyDone" => Message::CopyDone,
+        "CopyInResponse" => Message::CopyInResponse(&[0; 3]),
+        "CopyOutResponse" => Message::CopyOutResponse(&[0; 3]),
+        "DataRow" => return frame(Tag::DataRow.byte(), &[&[0, 1, 0, 0, 0, 1], &b"1"[..]].concat()),
+        "EmptyQueryResponse" => Message::EmptyQueryResponse,
+        "ErrorResponse" => {
+            report(Severity::Error, rest).encode_error(&mut out);
+            return out;
+        }
+        "Fatal" => {
+            report(Severity::Fatal, rest).encode_error(&mut out);
+            return out;
+        }
+        "FunctionCallResponse" => return frame(b'V', &(-1_i32).to_be_bytes()),
+        "NoData" => Message::NoData,
+        "NoticeResponse" => {
+            report(Severity::Warning, "25P01").encode_notice(&mut out);
+            return out;
+        }
+        "NotificationResponse" => {
+            Message::NotificationResponse { pid: 7, channel: b"news", payload: b"" }
+        }
+        "ParameterDescription" => return frame(b't', &[0, 0]),
+        "ParameterStatus" => {
+            let (name, value) = rest.split_once('=').expect("name=value");
+            Message::ParameterStatus { name: name.as_bytes(), value: value.as_bytes() }
+        }
+        "ParseComplete" => Message::ParseComplete,
+        "PortalSuspended" => Message::PortalSuspended,
+        "ReadyForQuery" => {
+            let status = TransactionStatus::from_byte(rest.as_bytes()[0]).expect("I, T, or E");
+            Message::ReadyForQuery(status)
+        }
+        "RowDescription" => return frame(b'T', &[0, 0]),
+        "raw" => return raw(rest),
+        other => panic!("no such message: {other}"),
+    };
+    message.encode(&mut out).expect("a test's message can be encoded");
+    out
+}
