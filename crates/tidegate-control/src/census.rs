@@ -1,0 +1,325 @@
+//! The census: what the live server allows, who else is connected, which backends have gone.
+//!
+//! One connection, which takes a slot of the budget like any other and keeps it, so that it can
+//! come back when everything is full. Every few seconds it asks; the budget follows the answer.
+//! Connections that are not ours are told by the pids of those that are.
+//!
+//! It over-counts in doubt: a row of which nothing but the pid may be seen is a connection.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_budget::budget::{Census, Purpose};
+use tidegate_budget::limits::{Server, ServerLimits};
+use tidegate_budget::slot::Slot;
+use tidegate_config::Config;
+use tidegate_pool_core::retry::{DialFailure, FailureKind};
+use tidegate_proxy::resolver::Target;
+use tidegate_proxy::shared::{Kind, Shared};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+
+/// How often a count is repeated at once when servers were being opened while it was taken, and
+/// so may have been counted as somebody else's.
+const RECOUNTS_MAX: u32 = 3;
+
+/// The pause before a recount: a login takes milliseconds.
+const RECOUNT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The pause before the census connects again. Its failure is not a client's.
+const RECONNECT_PAUSE: Duration = Duration::from_secs(2);
+
+/// The answer of a census may take this long; a server that takes longer is counted as lost.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// Everything in one round trip. Rows of processes that hold no client's place (`datid` is null)
+/// are left out; where `backend_type` may not be seen, the row counts.
+const CENSUS_SQL: &str = "\
+SELECT current_setting('max_connections'), current_setting('superuser_reserved_connections'), \
+coalesce(current_setting('reserved_connections', true), '0'), pg_backend_pid();\
+SELECT pid, datname, usename FROM pg_catalog.pg_stat_activity WHERE datid IS NOT NULL \
+AND coalesce(backend_type, 'client backend') = 'client backend';\
+SELECT datname, datconnlimit FROM pg_catalog.pg_database WHERE datconnlimit >= 0;\
+SELECT rolname, rolconnlimit FROM pg_catalog.pg_roles WHERE rolconnlimit >= 0";
+
+/// Why a census failed.
+#[derive(Debug, thiserror::Error)]
+enum CensusError {
+    #[error("{0}")]
+    Connect(String),
+    #[error("{}", words(.0))]
+    Postgres(#[from] tokio_postgres::Error),
+    #[error("no answer within {ANSWER_MAX:?}")]
+    TimedOut,
+    #[error("the answer is not that of a PostgreSQL server")]
+    Unintelligible,
+}
+
+fn words(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(error) => format!("{} (SQLSTATE {})", error.message(), error.code().code()),
+        None => error.to_string(),
+    }
+}
+
+/// What the server answered.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Answer {
+    limits: Option<ServerLimits>,
+    own_pid: u32,
+    backends: Vec<Backend>,
+    database_limits: Vec<(String, u32)>,
+    user_limits: Vec<(String, u32)>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Backend {
+    pid: u32,
+    database: String,
+    user: String,
+}
+
+/// Runs until the upstream turns out to be a pooler, or for ever.
+pub async fn run(shared: Arc<Shared>) {
+    let Some(period) = shared.config.upstream.census else { return };
+    let mut slot = None;
+    let mut has_failed_before = false;
+    while shared.kind() != Kind::Pooler {
+        match connect(&shared, &mut slot).await {
+            Ok(client) => {
+                let result = keep_counting(&shared, &client, period).await;
+                shared.set_census_works(false);
+                if let Err(error) = result {
+                    tracing::warn!("the census lost its connection: {error}");
+                }
+            }
+            Err(error) => {
+                if !has_failed_before {
+                    tracing::warn!("the census can't connect: {error}");
+                }
+                has_failed_before = true;
+                go_without(&shared, &error);
+            }
+        }
+        tokio::time::sleep(RECONNECT_PAUSE).await;
+    }
+    // What a pooler says of limits and pids is about something else.
+    let now = shared.clock.now();
+    shared.with_pools(|pools| {
+        pools.budget_mut().census(Census::unknown());
+        drop(slot);
+        pools.budget_changed(now);
+    });
+}
+
+/// The server's limits stay unknown for now: the plan's holds, and pools find out for themselves
+/// what is the matter.
+fn go_without(shared: &Shared, error: &CensusError) {
+    let now = shared.clock.now();
+    shared.with_pools(|pools| {
+        if pools.budget_mut().server_limits().is_none() {
+            pools.budget_mut().census(Census::unknown());
+        }
+        if matches!(error, CensusError::Connect(_)) {
+            let cause = error.to_string().into();
+            let kind = FailureKind::Transient;
+            pools.upstream_failed(DialFailure { kind, sqlstate: None, cause }, now);
+        }
+        pools.budget_changed(now);
+    });
+}
+
+async fn connect(shared: &Arc<Shared>, slot: &mut Option<Slot>) -> Result<Client, CensusError> {
+    let config = &shared.config;
+    if slot.is_none() {
+        let database = Arc::from(config.upstream.database.as_str());
+        let user = Arc::from(config.upstream.user.as_str());
+        let now = shared.clock.now();
+        let taken = shared
+            .with_pools(|pools| pools.budget_mut().take(&database, &user, Purpose::Control, now));
+        *slot = Some(taken.map_err(|denied| CensusError::Connect(denied.to_string()))?);
+    }
+    let target = shared.resolver.target().map_err(CensusError::Connect)?;
+    let deadline = config.timeouts.connect;
+    let connecting = async {
+        let login = login(config);
+        let failed = |error: std::io::Error| CensusError::Connect(format!("{target}: {}", error));
+        match &target {
+            Target::Tcp(address) => {
+                let stream = TcpStream::connect(address).await.map_err(failed)?;
+                stream.set_nodelay(true).map_err(failed)?;
+                let (client, connection) = login.connect_raw(stream, NoTls).await?;
+                tokio::spawn(connection);
+                Ok(client)
+            }
+            Target::Unix(path) => {
+                let stream = UnixStream::connect(path).await.map_err(failed)?;
+                let (client, connection) = login.connect_raw(stream, NoTls).await?;
+                tokio::spawn(connection);
+                Ok(client)
+            }
+        }
+    };
+    let timed_out = |_| CensusError::Connect(format!("{target}: no answer within {deadline:?}"));
+    let result = tokio::time::timeout(deadline, connecting).await.map_err(timed_out)?;
+    if result.is_err() {
+        shared.resolver.failed();
+    }
+    result
+}
+
+fn login(config: &Config) -> tokio_postgres::Config {
+    let mut login = tokio_postgres::Config::new();
+    login.user(&config.upstream.user).dbname(&config.upstream.database);
+    login.application_name("tidegate census").ssl_mode(tokio_postgres::config::SslMode::Disable);
+    if let Some(password) = &config.upstream.password {
+        login.password(password.expose());
+    }
+    login
+}
+
+async fn keep_counting(
+    shared: &Shared,
+    client: &Client,
+    period: Duration,
+) -> Result<(), CensusError> {
+    let mut ticks = tokio::time::interval(period);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while shared.kind() != Kind::Pooler {
+        ticks.tick().await;
+        count(shared, client).await?;
+        shared.set_census_works(true);
+    }
+    Ok(())
+}
+
+/// Counts, and puts the result in force.
+async fn count(shared: &Shared, client: &Client) -> Result<(), CensusError> {
+    for recount in 0.. {
+        let (before, dialing_before) = ours(shared);
+        let question = client.simple_query(CENSUS_SQL);
+        let messages = tokio::time::timeout(ANSWER_MAX, question)
+            .await
+            .map_err(|_| CensusError::TimedOut)??;
+        let answer = Answer::read(&messages).ok_or(CensusError::Unintelligible)?;
+        let (after, dialing_after) = ours(shared);
+        let mut ours: BTreeSet<u32> = before.into_iter().chain(after).collect();
+        ours.insert(answer.own_pid);
+        let census = answer.census(&ours);
+        let in_doubt = census.foreign > 0 && dialing_before + dialing_after > 0;
+        if in_doubt && recount < RECOUNTS_MAX {
+            tokio::time::sleep(RECOUNT_PAUSE).await;
+            continue;
+        }
+        let now = shared.clock.now();
+        shared.with_pools(|pools| {
+            pools.budget_mut().census(census);
+            pools.upstream_answered(now);
+        });
+        let left: Vec<u32> = answer.backends.iter().map(|backend| backend.pid).collect();
+        shared.backends_left(&left);
+        return Ok(());
+    }
+    unreachable!("the last recount returns")
+}
+
+/// The pids of our backends, and how many servers are being opened, whose pids are not known yet.
+fn ours(shared: &Shared) -> (Vec<u32>, u32) {
+    shared.with_pools_quietly(|pools| {
+        let dialing = pools.dialing();
+        (pools.pids(), dialing)
+    })
+}
+
+impl Answer {
+    fn read(messages: &[SimpleQueryMessage]) -> Option<Self> {
+        let mut answer = Self::default();
+        let mut statement = 0;
+        for message in messages {
+            let row = match message {
+                SimpleQueryMessage::CommandComplete(_) => {
+                    statement += 1;
+                    continue;
+                }
+                SimpleQueryMessage::Row(row) => row,
+                _ => continue,
+            };
+            let text = |column| row.get(column).unwrap_or_default().to_owned();
+            let number = |column| row.get(column)?.parse::<u32>().ok();
+            match statement {
+                0 => {
+                    answer.limits = Some(ServerLimits {
+                        max_connections: number(0)?,
+                        superuser_reserved: number(1)?,
+                        reserved: number(2)?,
+                    });
+                    answer.own_pid = number(3)?;
+                }
+                1 => answer.backends.push(Backend {
+                    pid: number(0)?,
+                    database: text(1),
+                    user: text(2),
+                }),
+                2 => answer.database_limits.push((text(0), number(1)?)),
+                _ => answer.user_limits.push((text(0), number(1)?)),
+            }
+        }
+        answer.limits.is_some().then_some(answer)
+    }
+
+    /// What it means for the budget, when these pids are ours.
+    fn census(&self, ours: &BTreeSet<u32>) -> Census {
+        let foreign: Vec<&Backend> =
+            self.backends.iter().filter(|backend| !ours.contains(&backend.pid)).collect();
+        let count = |matches: &dyn Fn(&Backend) -> bool| {
+            let count = foreign.iter().filter(|backend| matches(backend)).count();
+            u32::try_from(count).unwrap_or(u32::MAX)
+        };
+        let databases = self.database_limits.iter().map(|(name, limit)| {
+            let taken = count(&|backend| backend.database == *name);
+            (Arc::from(name.as_str()), limit.saturating_sub(taken))
+        });
+        let users = self.user_limits.iter().map(|(name, limit)| {
+            let taken = count(&|backend| backend.user == *name);
+            (Arc::from(name.as_str()), limit.saturating_sub(taken))
+        });
+        Census {
+            server: self.limits.map_or(Server::Unknown, Server::Known),
+            foreign: count(&|_| true),
+            databases: databases.collect(),
+            users: users.collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_pids_that_are_not_ours_are_foreign_and_limits_shrink_by_them() {
+        let backend = |pid, database: &str, user: &str| Backend {
+            pid,
+            database: database.into(),
+            user: user.into(),
+        };
+        let answer = Answer {
+            limits: Some(ServerLimits { max_connections: 18, superuser_reserved: 3, reserved: 0 }),
+            own_pid: 1,
+            backends: vec![
+                backend(1, "app", "app"),
+                backend(2, "app", "app"),
+                backend(3, "app", "bob"),
+                backend(4, "other", "app"),
+            ],
+            database_limits: vec![("app".into(), 10)],
+            user_limits: vec![("app".into(), 1), ("bob".into(), 0)],
+        };
+        let census = answer.census(&BTreeSet::from([1, 2]));
+        assert_eq!(census.foreign, 2);
+        assert_eq!(census.databases.get("app"), Some(&9));
+        assert_eq!(census.users.get("app"), Some(&0));
+        assert_eq!(census.users.get("bob"), Some(&0));
+    }
+}

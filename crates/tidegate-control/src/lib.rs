@@ -1,0 +1,12 @@
+//! What answers everything that is not a query: metrics, health, and status.
+//!
+//! It runs beside the workers on one tokio runtime and looks at what they share; nothing here is
+//! on the path of a query. [`web`] serves what [`tidegate_observe`] renders, [`status`] is the
+//! client of it that the command line uses.
+
+pub mod census;
+pub mod web;
+
+pub mod status;
+
+mod process;

@@ -1,0 +1,146 @@
+//! What happens before a client has a pool: accepts, refusals, cancel requests.
+
+use tidegate_pool_core::server::Port;
+
+use crate::counter::Counter;
+
+/// Why a connection was refused before it was a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RejectReason {
+    /// The password is wrong, the user unknown, or the exchange broken.
+    Auth,
+    /// `clients_max` is reached, or there is no file descriptor left.
+    MaxClients,
+    /// The client asked for something that is not offered on this port.
+    NotOffered,
+    /// No server could be had to find out what the login needs.
+    NoServer,
+    /// The gate shuts down.
+    Shutdown,
+    /// The startup packet was no startup packet.
+    Startup,
+    /// It did not log in within the time.
+    Timeout,
+}
+
+impl RejectReason {
+    /// All reasons, for metrics that start at zero.
+    pub const ALL: [Self; 7] = [
+        Self::Auth,
+        Self::MaxClients,
+        Self::NotOffered,
+        Self::NoServer,
+        Self::Shutdown,
+        Self::Startup,
+        Self::Timeout,
+    ];
+
+    /// The word for logs and metric labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auth => "auth",
+            Self::MaxClients => "max_client",
+            Self::NotOffered => "not_offered",
+            Self::NoServer => "no_server",
+            Self::Shutdown => "shutdown",
+            Self::Startup => "startup",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
+/// Why a client that was logged in has gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goodbye {
+    /// The gate shut down.
+    Drain,
+    /// It could not be given what its session needs to begin.
+    Refused,
+    /// Its server was lost in the midst of its work.
+    ServerLost,
+    /// It said goodbye.
+    Terminate,
+    /// It hung up without a word, or the connection broke.
+    Vanished,
+    /// It broke the protocol.
+    Violation,
+}
+
+impl Goodbye {
+    /// All reasons, for metrics that start at zero.
+    pub const ALL: [Self; 6] = [
+        Self::Drain,
+        Self::Refused,
+        Self::ServerLost,
+        Self::Terminate,
+        Self::Vanished,
+        Self::Violation,
+    ];
+
+    /// The word for logs and metric labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Drain => "drain",
+            Self::Refused => "refused",
+            Self::ServerLost => "server_lost",
+            Self::Terminate => "terminate",
+            Self::Vanished => "vanished",
+            Self::Violation => "violation",
+        }
+    }
+}
+
+/// What became of a cancel request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CancelOutcome {
+    /// Sent on to PostgreSQL.
+    Forwarded,
+    /// Nothing was running.
+    Idle,
+    /// No client has this key.
+    Unknown,
+    /// The client was waiting for a server and waits no more.
+    Waiting,
+}
+
+impl CancelOutcome {
+    /// All outcomes, for metrics that start at zero.
+    pub const ALL: [Self; 4] = [Self::Forwarded, Self::Idle, Self::Unknown, Self::Waiting];
+
+    /// The word for metric labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Forwarded => "forwarded",
+            Self::Idle => "idle",
+            Self::Unknown => "unknown",
+            Self::Waiting => "waiting",
+        }
+    }
+}
+
+/// The numbers of one port.
+#[derive(Debug, Default)]
+pub struct FrontPort {
+    /// Connections accepted.
+    pub accepts: Counter,
+    /// Logins that succeeded.
+    pub logins: Counter,
+    /// Connections refused.
+    pub rejected: [Counter; RejectReason::ALL.len()],
+}
+
+/// The numbers of both ports.
+#[derive(Debug, Default)]
+pub struct Front {
+    /// By [`Port::index`].
+    pub ports: [FrontPort; 2],
+    /// Cancel requests.
+    pub cancels: [Counter; CancelOutcome::ALL.len()],
+}
+
+impl Front {
+    /// The numbers of one port.
+    pub fn port(&self, port: Port) -> &FrontPort {
+        &self.ports[port.index()]
+    }
+}

@@ -1,0 +1,14 @@
+//! Every metric, its unit, and how it is shown.
+//!
+//! Counters that workers move live here as atomics ([`traffic`], [`front`]); what the pools count
+//! comes as a look at them. Both are joined in one [`snapshot`], from which everything is
+//! rendered: [`openmetrics`] for scrapers, JSON for the API, and lines for a terminal.
+
+pub mod openmetrics;
+pub mod report;
+pub mod snapshot;
+
+pub mod traffic;
+pub mod front;
+
+pub mod counter;

@@ -1,0 +1,29 @@
+//! What passes through a pool, per port: counted by the workers, in passing.
+
+use tidegate_session::pin::PinReason;
+
+use crate::counter::Counter;
+use crate::front::Goodbye;
+
+/// The work of one port of a pool.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    /// Transactions that ended.
+    pub transactions: Counter,
+    /// Statements that ended.
+    pub statements: Counter,
+    /// Errors that PostgreSQL sent to clients.
+    pub errors: Counter,
+    /// Bytes read from clients.
+    pub client_rx: Counter,
+    /// Bytes written to clients.
+    pub client_tx: Counter,
+    /// Bytes read from servers.
+    pub server_rx: Counter,
+    /// Bytes written to servers.
+    pub server_tx: Counter,
+    /// Pins, by [`PinReason::index`].
+    pub pins: [Counter; PinReason::ALL.len()],
+    /// Clients that were logged in and have gone, by [`Goodbye`].
+    pub closed: [Counter; Goodbye::ALL.len()],
+}
