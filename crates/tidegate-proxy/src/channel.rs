@@ -54,6 +54,8 @@ pub(crate) struct Channel {
     sent: usize,
     /// There may be something to read.
     pub(crate) readable: bool,
+    /// The peer has hung up: whatever is read before that, the end is still to come.
+    hung_up: bool,
     /// Reading is put off: the peer's output has not drained, or nobody wants its input yet.
     pub(crate) paused: bool,
     /// It stands in the worker's ready list.
@@ -62,7 +64,7 @@ pub(crate) struct Channel {
 
 impl Channel {
     pub(crate) fn new(socket: Socket) -> Self {
-        Self { socket, out: Vec::new(), sent: 0, readable: false, paused: false, queued: false }
+        Self { socket, out: Vec::new(), sent: 0, readable: false, hung_up: false, paused: false, queued: false }
     }
 
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
@@ -95,7 +97,9 @@ impl Channel {
         }
     }
 
-    /// Reads once. A short read means that there is no more (epoll(7), "stream-oriented files").
+    /// Reads once. A short read means that there is no more (epoll(7), "stream-oriented files"),
+    /// but for the end of the stream: when it arrives together with the last bytes, the kernel
+    /// says so once.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Input {
         loop {
             let result = match &mut self.socket {
@@ -105,7 +109,7 @@ impl Channel {
             return match result {
                 Ok(0) => Input::End,
                 Ok(bytes) => {
-                    self.readable = bytes == buffer.len();
+                    self.readable = bytes == buffer.len() || self.hung_up;
                     Input::Bytes(bytes)
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -197,6 +201,11 @@ impl Channel {
     pub(crate) fn mark_readable(&mut self) -> bool {
         self.readable = true;
         self.wants_turn()
+    }
+
+    /// The peer has hung up, perhaps after words that are still to be read.
+    pub(crate) fn mark_hung_up(&mut self) {
+        self.hung_up = true;
     }
 
     /// True when it has something to read, may be read from, and is not in the ready list yet:

@@ -35,12 +35,7 @@ pub(crate) fn unresolved(cause: &str) -> DialFailure {
 
 /// Nobody answers at the address.
 pub(crate) fn unreachable(target: &Target, error: &io::Error) -> DialFailure {
-    let words = match error.kind() {
-        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-        io::ErrorKind::NotFound => "there is no such socket".to_owned(),
-        _ => error.to_string(),
-    };
-    transient(&format!("{target}: {words}"))
+    transient(&target.unreachable(error))
 }
 
 /// It took too long.

@@ -1,6 +1,7 @@
 //! Where the upstream is: names become addresses on a thread of their own, so that a slow name
 //! server never stalls a worker.
 
+use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -23,6 +24,17 @@ pub enum Target {
     Tcp(SocketAddr),
     /// A Unix socket.
     Unix(PathBuf),
+}
+
+impl Target {
+    /// That nobody answers there, in the same words whoever tried.
+    pub fn unreachable(&self, error: &io::Error) -> String {
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => format!("{self}: connection refused"),
+            io::ErrorKind::NotFound => format!("{self}: there is no such socket"),
+            _ => format!("{self}: {error}"),
+        }
+    }
 }
 
 impl std::fmt::Display for Target {

@@ -7,6 +7,7 @@ use tidegate_pool_core::server::{Lease, ServerId};
 use tidegate_session::parameters::StartupParameters;
 use tidegate_session::server::{ServerError, ServerMachine};
 use tidegate_session::server_login::ServerLogin;
+use tidegate_wire::tick::Tick;
 
 use crate::channel::Channel;
 use crate::resolver::Target;
@@ -48,7 +49,8 @@ pub struct Server {
     pub(crate) target: Target,
     pub(crate) pid: u32,
     pub(crate) secret: Vec<u8>,
-    /// The startup parameters that it logged in with: what RESET ALL returns to.
+    /// The startup parameters that it logged in with: what RESET ALL returns to. None, so that
+    /// each can be taken back: no SQL removes what came with the startup packet.
     pub(crate) base: Arc<StartupParameters>,
     /// Those that are in force now.
     pub(crate) parameters: Arc<StartupParameters>,
@@ -56,6 +58,9 @@ pub struct Server {
     pub(crate) adapting_to: Option<Arc<StartupParameters>>,
     /// Whether the lease may have left something in the session.
     pub(crate) dirty: bool,
+    /// Whether the client has reset parameters, and with them some of those that it had asked for
+    /// at start-up.
+    pub(crate) was_reset: bool,
     /// Cancel requests on their way to it. It is not handed out before they have arrived.
     pub(crate) cancels: u32,
     /// A cancel is wanted as soon as one may be sent.
@@ -64,6 +69,8 @@ pub struct Server {
     pub(crate) is_spoilt: bool,
     /// The lease has ended; what remains to be done waits for the cancels.
     pub(crate) parked: bool,
+    /// Until when a vanished client's work must have ended.
+    pub(crate) recover_until: Tick,
     /// What PostgreSQL said before it hung up.
     pub(crate) last_words: Option<ServerError>,
     pub(crate) alarm: Alarm,

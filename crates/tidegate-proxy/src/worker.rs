@@ -32,8 +32,8 @@ use crate::channel::READ_BYTES;
 use crate::entropy::Entropy;
 use crate::limits::LOGINS_MAX;
 use crate::listener::PortListener;
-use crate::server::Server;
 use crate::locks::lock;
+use crate::server::Server;
 use crate::shared::{Mail, Shared};
 use crate::timers::{Alarm, Timers};
 use crate::token::{ClientKey, Source};
@@ -192,6 +192,9 @@ impl Worker {
                 }
                 if closed {
                     self.client_hung_up(key);
+                    if let Some(client) = self.client(key) {
+                        client.channel.mark_hung_up();
+                    }
                 }
                 if readable && let Some(client) = self.client(key) {
                     if client.channel.mark_readable() {
@@ -205,6 +208,9 @@ impl Worker {
                 }
                 if event.is_writable() {
                     self.server_writable(id);
+                }
+                if closed && let Some(server) = self.server(id) {
+                    server.channel.mark_hung_up();
                 }
                 if readable && let Some(server) = self.server(id) {
                     if server.channel.mark_readable() {

@@ -25,9 +25,9 @@ use tidegate_wire::tick::Tick;
 use crate::channel::{Channel, Input};
 use crate::complaints;
 use crate::limits::LOGINS_MAX;
-use crate::server::Server;
 use crate::locks::lock;
-use crate::shared::{Welcome};
+use crate::server::Server;
+use crate::shared::Welcome;
 use crate::timers::Alarm;
 use crate::token::{CLIENT_SERIAL_MAX, ClientKey, Source};
 use crate::worker::{ACCEPTS_PER_TURN, PIN_ORIGINS_MAX, Worker};
@@ -82,11 +82,6 @@ const SECRET_BYTES: usize = 32;
 impl Client {
     pub(super) fn traffic(&self) -> Option<&Traffic> {
         self.session.as_deref().map(|session| &*session.traffic)
-    }
-
-    /// The startup parameters that it asked for.
-    pub(super) fn parameters(&self) -> Option<&Arc<StartupParameters>> {
-        self.session.as_deref().map(|session| &session.parameters)
     }
 
     /// It has removed what it had left in its server's session.
@@ -665,11 +660,22 @@ impl Worker {
             return self.turn_away(key, &Complaint::draining());
         }
         if at_rest && client.port == Port::Transaction && client.pin.is_none() {
-            if !machine.reported().differs() {
+            // What it has reset of its startup parameters, the next lease sets again.
+            if server.was_reset || !machine.reported().differs() {
                 return self.end_lease(key, id);
             }
             self.pin(key, id, PinReason::Set);
             return self.balance(key, id);
+        }
+        if at_rest && std::mem::take(&mut server.was_reset) {
+            let wanted = client.session.as_ref().map(|session| &session.parameters);
+            let reported = machine.reported();
+            // Of parameters that are reported it is known whether any has changed.
+            let wanted = wanted.filter(|all| reported.differs() || !reported.has_all(all));
+            if let Some(sql) = wanted.and_then(|wanted| wanted.restore()) {
+                self.start_errand(id, Errand::Restore, sql.as_bytes());
+                return self.balance(key, id);
+            }
         }
         let waits_for_client = machine_waits_in_transaction(server);
         if let Some(limit) = self.shared.config.timeouts.idle_in_transaction {

@@ -9,19 +9,20 @@ use tidegate_pool_core::retry::DialFailure;
 use tidegate_pool_core::server::{CloseReason, Hygiene, Lease, ServerId};
 use tidegate_session::exchange::Exchange;
 use tidegate_session::parameters::StartupParameters;
-use tidegate_session::server::{
-    Errand, ErrandEnd, Heard, RESET_SQL, ServerFault, ServerMachine,
-};
+use tidegate_session::pieces::Pieces;
+use tidegate_session::server::{Errand, ErrandEnd, Heard, RESET_SQL, ServerFault, ServerMachine};
 use tidegate_session::server_login::{LoggedIn, ServerLogin, ServerLoginSettings};
 use tidegate_wire::catalogue::Complaint;
 use tidegate_wire::frontend;
+use tidegate_wire::tick::Tick;
+use tidegate_wire::sqlstate::SqlState;
 
 use crate::channel::{Channel, Input};
 use crate::complaints;
 use crate::dial;
-use crate::server::{Claim, Server, Stage};
 use crate::locks::lock;
-use crate::shared::{Kind};
+use crate::server::{Claim, Server, Stage};
+use crate::shared::Kind;
 use crate::timers::Alarm;
 use crate::token::{ClientKey, Source};
 use crate::worker::Worker;
@@ -32,6 +33,10 @@ const ERRAND_MAX: Duration = Duration::from_secs(5);
 
 /// The longest that ending a vanished client's work may take, cancel and rollback included.
 const RECOVERY_MAX: Duration = Duration::from_secs(10);
+
+/// How often what a vanished client left running is cancelled again: a cancel that arrives before
+/// the backend has begun with the statement does nothing.
+const CANCEL_AGAIN: Duration = Duration::from_millis(250);
 
 /// How long a server that was told goodbye may take to end the stream. A backend that is in the
 /// midst of something does not listen; it has been sent a cancel as well.
@@ -51,7 +56,7 @@ impl Worker {
 
     pub(super) fn dial(&mut self, dial: Dial) {
         let id = dial.server;
-        let parameters = self.proven_parameters(&dial);
+        let parameters = Arc::<StartupParameters>::default();
         let (target, connection) = match self.shared.resolver.target() {
             Ok(target) => {
                 let connection = dial::connect(&target);
@@ -96,30 +101,18 @@ impl Worker {
             parameters,
             adapting_to: None,
             dirty: false,
+            was_reset: false,
             cancels: 0,
             cancel_wanted: false,
             is_spoilt: false,
             parked: false,
+            recover_until: Tick::ZERO,
             last_words: None,
             alarm: Alarm::default(),
         };
         self.place(Box::new(server));
         let deadline = self.now + self.shared.config.timeouts.connect;
         self.set_alarm(Source::Server(id), deadline);
-    }
-
-    /// The startup parameters of the client for whose sake is dialed, when PostgreSQL is known to
-    /// accept them. A server that has them needs nothing set, and RESET ALL returns to them; but
-    /// a value that PostgreSQL refuses must not make a dial fail that others wait for.
-    fn proven_parameters(&mut self, dial: &Dial) -> Arc<StartupParameters> {
-        let Some((waiter, _)) = dial.sake else { return Arc::default() };
-        let Some(key) = self.own(waiter) else { return Arc::default() };
-        let wanted = self.client(key).and_then(|client| client.parameters().cloned());
-        let Some(wanted) = wanted else { return Arc::default() };
-        match self.shared.welcome(&dial.key, &wanted) {
-            Some(welcome) => welcome.parameters.clone(),
-            None => Arc::default(),
-        }
     }
 
     fn place(&mut self, server: Box<Server>) {
@@ -171,7 +164,15 @@ impl Worker {
         server.secret = logged_in.secret;
         let statuses = complaints::statuses(&logged_in.reported);
         let base = server.base.clone();
-        server.stage = Stage::Up(Box::new(ServerMachine::new(logged_in.reported)));
+        let mut machine = ServerMachine::new(logged_in.reported);
+        // A notice or a parameter; nobody is there to be told. What can't be followed is found
+        // to be out of step by the first errand.
+        let (mut nobody, mut nothing) = (Pieces::default(), Pieces::default());
+        let rest = machine.receive(&logged_in.rest, &mut nobody, &mut nothing);
+        server.stage = Stage::Up(Box::new(machine));
+        if rest.is_err() {
+            server.channel.shutdown_write();
+        }
         let pid = server.pid;
         self.quiet(id);
         if let Some(keys) = logged_in.keys {
@@ -330,8 +331,14 @@ impl Worker {
                     server.last_words.clone_from(&heard.fatal);
                 }
                 server.dirty |= heard.parameters_reset;
+                server.was_reset |= heard.parameters_reset;
                 // The answers to an errand are Tidegate's; its end decides what follows.
                 if let Some(end) = heard.errand {
+                    let client = server.client.and_then(|key| self.clients.get_mut(key.place as usize));
+                    if let Some(client) = client {
+                        // What was said beside them. If it can't be sent, reading will tell.
+                        let _ = client.channel.send(&self.to_client, bytes);
+                    }
                     self.errand_ended(id, end);
                 } else if let Some(key) = server.client {
                     self.answer_client(key, id, bytes, &heard);
@@ -354,7 +361,13 @@ impl Worker {
         if client.channel.send(&self.to_client, bytes).is_err() {
             return self.client_gone(key, tidegate_observe::front::Goodbye::Vanished);
         }
-        if heard.discarded {
+        let owes_nothing = self
+            .servers
+            .get_mut(id.place())
+            .and_then(Option::as_deref_mut)
+            .and_then(Server::machine)
+            .is_some_and(|machine| machine.exchange().owes_nothing());
+        if heard.discarded && owes_nothing {
             client.unpin();
         }
         self.after_exchange(key, id);
@@ -367,6 +380,7 @@ impl Worker {
         let shared = self.shared.clone();
         let mut pools = shared.pools();
         let mut ended = None;
+        let mut is_of_no_use = false;
         if let Some(server) = pools.idle_mut(id) {
             self.to_client.clear();
             self.to_server.clear();
@@ -377,10 +391,15 @@ impl Worker {
                         let said = &buffer[..bytes];
                         // A notice, a parameter that was reloaded, a farewell: nobody is here to
                         // be told, and nothing of it is an answer.
+                        // After a farewell nobody may get the server, although its end is still
+                        // to come.
                         match machine.receive(said, &mut self.to_client, &mut self.to_server) {
-                            Ok(heard) if heard.fatal.is_some() => server.last_words = heard.fatal,
+                            Ok(heard) if heard.fatal.is_some() => {
+                                server.last_words = heard.fatal;
+                                is_of_no_use = true;
+                            }
                             Ok(_) => {}
-                            Err(_) => ended = Some(None),
+                            Err(_) => is_of_no_use = true,
                         }
                         self.to_client.clear();
                     }
@@ -393,13 +412,16 @@ impl Worker {
                 }
             }
         }
-        let server = ended.and_then(|_| pools.take_ended(id, now));
+        let is_of_no_use = is_of_no_use || ended.is_some();
+        let server = if is_of_no_use { pools.take_ended(id, now) } else { None };
         drop(pools);
         self.buffer = buffer;
-        if let (Some(server), Some(broken)) = (server, ended) {
-            self.place(server);
-            self.log_end(id, broken);
-            self.slot_ends(id, broken.is_some());
+        let Some(server) = server else { return };
+        self.place(server);
+        self.log_end(id, ended.flatten());
+        match ended {
+            Some(broken) => self.slot_ends(id, broken.is_some()),
+            None => self.wait_for_end(id),
         }
     }
 
@@ -450,7 +472,7 @@ impl Worker {
             }
             ErrandEnd::Done(Errand::Check) => match client {
                 Some(key) => self.attached(key, id),
-                None => self.give_back(id),
+                None => self.lease_ended(id),
             },
             ErrandEnd::Done(Errand::Recover) => {
                 server.dirty = true;
@@ -461,9 +483,32 @@ impl Worker {
                 server.parameters = server.base.clone();
                 self.give_back(id);
             }
+            ErrandEnd::Done(Errand::Restore) => match client {
+                Some(key) => self.after_exchange(key, id),
+                None => self.lease_ended(id),
+            },
+            ErrandEnd::Failed(Errand::Restore, error) => {
+                // A cancel that came late for the client's last statement: once more.
+                server.was_reset = error.sqlstate == SqlState::QUERY_CANCELED;
+                if !server.was_reset {
+                    tracing::warn!(
+                        server = id.number(),
+                        "could not restore startup parameters: {}",
+                        error.message
+                    );
+                }
+                match client {
+                    Some(key) => self.after_exchange(key, id),
+                    None => self.lease_ended(id),
+                }
+            }
             ErrandEnd::Failed(Errand::Check, error) => {
                 tracing::warn!(server = id.number(), "a check failed: {}", error.message);
+                server.client = None;
                 self.close_server(id, CloseReason::CheckFailed);
+                if let Some(key) = client {
+                    self.start_over(key);
+                }
             }
             ErrandEnd::Failed(errand @ (Errand::Recover | Errand::Reset), error) => {
                 tracing::warn!(server = id.number(), ?errand, "a reset failed: {}", error.message);
@@ -480,6 +525,7 @@ impl Worker {
             return;
         };
         server.client = None;
+        server.was_reset = false;
         server.cancel_wanted = false;
         server.channel.paused = false;
         server.parked = server.cancels > 0;
@@ -488,6 +534,9 @@ impl Worker {
         }
         if server.is_spoilt {
             return self.close_server(id, CloseReason::Recovery);
+        }
+        if server.machine().is_some_and(|machine| machine.exchange().is_doubtful()) {
+            return self.start_errand(id, Errand::Check, b"");
         }
         let hygiene = if server.dirty { Hygiene::Dirty } else { Hygiene::Clean };
         let Claim::Lease(lease) = &server.claim else { return };
@@ -541,7 +590,10 @@ impl Worker {
         if is_busy {
             self.want_cancel(id);
         }
-        self.set_alarm(Source::Server(id), now + RECOVERY_MAX);
+        if let Some(server) = self.server(id) {
+            server.recover_until = now + RECOVERY_MAX;
+        }
+        self.set_alarm(Source::Server(id), now + CANCEL_AGAIN);
     }
 
     // --- The end. ---
@@ -624,7 +676,9 @@ impl Worker {
         let Some(server) = self.server(id) else { return };
         let Some(key) = server.client.take() else { return };
         let last_words = server.last_words.clone();
-        if server.machine().is_some_and(|machine| machine.errand().is_some()) {
+        // Restored is what a client has that is in the midst of its session.
+        let errand = server.machine().and_then(|machine| machine.errand());
+        if errand.is_some_and(|errand| errand != Errand::Restore) {
             return self.start_over(key);
         }
         let complaint = complaints::server_lost(&self.shared.upstream, last_words.as_ref());
@@ -713,6 +767,12 @@ impl Worker {
                     self.connect_failed(id, failure);
                 }
             }
+            Stage::Up(machine)
+                if machine.errand() == Some(Errand::Recover) && now < server.recover_until =>
+            {
+                self.want_cancel(id);
+                self.set_alarm(Source::Server(id), now + CANCEL_AGAIN);
+            }
             Stage::Up(machine) => {
                 let errand = machine.errand();
                 tracing::warn!(server = id.number(), ?errand, "a server did not answer in time");
@@ -737,7 +797,10 @@ impl Worker {
     /// What a server owes, for whoever wants to cancel it.
     pub(super) fn is_busy(&mut self, id: ServerId) -> bool {
         self.server(id).is_some_and(|server| match &server.stage {
-            Stage::Up(machine) => Exchange::is_busy(machine.exchange()),
+            // What restores parameters is none of the client's.
+            Stage::Up(machine) => {
+                Exchange::is_busy(machine.exchange()) && machine.errand() != Some(Errand::Restore)
+            }
             Stage::Login(_) | Stage::Closing | Stage::Cooling => false,
         })
     }
