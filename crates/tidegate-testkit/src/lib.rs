@@ -1,0 +1,15 @@
+//! For tests: a running gate, clients that speak bytes, Python, and waiting for conditions.
+//!
+//! Everything here panics with a message that says what was expected: a test wants no results
+//! to handle.
+
+pub mod scene;
+
+pub mod batch;
+pub mod gate;
+pub mod python;
+pub mod raw;
+
+pub mod processes;
+
+pub mod wait;

@@ -1,0 +1,56 @@
+//! Waiting for a condition, with a deadline.
+
+#![expect(clippy::disallowed_types, reason = "a deadline of a test is real time")]
+#![expect(clippy::disallowed_methods, reason = "the one place that polls, between two looks")]
+
+use std::time::{Duration, Instant};
+
+/// How long a test waits before it calls a condition unmet. Machines are slow now and then.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Waits until `look` finds something.
+///
+/// # Panics
+/// When it does not within [`DEADLINE`].
+pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    until_within(DEADLINE, what, look)
+}
+
+/// Waits until `look` finds something, at most `limit`.
+///
+/// # Panics
+/// When it does not.
+pub fn until_within<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// How long `run` takes, and what it gives.
+pub fn timed<T>(run: impl FnOnce() -> T) -> (Duration, T) {
+    let start = Instant::now();
+    let result = run();
+    (start.elapsed(), result)
+}
+
+/// Looks at something every `pause` until `stop` says so, and says how often.
+pub fn poll_every(pause: Duration, mut look: impl FnMut(), mut stop: impl FnMut() -> bool) -> u32 {
+    let mut looks = 0;
+    while !stop() {
+        look();
+        looks += 1;
+        std::thread::sleep(pause);
+    }
+    looks
+}
+
+/// A moment from which time is measured.
+pub fn stopwatch() -> impl Fn() -> Duration {
+    let start = Instant::now();
+    move || start.elapsed()
+}

@@ -1,0 +1,47 @@
+//! `tidegate config`: checks and shows the settings.
+
+use std::process::ExitCode;
+
+use tidegate_config::{schema_json, show, show_json};
+
+use crate::cli::{ConfigCommand, SettingsOptions};
+use crate::settings;
+
+pub(crate) fn run(command: &ConfigCommand) -> ExitCode {
+    match command {
+        ConfigCommand::Check(options) => check(options),
+        ConfigCommand::Show { settings, origins, json } => print(settings, *origins, *json),
+        ConfigCommand::Origins(settings) => print(settings, true, false),
+        ConfigCommand::Schema => {
+            println!("{:#}", schema_json());
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn check(options: &SettingsOptions) -> ExitCode {
+    match settings::loaded(options) {
+        Ok(loaded) => {
+            match &loaded.file {
+                Some(file) => println!("{}: the settings are right", file.display()),
+                None => println!("the settings are right (no file; environment and defaults)"),
+            }
+            ExitCode::SUCCESS
+        }
+        Err(code) => code,
+    }
+}
+
+fn print(options: &SettingsOptions, origins: bool, json: bool) -> ExitCode {
+    match settings::loaded(options) {
+        Ok(loaded) if json => {
+            println!("{:#}", show_json(&loaded, origins));
+            ExitCode::SUCCESS
+        }
+        Ok(loaded) => {
+            print!("{}", show(&loaded, origins));
+            ExitCode::SUCCESS
+        }
+        Err(code) => code,
+    }
+}

@@ -1,0 +1,1 @@
+"""A small shop, served by FastAPI, kept in PostgreSQL."""
