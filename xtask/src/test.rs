@@ -1,0 +1,44 @@
+//! `cargo xtask test`: everything that CI asks for, on a machine that may have nothing yet.
+//!
+//! The test runner comes last, so that its counts are the last thing to be read.
+
+use anyhow::Result;
+
+use crate::install::Need;
+use crate::runner::{Extent, Runner};
+use crate::shell::cargo;
+use crate::steps::{static_checks, verdict};
+use crate::{docs, fuzz, install, python, shell};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Also the test binaries whose names start with `full_`
+    #[arg(long)]
+    full: bool,
+    /// Passed on to the test runner; format, lints, and the rest are then left out
+    #[arg(value_name = "FILTERS", trailing_var_arg = true, allow_hyphen_values = true)]
+    filters: Vec<String>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    install::ensure(&[Need::Postgres, Need::PgBouncer, Need::PythonVenv])?;
+    python::ready()?;
+    let runner = Runner::install();
+
+    let mut results = Vec::new();
+    if arguments.filters.is_empty() {
+        results.extend(static_checks());
+        results.push(("docs", docs::check()));
+        results.push(("doc tests", shell::run(&mut cargo(DOC_TESTS.iter().copied()))));
+        results.push(("fuzz", fuzz::smoke()));
+    }
+    let earlier = verdict(results);
+    if let Err(error) = &earlier {
+        eprintln!("\n{error:#}; the tests follow");
+    }
+    let extent = if arguments.full { Extent::Full } else { Extent::Usual };
+    shell::run(&mut runner.all(extent, &arguments.filters)?)?;
+    earlier
+}
+
+const DOC_TESTS: &[&str] = &["test", "--quiet", "--workspace", "--doc"];
