@@ -413,7 +413,7 @@ mod tests {
                         }
                     }
                     2 if !slots.is_empty() => {
-                        slots.swap_remove(number as usize % slots.len());
+                        drop(slots.swap_remove(number as usize % slots.len()));
                     }
                     _ => budget.census(census(Server::Unknown, number)),
                 }

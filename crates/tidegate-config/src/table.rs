@@ -199,7 +199,7 @@ pub(crate) static PLAN: Setting<Words<PlanChoice>> = Setting {
     name: "plan",
     default: "auto",
     kind: Words(PlanChoice::WORDS),
-    reload: Reload::Live,
+    reload: Reload::Restart,
     doc: "The plan of the database. It sets a limit on connections and what `auto` means for \
           the pool sizes (see the table of plans); it can only lower what the server allows.",
 };
@@ -224,7 +224,7 @@ pub(crate) static PASSWORD_FILE: Setting<File> = Setting {
     name: "upstream.password_file",
     default: "",
     kind: File,
-    reload: Reload::Live,
+    reload: Reload::Restart,
     doc: "A file with the password of `upstream.url`, instead of a password in the URL; line \
           ends at its end do not count. A relative path in the settings file starts at the \
           folder of that file.",
@@ -246,7 +246,7 @@ pub(crate) static CONNECTIONS: Setting<Or<Count>> = Setting {
     name: "upstream.connections",
     default: "auto",
     kind: Or { word: "auto", kind: Count { min: 1, max: MAX_BACKENDS } },
-    reload: Reload::Live,
+    reload: Reload::Restart,
     doc: "The most connections that this instance may have open, whatever the plan and the \
           server allow beyond that. `auto` sets no limit of its own.",
 };
@@ -256,7 +256,7 @@ pub(crate) static HEADROOM: Setting<Count> = Setting {
     name: "upstream.headroom",
     default: "2",
     kind: Count { min: 0, max: MAX_BACKENDS },
-    reload: Reload::Live,
+    reload: Reload::Restart,
     doc: "Connections of the server's limit (not of the plan's) that are left free for people \
           and tools. The census has its connection there.",
 };
@@ -267,7 +267,7 @@ pub(crate) static CENSUS: Setting<Or<Period>> = Setting {
     name: "upstream.census",
     default: "5s",
     kind: Or { word: "off", kind: period(ms(100), h(1)) },
-    reload: Reload::Live,
+    reload: Reload::Restart,
     doc: "How often the database is asked who holds its connections, on one connection that \
           counts. With `off` Tidegate knows only of its own.",
 };
@@ -330,7 +330,7 @@ pub(crate) static CLIENTS_MAX: Setting<Count> = Setting {
     name: "listen.clients_max",
     default: "10000",
     kind: Count { min: 1, max: 1_000_000 },
-    reload: Reload::Live,
+    reload: Reload::Restart,
     doc: "Clients that may be connected at once, both ports together. One more is refused with \
           SQLSTATE 53300.",
 };
@@ -340,7 +340,7 @@ pub(crate) static POOL_SIZE: Setting<Or<Count>> = Setting {
     name: "pool.pool_size",
     default: "auto",
     kind: Or { word: "auto", kind: POOL_COUNT },
-    reload: Reload::Live,
+    reload: Reload::Restart,
     doc: "Servers that a pool keeps. `auto`: by plan, see the table of plans. Unlike in \
           SQLAlchemy, `0` means zero: nothing is kept, all is overflow.",
 };
@@ -350,7 +350,7 @@ pub(crate) static MAX_OVERFLOW: Setting<Or<Count>> = Setting {
     name: "pool.max_overflow",
     default: "auto",
     kind: Or { word: "auto", kind: POOL_COUNT },
-    reload: Reload::Live,
+    reload: Reload::Restart,
     doc: "Servers beyond `pool_size` that a pool may open under load; they close after \
           `overflow_linger`. Never more than the budget allows. `auto`: by plan, see the table \
           of plans.",
@@ -362,7 +362,7 @@ pub(crate) static POOL_TIMEOUT: Setting<Period> = Setting {
     name: "pool.pool_timeout",
     default: "30s",
     kind: period(ms(1), h(1)),
-    reload: Reload::Live,
+    reload: Reload::Restart,
     doc: "The longest wait of a client for a server. Above it the client gets SQLSTATE 53300 \
           with the holders and the remedy.",
 };
@@ -373,7 +373,7 @@ pub(crate) static POOL_RECYCLE: Setting<Or<Period>> = Setting {
     name: "pool.pool_recycle",
     default: "30m",
     kind: Or { word: "off", kind: period(s(1), d(30)) },
-    reload: Reload::Live,
+    reload: Reload::Restart,
     doc: "The age at which a server is replaced; it is jittered, so that they do not all go at \
           once. `off` keeps them as long as they work.",
 };
@@ -385,7 +385,7 @@ pub(crate) static POOL_PRE_PING: Setting<Or<Or<Period>>> = Setting {
     name: "pool.pool_pre_ping",
     default: "30s",
     kind: Or { word: "off", kind: Or { word: "always", kind: period(s(1), d(1)) } },
-    reload: Reload::Live,
+    reload: Reload::Restart,
     doc: "A server that was idle for longer is checked in the background, and not handed out \
           until it was. `always` checks at each hand-out, at the price of a round trip. `off` \
           never checks.",
@@ -397,7 +397,7 @@ pub(crate) static OVERFLOW_LINGER: Setting<Period> = Setting {
     name: "pool.overflow_linger",
     default: "10s",
     kind: period(s(0), h(1)),
-    reload: Reload::Live,
+    reload: Reload::Restart,
     doc: "How long a server beyond `pool_size` stays open without work.",
 };
 
@@ -407,7 +407,7 @@ pub(crate) static SERVER_IDLE_TIMEOUT: Setting<Or<Period>> = Setting {
     name: "pool.server_idle_timeout",
     default: "10m",
     kind: Or { word: "off", kind: period(s(1), d(30)) },
-    reload: Reload::Live,
+    reload: Reload::Restart,
     doc: "How long any server may stay open without work. What is closed is opened again on \
           demand.",
 };
@@ -417,7 +417,7 @@ pub(crate) static RESET: Setting<Words<Reset>> = Setting {
     name: "pool.reset",
     default: "auto",
     kind: Words(Reset::WORDS),
-    reload: Reload::Live,
+    reload: Reload::Restart,
     doc: "What a returned server needs before the next client gets it. `auto` resets what the \
           client may have touched, `always` resets everything, `off` nothing: then session \
           state passes from one client to the next.",
@@ -429,7 +429,7 @@ pub(crate) static POOL_FOR_DATABASE: Setting<Text> = Setting {
     name: "pool_for.database",
     default: "",
     kind: Text { secret: false },
-    reload: Reload::Live,
+    reload: Reload::Restart,
     doc: "Only pools of this database. Without it, of any.",
 };
 
@@ -438,7 +438,7 @@ pub(crate) static POOL_FOR_USER: Setting<Text> = Setting {
     name: "pool_for.user",
     default: "",
     kind: Text { secret: false },
-    reload: Reload::Live,
+    reload: Reload::Restart,
     doc: "Only pools of this user. Without it, of any.",
 };
 
@@ -448,7 +448,7 @@ pub(crate) static CLIENT_LOGIN: Setting<Period> = Setting {
     name: "timeouts.client_login",
     default: "15s",
     kind: period(ms(10), h(1)),
-    reload: Reload::Live,
+    reload: Reload::Restart,
     doc: "The longest time from a client's connection to its finished login.",
 };
 
@@ -458,7 +458,7 @@ pub(crate) static CONNECT: Setting<Period> = Setting {
     name: "timeouts.connect",
     default: "5s",
     kind: period(ms(10), m(10)),
-    reload: Reload::Live,
+    reload: Reload::Restart,
     doc: "The longest time of one attempt to reach the upstream, login included.",
 };
 
@@ -468,7 +468,7 @@ pub(crate) static IDLE_IN_TRANSACTION: Setting<Or<Period>> = Setting {
     name: "timeouts.idle_in_transaction",
     default: "60s",
     kind: Or { word: "off", kind: period(ms(10), d(1)) },
-    reload: Reload::Live,
+    reload: Reload::Restart,
     doc: "How long a client may be silent within a transaction. Above it the transaction is \
           rolled back and the client gets SQLSTATE 25P03.",
 };
@@ -478,7 +478,7 @@ pub(crate) static CANCEL: Setting<Period> = Setting {
     name: "timeouts.cancel",
     default: "5s",
     kind: period(ms(10), m(10)),
-    reload: Reload::Live,
+    reload: Reload::Restart,
     doc: "The longest time that the delivery of one cancel request may take.",
 };
 
@@ -487,7 +487,7 @@ pub(crate) static DRAIN: Setting<Period> = Setting {
     name: "timeouts.drain",
     default: "30s",
     kind: period(s(0), d(1)),
-    reload: Reload::Live,
+    reload: Reload::Restart,
     doc: "How long transactions may finish when the gate shuts down; what remains is cancelled.",
 };
 
@@ -496,7 +496,7 @@ pub(crate) static ATTEMPTS: Setting<Count> = Setting {
     name: "retry.attempts",
     default: "3",
     kind: Count { min: 1, max: 100 },
-    reload: Reload::Live,
+    reload: Reload::Restart,
     doc: "Transient failures in a row after which only one connection at a time tries the \
           upstream. Clients wait on until `pool_timeout`. What will not pass (a wrong password, \
           a database that does not exist) fails at once.",
@@ -507,7 +507,7 @@ pub(crate) static MULTIPLIER: Setting<Period> = Setting {
     name: "retry.multiplier",
     default: "1s",
     kind: period(ms(0), m(10)),
-    reload: Reload::Live,
+    reload: Reload::Restart,
     doc: "The sleep before retry n (from 0) is drawn from `min` to `multiplier` x 2^n, at least \
           `min` and at most `max`.",
 };
@@ -517,7 +517,7 @@ pub(crate) static RETRY_MIN: Setting<Period> = Setting {
     name: "retry.min",
     default: "2s",
     kind: period(ms(0), m(10)),
-    reload: Reload::Live,
+    reload: Reload::Restart,
     doc: "The shortest sleep between two attempts.",
 };
 
@@ -526,7 +526,7 @@ pub(crate) static RETRY_MAX: Setting<Period> = Setting {
     name: "retry.max",
     default: "10s",
     kind: period(ms(0), m(10)),
-    reload: Reload::Live,
+    reload: Reload::Restart,
     doc: "The longest sleep between two attempts; not less than `min`.",
 };
 
@@ -535,18 +535,19 @@ pub(crate) static JITTER: Setting<Flag> = Setting {
     name: "retry.jitter",
     default: "true",
     kind: Flag,
-    reload: Reload::Live,
+    reload: Reload::Restart,
     doc: "Draws sleeps at random, so that several instances do not come back in step. Without it, \
           each is the longest that could be drawn.",
 };
 
-/// 0.1: retries then add at most a tenth to the load of an upstream in trouble.
+/// 0.1: in the long run retries then add at most a tenth to the load of an upstream in trouble.
 pub(crate) static BUDGET: Setting<Ratio> = Setting {
     name: "retry.budget",
     default: "0.1",
     kind: Ratio { min: 0.0, max: 1.0 },
-    reload: Reload::Live,
-    doc: "The share of all attempts to connect that may be retries while others succeed.",
+    reload: Reload::Restart,
+    doc: "How much of a further retry each successful connect earns. Ten retries are in reserve; \
+          when they are used up, each pause is the longest.",
 };
 
 /// Text: whoever starts it for the first time is a person.
@@ -563,7 +564,7 @@ pub(crate) static LOG_LEVEL: Setting<Words<LogLevel>> = Setting {
     name: "log.level",
     default: "info",
     kind: Words(LogLevel::WORDS),
-    reload: Reload::Live,
+    reload: Reload::Restart,
     doc: "The least important message that is logged.",
 };
 
@@ -572,7 +573,7 @@ pub(crate) static USER_NAME: Setting<Text> = Setting {
     name: "user.name",
     default: "",
     kind: Text { secret: false },
-    reload: Reload::Live,
+    reload: Reload::Restart,
     doc: "The name to log in with. It must be given, and only once.",
 };
 
@@ -581,7 +582,7 @@ pub(crate) static USER_PASSWORD: Setting<Text> = Setting {
     name: "user.password",
     default: "",
     kind: Text { secret: true },
-    reload: Reload::Live,
+    reload: Reload::Restart,
     doc: "The password. Better in a file, or as `${NAME}` of the environment. At most one of \
           `password`, `password_file`, and `verifier` may be given; with none, the user of \
           `upstream.url` has the password of the upstream, and any other user needs no \
@@ -594,7 +595,7 @@ pub(crate) static USER_PASSWORD_FILE: Setting<File> = Setting {
     name: "user.password_file",
     default: "",
     kind: File,
-    reload: Reload::Live,
+    reload: Reload::Restart,
     doc: "A file with the password; line ends at its end do not count. A relative path starts \
           at the folder of the settings file.",
 };
@@ -604,7 +605,7 @@ pub(crate) static USER_VERIFIER: Setting<Text> = Setting {
     name: "user.verifier",
     default: "",
     kind: Text { secret: true },
-    reload: Reload::Live,
+    reload: Reload::Restart,
     doc: "What PostgreSQL stores instead of the password, `SCRAM-SHA-256$4096:...`, from \
           `pg_authid.rolpassword`.",
 };
@@ -614,7 +615,7 @@ pub(crate) static ENVIRONMENT: Setting<Words<Environment>> = Setting {
     name: "profile.environment",
     default: "production",
     kind: Words(Environment::WORDS),
-    reload: Reload::Live,
+    reload: Reload::Restart,
     doc: "What is expected of this instance. While developing, `auto` of plan `free` is \
           smaller, so that tools and colleagues find a connection.",
 };

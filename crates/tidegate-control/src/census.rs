@@ -144,7 +144,7 @@ async fn connect(shared: &Arc<Shared>, slot: &mut Option<Slot>) -> Result<Client
     let deadline = config.timeouts.connect;
     let connecting = async {
         let login = login(config);
-        let failed = |error: std::io::Error| CensusError::Connect(format!("{target}: {}", error));
+        let failed = |error: std::io::Error| CensusError::Connect(target.unreachable(&error));
         match &target {
             Target::Tcp(address) => {
                 let stream = TcpStream::connect(address).await.map_err(failed)?;

@@ -528,6 +528,7 @@ pub(crate) mod tests {
             min: Duration::from_secs(2),
             max: Duration::from_secs(10),
             jitter: false,
+            budget: 0.1,
         };
         Pools::new(Ledger::new(limits), Retry::new(retry, 1))
     }

@@ -60,13 +60,26 @@ pub struct Retry {
     failures: u32,
     not_before: Tick,
     last: Option<DialFailure>,
+    /// Retries that may still be sent at the usual pace.
+    tokens: f64,
     random: Random,
 }
+
+/// Retries in reserve. An upstream that has failed this often and earned nothing back is not
+/// having a bad moment but a bad day.
+const TOKENS_MAX: f64 = 10.0;
 
 impl Retry {
     /// Nothing has failed yet. `seed` makes the jitter.
     pub fn new(settings: RetrySettings, seed: u64) -> Self {
-        Self { settings, failures: 0, not_before: Tick::ZERO, last: None, random: Random(seed) }
+        Self {
+            settings,
+            failures: 0,
+            not_before: Tick::ZERO,
+            last: None,
+            tokens: TOKENS_MAX,
+            random: Random(seed),
+        }
     }
 
     /// Whether one more dial may start, when `dialing` are under way on the whole upstream.
@@ -96,6 +109,7 @@ impl Retry {
 
     /// A dial succeeded.
     pub fn succeeded(&mut self) {
+        self.tokens = (self.tokens + self.settings.budget).min(TOKENS_MAX);
         self.failures = 0;
         self.not_before = Tick::ZERO;
         self.last = None;
@@ -103,7 +117,12 @@ impl Retry {
 
     /// A dial failed in a way that may pass. Says when the next may start.
     pub fn failed(&mut self, failure: DialFailure, now: Tick) -> Tick {
-        let pause = self.pause();
+        let pause = if self.tokens >= 1.0 {
+            self.tokens -= 1.0;
+            self.pause()
+        } else {
+            self.settings.max
+        };
         self.failures = self.failures.saturating_add(1);
         self.not_before = now + pause;
         self.last = Some(failure);
@@ -160,6 +179,7 @@ mod tests {
             min: Duration::from_secs(min),
             max: Duration::from_secs(max),
             jitter: true,
+            budget: 0.5,
         };
         Retry::new(settings, 7)
     }
@@ -180,6 +200,19 @@ mod tests {
                 now = next;
             }
         }
+    }
+
+    #[test]
+    fn who_fails_again_and_again_waits_for_longest_until_successes_have_earned_it_back() {
+        let mut retry = retry(2, 10);
+        for _ in 0..10 {
+            retry.failed(failure(), Tick::ZERO);
+        }
+        retry.succeeded(); // Half a retry.
+        assert_eq!(retry.failed(failure(), Tick::ZERO), Tick::ZERO + Duration::from_secs(10));
+        retry.succeeded();
+        let next = retry.failed(failure(), Tick::ZERO).since(Tick::ZERO);
+        assert!(next < Duration::from_secs(3), "{next:?}");
     }
 
     #[test]

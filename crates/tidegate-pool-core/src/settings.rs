@@ -65,6 +65,8 @@ pub struct RetrySettings {
     pub max: Duration,
     /// Whether pauses are drawn from the interval or its upper end.
     pub jitter: bool,
+    /// How much of a further retry each success earns; without any left, each pause is the longest.
+    pub budget: f64,
 }
 
 /// Two at a time: one slow login must not hold up a second, and a burst of waiters must not

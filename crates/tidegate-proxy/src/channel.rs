@@ -64,7 +64,15 @@ pub(crate) struct Channel {
 
 impl Channel {
     pub(crate) fn new(socket: Socket) -> Self {
-        Self { socket, out: Vec::new(), sent: 0, readable: false, hung_up: false, paused: false, queued: false }
+        Self {
+            socket,
+            out: Vec::new(),
+            sent: 0,
+            readable: false,
+            hung_up: false,
+            paused: false,
+            queued: false,
+        }
     }
 
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {

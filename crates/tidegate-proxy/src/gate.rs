@@ -170,6 +170,7 @@ fn retry(config: &Config, entropy: &mut Entropy) -> Retry {
         min: config.retry.min,
         max: config.retry.max,
         jitter: config.retry.jitter,
+        budget: config.retry.budget,
     };
     Retry::new(settings, entropy.u64())
 }

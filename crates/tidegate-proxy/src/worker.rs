@@ -196,10 +196,11 @@ impl Worker {
                         client.channel.mark_hung_up();
                     }
                 }
-                if readable && let Some(client) = self.client(key) {
-                    if client.channel.mark_readable() {
-                        self.ready.push_back(source);
-                    }
+                if readable
+                    && let Some(client) = self.client(key)
+                    && client.channel.mark_readable()
+                {
+                    self.ready.push_back(source);
                 }
             }
             Source::Server(id) => {
@@ -212,10 +213,11 @@ impl Worker {
                 if closed && let Some(server) = self.server(id) {
                     server.channel.mark_hung_up();
                 }
-                if readable && let Some(server) = self.server(id) {
-                    if server.channel.mark_readable() {
-                        self.ready.push_back(source);
-                    }
+                if readable
+                    && let Some(server) = self.server(id)
+                    && server.channel.mark_readable()
+                {
+                    self.ready.push_back(source);
                 }
             }
             Source::Cancel(place) => self.cancel_event(place),

@@ -11,7 +11,7 @@ struct Anybody;
 
 impl Credentials for Anybody {
     fn credential(&self, user: &str) -> Credential {
-        if user.len() % 2 == 0 {
+        if user.len().is_multiple_of(2) {
             return Credential::Nothing;
         }
         let verifier = tidegate_wire::scram::Verifier::mock(user.as_bytes(), &[7; 32]);

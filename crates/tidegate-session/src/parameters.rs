@@ -14,7 +14,10 @@ const NOT_SETTINGS: [&str; 5] = ["database", "options", "replication", "user", "
 /// The settings that a client asked for at start-up, in the order of their names. `options` is
 /// taken apart into the settings it stands for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct StartupParameters(Vec<(Arc<str>, Arc<str>)>);
+pub struct StartupParameters(Vec<Setting>);
+
+/// A name and its value.
+type Setting = (Arc<str>, Arc<str>);
 
 /// A startup parameter that can't be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -122,7 +125,7 @@ impl StartupParameters {
 }
 
 /// `-c name=value`, `-cname=value`, `--name=value`; a backslash quotes the next character.
-fn parse_options(options: &str) -> Result<Vec<(Arc<str>, Arc<str>)>, ParameterError> {
+fn parse_options(options: &str) -> Result<Vec<Setting>, ParameterError> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut characters = options.chars();
@@ -183,8 +186,11 @@ fn quoted_name(name: &str) -> String {
 pub struct Reported {
     values: BTreeMap<Box<[u8]>, Box<[u8]>>,
     /// Names that changed since the baseline, with the value they had then.
-    changed: Vec<(Box<[u8]>, Option<Box<[u8]>>)>,
+    changed: Vec<Changed>,
 }
+
+/// A parameter's name, and the value that it had, if it had any.
+type Changed = (Box<[u8]>, Option<Box<[u8]>>);
 
 /// A server reports some fifteen parameters. An extension may add its own; one that reports this
 /// many is not PostgreSQL.
@@ -198,16 +204,15 @@ impl Reported {
             return;
         }
         let before = known.cloned();
-        match self.changed.iter().position(|(changed, _)| **changed == *name) {
-            Some(at) => {
-                if self.changed.get(at).is_some_and(|(_, was)| was.as_deref() == Some(value)) {
-                    self.changed.swap_remove(at);
-                }
+        let place = self.changed.iter().position(|(changed, _)| **changed == *name);
+        let was = place.and_then(|place| self.changed.get(place)).map(|(_, was)| was.as_deref());
+        match (place, was) {
+            (Some(place), Some(was)) if was == Some(value) => {
+                self.changed.swap_remove(place);
             }
-            None if before.as_deref() != Some(value) => {
-                self.changed.push((name.into(), before));
-            }
-            None => {}
+            (Some(_), _) => {}
+            (None, _) if before.as_deref() == Some(value) => {}
+            (None, _) => self.changed.push((name.into(), before)),
         }
         self.values.insert(name.into(), value.into());
     }

@@ -61,13 +61,13 @@ impl Splitter {
             return Ok(Some(Part::Body { range, last: self.rest == 0 }));
         }
         let stashed = usize::from(self.head_len);
-        if stashed == 0 {
-            if let Front::Frame { tag, frame_bytes } = front(left, FRAME_BYTES_MAX)? {
-                let range = *at..*at + HEADER_BYTES;
-                *at = range.end;
-                self.rest = frame_bytes - HEADER_BYTES_U64;
-                return Ok(Some(Part::Header { tag, body_bytes: self.rest, stashed, range }));
-            }
+        if stashed == 0
+            && let Front::Frame { tag, frame_bytes } = front(left, FRAME_BYTES_MAX)?
+        {
+            let range = *at..*at + HEADER_BYTES;
+            *at = range.end;
+            self.rest = frame_bytes - HEADER_BYTES_U64;
+            return Ok(Some(Part::Header { tag, body_bytes: self.rest, stashed, range }));
         }
         let mut taken = 0;
         for (to, from) in self.head.iter_mut().skip(stashed).zip(left) {

@@ -205,8 +205,8 @@ impl Drop for Gate {
         }
         for line in self.log() {
             let text = line.to_string();
-            let is_bad = matches!(line["level"].as_str(), Some("WARN" | "ERROR"))
-                || line.is_string();
+            let is_bad =
+                matches!(line["level"].as_str(), Some("WARN" | "ERROR")) || line.is_string();
             let is_allowed = self.allowed.iter().any(|allowed| text.contains(allowed));
             assert!(!is_bad || is_allowed, "the gate logged what it should not have: {text}");
         }

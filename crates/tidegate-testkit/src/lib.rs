@@ -10,6 +10,7 @@ pub mod gate;
 pub mod python;
 pub mod raw;
 
+pub mod pgbouncer;
 pub mod processes;
 
 pub mod wait;

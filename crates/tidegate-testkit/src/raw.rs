@@ -138,28 +138,6 @@ impl Raw {
         self.send(&out);
     }
 
-    /// The next message; `None` when the server has closed.
-    ///
-    /// # Panics
-    /// When nothing comes within the deadline, or what comes is no message.
-    pub fn next(&mut self) -> Option<Frame> {
-        loop {
-            if let Front::Frame { tag, frame_bytes } =
-                front(&self.buffer, u64::from(u32::MAX)).expect("a frame")
-            {
-                let bytes = usize::try_from(frame_bytes).expect("it fits memory");
-                if self.buffer.len() >= bytes {
-                    let rest = self.buffer.split_off(bytes);
-                    let frame = std::mem::replace(&mut self.buffer, rest);
-                    return Some(Frame { tag, body: frame[HEADER_BYTES..].to_vec() });
-                }
-            }
-            if self.read() == 0 {
-                return None;
-            }
-        }
-    }
-
     fn read(&mut self) -> usize {
         let mut chunk = [0; 16 * 1024];
         match self.stream.read(&mut chunk) {
@@ -185,7 +163,7 @@ impl Raw {
     /// All messages up to and with the next ReadyForQuery, or up to the end.
     pub fn until_ready(&mut self) -> Vec<Frame> {
         let mut frames = Vec::new();
-        while let Some(frame) = self.next() {
+        for frame in self.by_ref() {
             let is_ready = frame.tag == b'Z';
             frames.push(frame);
             if is_ready {
@@ -225,5 +203,29 @@ impl Raw {
     /// The connection itself.
     pub fn stream(&self) -> &TcpStream {
         &self.stream
+    }
+}
+
+/// The messages that come; the end is that of the connection. Panics when nothing comes within the
+/// deadline, or what comes is no message.
+impl Iterator for Raw {
+    type Item = Frame;
+
+    fn next(&mut self) -> Option<Frame> {
+        loop {
+            if let Front::Frame { tag, frame_bytes } =
+                front(&self.buffer, u64::from(u32::MAX)).expect("a frame")
+            {
+                let bytes = usize::try_from(frame_bytes).expect("it fits memory");
+                if self.buffer.len() >= bytes {
+                    let rest = self.buffer.split_off(bytes);
+                    let frame = std::mem::replace(&mut self.buffer, rest);
+                    return Some(Frame { tag, body: frame[HEADER_BYTES..].to_vec() });
+                }
+            }
+            if self.read() == 0 {
+                return None;
+            }
+        }
     }
 }

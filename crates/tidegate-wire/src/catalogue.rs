@@ -2,7 +2,7 @@
 //!
 //! Each has a stable code, the SQLSTATE by which drivers act, a message in PostgreSQL's style
 //! (lower case, no full stop), DETAIL with the numbers, and HINT with the remedy, which ends with
-//! the code: `tidegate explain TG001` says more. Errors of PostgreSQL pass through the gate
+//! the code. Errors of PostgreSQL pass through the gate
 //! untouched and do not stand here.
 //!
 //! The texts hold `{placeholders}`. Only the constructors fill them, so a reference page can
@@ -112,13 +112,13 @@ catalogue! {
     PoolTimeout = "TG001", TOO_MANY_CONNECTIONS, ErrorOnceLoggedIn {
         message: "no server became free within {waited}",
         detail: "{leased} of {slots_max} slots are leased, {waiting} clients are waiting.{holders}",
-        hint: "Shorten the transactions of the holders, or raise pool_size or the plan; \"tidegate status\" shows who holds what.",
+        hint: "Shorten the transactions of the holders, or raise pool_size or the plan; \"tidegate status\" shows the pools.",
     }
     /// No connection to the upstream could be made.
     UpstreamUnreachable = "TG002", CANNOT_CONNECT, ErrorOnceLoggedIn {
         message: "could not connect to upstream \"{upstream}\"",
         detail: "After {attempts} attempts the last cause was: {cause}.",
-        hint: "Check that PostgreSQL runs and that upstream.url names its address; \"tidegate doctor\" looks for the cause.",
+        hint: "Check that PostgreSQL runs and that upstream.url names its address.",
     }
     /// The upstream refused the login of Tidegate. The SQLSTATE is the upstream's.
     UpstreamRefused = "TG003", CANNOT_CONNECT, ErrorOnceLoggedIn {
@@ -130,7 +130,7 @@ catalogue! {
     BudgetFull = "TG004", TOO_MANY_CONNECTIONS, ErrorOnceLoggedIn {
         message: "upstream \"{upstream}\" has no room for another server",
         detail: "{foreign} connections that do not pass through Tidegate leave it {usable} of {connections_max}; {leased} are leased.",
-        hint: "Close the foreign connections, or let them pass through Tidegate, too; \"tidegate ps holders\" names them.",
+        hint: "Close the foreign connections, or let them pass through Tidegate, too; pg_stat_activity names them.",
     }
     /// As many clients are connected as may be.
     ClientLimit = "TG005", TOO_MANY_CONNECTIONS, Fatal {
@@ -143,7 +143,7 @@ catalogue! {
     LoginFailed = "TG006", INVALID_PASSWORD, Fatal {
         message: "password authentication failed for user \"{user}\"",
         detail: "",
-        hint: "Check the user and password; Tidegate knows those of its [[user]] entries, of auth.query, and of upstream.url.",
+        hint: "Check the user and password; Tidegate knows those of its [[user]] entries and of upstream.url.",
     }
     /// The startup packet is not one.
     StartupPacket = "TG007", PROTOCOL_VIOLATION, Fatal {

@@ -1,5 +1,6 @@
 //! Exit codes, and how an error is said last.
 
+use std::error::Error;
 use std::fmt::Display;
 use std::process::ExitCode;
 
@@ -16,10 +17,18 @@ pub(crate) fn with(code: u8, error: &dyn Display) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Success, or the error on stderr and "could not run".
-pub(crate) fn of<E: Display>(result: Result<(), E>) -> ExitCode {
+/// Success, or the error with its causes on stderr and "could not run".
+pub(crate) fn of<E: Error>(result: Result<(), E>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => with(UNABLE, &error),
+        Err(error) => {
+            let mut words = error.to_string();
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                words = format!("{words}: {error}");
+                cause = error.source();
+            }
+            with(UNABLE, &words)
+        }
     }
 }

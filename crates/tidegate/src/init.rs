@@ -29,8 +29,10 @@ struct Found {
 
 pub(crate) fn run(options: &InitOptions) -> ExitCode {
     if options.out.exists() && !options.force {
-        let problem =
-            format!("{} is there already; --force replaces it, --out FILE writes elsewhere", options.out.display());
+        let problem = format!(
+            "{} is there already; --force replaces it, --out FILE writes elsewhere",
+            options.out.display()
+        );
         return exit::with(exit::NO, &problem);
     }
     let source = SettingsOptions { url: options.url.clone(), ..SettingsOptions::default() };
@@ -49,7 +51,8 @@ pub(crate) fn run(options: &InitOptions) -> ExitCode {
             return exit::with(exit::UNABLE, &problem);
         }
     };
-    let secret = options.url.is_some().then_some(loaded.config.upstream.password.as_ref()).flatten();
+    let secret =
+        options.url.is_some().then_some(loaded.config.upstream.password.as_ref()).flatten();
     let password_file = options.out.with_extension("password");
     let text = file(&loaded.config.upstream, &found, secret.map(|_| password_file.as_path()));
     if let Some(secret) = secret
@@ -66,7 +69,10 @@ pub(crate) fn run(options: &InitOptions) -> ExitCode {
     if secret.is_some() {
         println!("wrote {} (the password, readable by you alone)", password_file.display());
     }
-    println!("next: tidegate config check --config {0} && tidegate run --config {0}", options.out.display());
+    println!(
+        "next: tidegate config check --config {0} && tidegate run --config {0}",
+        options.out.display()
+    );
     ExitCode::SUCCESS
 }
 
@@ -102,8 +108,7 @@ async fn look_at(upstream: &Upstream) -> Result<Found, String> {
     };
     let (client, local_port) = match &host.address {
         Address::Tcp { host, port } => {
-            let stream =
-                TcpStream::connect((host.as_str(), *port)).await.map_err(unreachable)?;
+            let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(unreachable)?;
             let local = stream.local_addr().map_err(unreachable)?.port();
             let (client, connection) = login.connect_raw(stream, NoTls).await.map_err(refused)?;
             tokio::spawn(connection);
@@ -157,8 +162,10 @@ fn file(upstream: &Upstream, found: &Found, password_file: Option<&Path>) -> Str
     line("# Settings of Tidegate. Every setting, with its default and its reason, is in the");
     line("# reference of settings; `tidegate config show --origins` prints what is in force.");
     line("#");
-    line(&format!("# Found: PostgreSQL {}, max_connections {}, {} of them reserved, so {usable}",
-        found.version, found.max_connections, found.reserved));
+    line(&format!(
+        "# Found: PostgreSQL {}, max_connections {}, {} of them reserved, so {usable}",
+        found.version, found.max_connections, found.reserved
+    ));
     line(&format!("# for applications; {} connections of others at the time.", found.connected));
     if found.is_pooler {
         line("# Between here and PostgreSQL stands another pooler (or a network that rewrites");

@@ -33,10 +33,8 @@ pub(crate) fn run(options: &StatusOptions) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            let problem = format!(
-                "{} does not answer as a gate of this version does: {error}",
-                options.api
-            );
+            let problem =
+                format!("{} does not answer as a gate of this version does: {error}", options.api);
             exit::with(exit::UNABLE, &problem)
         }
     }

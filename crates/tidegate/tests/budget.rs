@@ -76,9 +76,9 @@ fn client(number: usize, port: u16, stop: &AtomicBool, vanished: &AtomicU64) -> 
         for nth in 0..10 {
             raw.query("BEGIN");
             assert_eq!(raw.tags(), "CZT");
-            if nth == 7 && connections % 3 == 0 {
+            if nth == 7 && connections.is_multiple_of(3) {
                 // Gone without a word, now and then in the midst of a statement.
-                if connections % 2 == 0 {
+                if connections.is_multiple_of(2) {
                     raw.query("SELECT pg_sleep(10)");
                 }
                 vanished.fetch_add(1, Ordering::Relaxed);

@@ -232,6 +232,18 @@ fn copies(add: &mut impl FnMut(&str, Vec<Step>)) {
             (rows("oops\n").copy_done().sync(), Ready(1)),
         ],
     );
+    // Refused only after the server has said that it copies, and before it has read anything.
+    let rest = || rows("1\tx\n").copy_done().sync();
+    let view = || Batch::new().query("COPY items_seen FROM STDIN");
+    add("a copy to a view", vec![(view(), Ready(1)), (rest(), Ready(1))]);
+    add("a copy to a view without waiting", vec![(view().raw(rest().bytes()), Ready(2))]);
+    let view = || {
+        let copy = Batch::new().parse("", "COPY items_seen FROM STDIN");
+        copy.bind("", &[], Format::Text).execute(0).sync()
+    };
+    add("a copy to a view, extended", vec![(view(), Ready(1)), (rest(), Ready(1))]);
+    let ahead = view().raw(rest().bytes()).query("SELECT 'in step'");
+    add("a copy to a view, extended, without waiting", vec![(ahead, Ready(3))]);
     add("a copy out", simple("COPY (SELECT g, 'x' FROM generate_series(1, 2000) g) TO STDOUT"));
     add("a copy out in binary", simple("COPY items TO STDOUT (FORMAT binary)"));
     let broken = "COPY (SELECT 10 / (500 - g) FROM generate_series(1, 600) g) TO STDOUT";
@@ -281,7 +293,8 @@ fn named(add: &mut impl FnMut(&str, Vec<Step>)) {
 fn items(scene: &Scene) {
     let sql = "CREATE TABLE items (id int PRIMARY KEY, name text); \
                INSERT INTO items VALUES (1, 'one'), (2, NULL), (3, 'drei ü'); \
-               ALTER TABLE items OWNER TO app";
+               CREATE VIEW items_seen AS SELECT count(*) FROM items; \
+               ALTER VIEW items_seen OWNER TO app; ALTER TABLE items OWNER TO app";
     scene.cluster.sql_in(APP, sql).expect("a table");
 }
 
@@ -952,6 +965,35 @@ fn a_client_is_told_what_its_parameters_are_after_a_reset() {
     let mut told = frames.iter().filter(|frame| frame.body.starts_with(b"TimeZone\0"));
     let last = told.next_back().expect("it is told");
     assert_eq!((last.tag, &*last.body), (b'S', &b"TimeZone\0Asia/Tokyo\0"[..]));
+}
+
+#[test]
+fn no_notification_is_lost_while_parameters_are_restored() {
+    const NEWS: usize = 500;
+    let scene = scene("plan = \"free\"");
+    let own = [("application_name", "own"), ("options", "-c search_path=mine -c work_mem=5MB")];
+    for port in scene.ports() {
+        let mut listener = scene.client_with(port, &own);
+        listener.run("LISTEN news");
+        let mut sender = scene.client(scene.gate.transaction);
+        let sender = std::thread::spawn(move || {
+            (0..NEWS).for_each(|number| sender.run(&format!("NOTIFY news, 'number {number}'")));
+        });
+        let mut heard = Vec::new();
+        let mut resets = 0;
+        while heard.len() < NEWS {
+            listener.query("RESET ALL");
+            resets += 1;
+            let frames = listener.until_ready();
+            heard.extend(frames.into_iter().filter(|frame| frame.tag == b'A'));
+        }
+        sender.join().expect("all is sent");
+        println!("{resets} resets");
+        for (number, frame) in heard.iter().enumerate() {
+            assert!(frame.body.ends_with(format!("number {number}\0").as_bytes()), "{frame:?}");
+        }
+        assert_eq!(listener.value("SHOW search_path"), "mine");
+    }
 }
 
 #[test]

@@ -113,6 +113,7 @@ impl World {
             min: Duration::from_secs(2),
             max: Duration::from_secs(10),
             jitter: true,
+            budget: 0.1,
         };
         let mut pools = Pools::new(ledger, Retry::new(retry, 1));
         let mut ids = Vec::new();

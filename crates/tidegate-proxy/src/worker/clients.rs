@@ -57,7 +57,7 @@ enum Stage {
     /// A client like any other.
     Ready,
     /// Its answer is held back because its address has failed too often.
-    Penalty(Box<Vec<u8>>),
+    Penalty(Vec<u8>),
     /// The last words are being written.
     Closing,
 }
@@ -225,7 +225,7 @@ impl Worker {
                 self.reject(key, RejectReason::Timeout, complaint);
             }
             Stage::Penalty(words) => {
-                let words = std::mem::take(&mut **words);
+                let words = std::mem::take(words);
                 self.say_last_words(key, &words);
             }
             Stage::Closing => self.remove_client(key),
@@ -336,7 +336,7 @@ impl Worker {
             return self.say_last_words(key, &words);
         }
         if let Some(client) = self.client(key) {
-            client.stage = Stage::Penalty(Box::new(words));
+            client.stage = Stage::Penalty(words);
             client.channel.paused = true;
         }
         self.set_alarm(Source::Client(key), now + penalty);

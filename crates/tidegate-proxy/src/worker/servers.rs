@@ -14,8 +14,8 @@ use tidegate_session::server::{Errand, ErrandEnd, Heard, RESET_SQL, ServerFault,
 use tidegate_session::server_login::{LoggedIn, ServerLogin, ServerLoginSettings};
 use tidegate_wire::catalogue::Complaint;
 use tidegate_wire::frontend;
-use tidegate_wire::tick::Tick;
 use tidegate_wire::sqlstate::SqlState;
+use tidegate_wire::tick::Tick;
 
 use crate::channel::{Channel, Input};
 use crate::complaints;
@@ -178,7 +178,10 @@ impl Worker {
         if let Some(keys) = logged_in.keys {
             self.shared.users.remember(&dial.key.user, keys);
         }
-        if let Some(is_direct) = logged_in.is_direct {
+        // Two dials at once ask both; the first to hear says it.
+        if let Some(is_direct) = logged_in.is_direct
+            && self.shared.kind() == Kind::Unknown
+        {
             let kind = if is_direct { Kind::Direct } else { Kind::Pooler };
             tracing::info!(kind = kind.as_str(), "found out what the upstream is");
             self.shared.set_kind(kind);
@@ -273,10 +276,10 @@ impl Worker {
     }
 
     fn queue_server(&mut self, id: ServerId) {
-        if let Some(server) = self.servers.get_mut(id.place()).and_then(Option::as_deref_mut) {
-            if server.channel.wants_turn() {
-                self.ready.push_back(Source::Server(id));
-            }
+        if let Some(server) = self.servers.get_mut(id.place()).and_then(Option::as_deref_mut)
+            && server.channel.wants_turn()
+        {
+            self.ready.push_back(Source::Server(id));
         }
     }
 
@@ -334,7 +337,8 @@ impl Worker {
                 server.was_reset |= heard.parameters_reset;
                 // The answers to an errand are Tidegate's; its end decides what follows.
                 if let Some(end) = heard.errand {
-                    let client = server.client.and_then(|key| self.clients.get_mut(key.place as usize));
+                    let client =
+                        server.client.and_then(|key| self.clients.get_mut(key.place as usize));
                     if let Some(client) = client {
                         // What was said beside them. If it can't be sent, reading will tell.
                         let _ = client.channel.send(&self.to_client, bytes);
@@ -624,11 +628,15 @@ impl Worker {
         server.client = None;
         server.stage = Stage::Closing;
         server.channel.paused = false;
-        let mut goodbye = Vec::new();
-        frontend::push_terminate(&mut goodbye);
-        // Whether it can still be said or not, the end of the stream is what counts.
-        let _ = server.channel.send_bytes(&goodbye);
-        server.channel.shutdown_write();
+        // PostgreSQL does not listen any more after its own last words, and a word that it never
+        // read would make its kernel break the connection, which tells nothing of the backend.
+        if server.last_words.is_none() {
+            let mut goodbye = Vec::new();
+            frontend::push_terminate(&mut goodbye);
+            // Whether it can still be said or not, the end of the stream is what counts.
+            let _ = server.channel.send_bytes(&goodbye);
+            server.channel.shutdown_write();
+        }
         self.queue_server(id);
         self.set_alarm(Source::Server(id), deadline);
     }
