@@ -185,8 +185,8 @@ impl Exchange {
             _ => {}
         }
         let Some(front) = front else {
-            if self.doubtful && self.skipping && tag == Tag::ReadyForQuery {
-                // The Sync had not been eaten.
+            if self.doubtful && tag == Tag::ReadyForQuery {
+                // A Sync had not been eaten.
                 self.skipping = false;
                 self.batch_open = false;
                 return answer;
@@ -203,8 +203,11 @@ impl Exchange {
                 self.failed(front.kind);
                 return answer;
             }
-            // PostgreSQL says what became of a Query or FunctionCall before it is ready again: a
-            // ReadyForQuery without that answers something else.
+            // PostgreSQL says what became of a message before it is ready again: a ReadyForQuery
+            // without that answers something else, such as a Sync that had not been eaten.
+            (kind, Tag::ReadyForQuery) if self.doubtful && !self.begun && kind != Kind::Sync => {
+                return answer;
+            }
             (Kind::FunctionCall | Kind::Query, Tag::ReadyForQuery) if !self.begun => {
                 return Err(OutOfStep { tag, expected: front.kind.answer() });
             }
@@ -454,6 +457,9 @@ mod tests {
         // PostgreSQL 15: COPY to a view says that it copies in, fails, and is ready twice.
         check(">P >B >E >S <1 <2 <G <E <Zi", true);
         check(">P >B >E >S <1 <2 <G >d <E >c >S <Zi", true);
+        check(">P >B >E >S >d >c >S <1 <2 <G <E <Zi <Zi", true);
+        check(">P >B >E >S >d >c >S >Q <1 <2 <G <E <Zi <Zi <T <C <Zi", true);
+        check(">P >B >E >S >d >c >S >P >S <1 <2 <G <E <Zi <Zi <1 <Zi", true);
         assert!(play(">Q <Zi").contains("the server sent 'Z'"));
     }
 

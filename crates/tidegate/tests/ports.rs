@@ -567,6 +567,7 @@ fn a_notification_reaches_whoever_listens_on_either_port() {
 /// How a client that has left all kinds of state goes.
 #[derive(Debug, Clone, Copy)]
 enum Exit {
+    AfterRefusedCopy,
     Goodbye,
     HangUp,
     InBatch,
@@ -578,7 +579,8 @@ enum Exit {
     WithGoodbyeInTransaction,
 }
 
-const EXITS: [Exit; 9] = [
+const EXITS: [Exit; 10] = [
+    Exit::AfterRefusedCopy,
     Exit::Goodbye,
     Exit::HangUp,
     Exit::InBatch,
@@ -598,6 +600,7 @@ const LITTER: &[&str] = &[
     "SET application_name = 'litterer'",
     "SET TimeZone = 'Asia/Tokyo'",
     "CREATE TEMP TABLE litter (a int); GRANT ALL ON litter TO other",
+    "CREATE TEMP VIEW litter_seen AS SELECT 1; GRANT ALL ON litter_seen TO other",
     "CREATE TEMP SEQUENCE counter",
     "SELECT nextval('counter')",
     "SELECT pg_advisory_lock(1), pg_advisory_lock_shared(2)",
@@ -631,6 +634,12 @@ fn litter_and_leave(scene: &Scene, port: u16, exit: Exit) -> String {
     assert_eq!(raw.tags(), "12ZI");
     let backend = raw.backend();
     match exit {
+        // Whether the copy has eaten the Sync shows only in what comes next.
+        Exit::AfterRefusedCopy => {
+            let copy = Batch::new().parse("", "COPY pg_temp.litter_seen FROM STDIN");
+            raw.send(copy.bind("", &[], Format::Text).execute(0).sync().bytes());
+            assert_eq!(raw.tags(), "12GEZI");
+        }
         Exit::Goodbye => return raw_leaves(raw, backend),
         Exit::HangUp => {}
         Exit::InBatch => {
@@ -861,6 +870,20 @@ fn discard_all_ends_a_pin() {
         let frames = other.until_ready();
         assert!(frames.iter().any(|frame| frame.body.ends_with(b"UTC")), "{frames:?}");
         assert_eq!(pinned.value("SHOW TimeZone"), "UTC");
+    }
+}
+
+#[test]
+fn idle_servers_are_checked_whatever_is_reset() {
+    for reset in ["always", "auto", "off"] {
+        let settings = format!("{ONE_SERVER}pool_pre_ping = \"1s\"\nreset = \"{reset}\"\n");
+        let scene = scene(&settings);
+        let mut raw = scene.client(scene.gate.transaction);
+        let backend = raw.backend();
+        // A check is an empty query: the one statement of the backend that has no text.
+        let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {backend}");
+        scene.until(&format!("{sql} AND state = 'idle' AND query = ''"), "1");
+        assert_eq!(raw.backend(), backend, "reset = {reset}");
     }
 }
 

@@ -294,12 +294,13 @@ fn a_refusal_by_postgresql_never_reaches_a_client() {
     let settings = "[pool]\npool_timeout = \"1s\"\n";
     let mut scene = Scene::with(BINARY, cluster, &url, settings, &flags);
     scene.gate.allow("can't open a server");
-    budget(&scene, 4);
+    scene.until_metric("tidegate_upstream_max_connections", &[], 8.0);
     let guests = guests(&scene, 3);
     let error = refusal(scene.gate.transaction, "", APP).expect("there is no room");
     assert_eq!(error.sqlstate(), "53300");
     let words = [b'M', b'D', b'H'].map(|field| error.field(field)).join("\n");
     assert!(!REFUSALS.iter().any(|refusal| words.contains(refusal)), "{words}");
+    println!("{words}");
     assert!(words.contains("(TG0"), "{words}");
     assert!(scene.cluster.log_text().contains(REFUSALS[0]), "PostgreSQL had to refuse");
     drop(guests);

@@ -476,7 +476,12 @@ impl Worker {
             }
             ErrandEnd::Done(Errand::Check) => match client {
                 Some(key) => self.attached(key, id),
-                None => self.lease_ended(id),
+                None if server.dirty || server.cancels > 0 => self.lease_ended(id),
+                None => {
+                    // It lay idle, or its client went before anything of its was sent.
+                    server.cancel_wanted = false;
+                    self.give_back(id);
+                }
             },
             ErrandEnd::Done(Errand::Recover) => {
                 server.dirty = true;
@@ -540,6 +545,7 @@ impl Worker {
             return self.close_server(id, CloseReason::Recovery);
         }
         if server.machine().is_some_and(|machine| machine.exchange().is_doubtful()) {
+            server.dirty = true;
             return self.start_errand(id, Errand::Check, b"");
         }
         let hygiene = if server.dirty { Hygiene::Dirty } else { Hygiene::Clean };
