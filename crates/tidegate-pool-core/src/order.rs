@@ -1,10 +1,11 @@
 //! What the pools ask a worker to do. Each order is carried out by the worker whose call left it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate_budget::budget::Denied;
+
 use crate::retry::DialFailure;
-use crate::server::{CloseReason, Flavour, Lease, PoolId, PoolKey, ServerId, Waiter};
+use crate::server::{CloseReason, Lease, PoolId, PoolKey, ServerId, Waiter};
 
 /// The outcome of a checkout.
 #[derive(Debug)]
@@ -42,8 +43,6 @@ pub struct Dial {
     pub pool: PoolId,
     /// Database and role.
     pub key: PoolKey,
-    /// The client for whose sake it is dialed, whose startup parameters it may use.
-    pub sake: Option<(Waiter, Flavour)>,
 }
 
 /// Why a client got no server. No statement was sent in any of these cases.
@@ -74,7 +73,7 @@ pub enum CheckoutError {
         /// Connections of others to the same upstream.
         foreign: u32,
         /// Why the pool was not allowed one more server, when it was not.
-        denied: Option<Arc<str>>,
+        denied: Option<Denied>,
     },
     /// The upstream could not be reached in time.
     #[error("the upstream can't be reached: {}", .0.cause)]

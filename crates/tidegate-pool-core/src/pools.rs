@@ -1,7 +1,6 @@
 //! The pools of one upstream, their queues, and the decisions about them.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_budget::budget::{Budget, BudgetView, Denied, Purpose};
@@ -207,7 +206,7 @@ impl<S> Pools<S> {
         let ticket = Ticket(self.tickets);
         let pool = self.pool_mut(id);
         let deadline = now + pool.settings.pool_timeout;
-        pool.queues[port.index()].push(Waiting { ticket, waiter, flavour, since: now, deadline });
+        pool.queues[port.index()].push(Waiting { ticket, waiter, since: now, deadline });
         pool.queue_moved(port, now);
         pool.tally.ports[port.index()].queued += 1;
         self.tickets_of.insert(ticket, id);
@@ -525,7 +524,7 @@ impl<S> Pools<S> {
             budget: budget.usable.connections,
             budget_used: budget.used,
             foreign: budget.foreign,
-            denied: pool.denied.as_ref().map(|denied| Arc::from(denied.to_string())),
+            denied: pool.denied.clone(),
         }
     }
 
@@ -571,7 +570,7 @@ impl<S> Pools<S> {
             return;
         }
         let has_room = pool.tally.total() < pool.settings.servers_max();
-        if has_room && self.may_dial(id, now) && self.dial(id, None, now).is_ok() {
+        if has_room && self.may_dial(id, now) && self.dial(id, now).is_ok() {
             self.pool_mut(id).replacing = Some(old);
         } else {
             self.close_idle(old, CloseReason::Lifetime, now);
@@ -653,8 +652,7 @@ impl<S> Pools<S> {
         hungry.sort_unstable();
         for (_, _, id) in hungry {
             while self.pool(id).wants() > 0 && self.may_dial(id, now) {
-                let sake = self.pool(id).next_sake();
-                if let Err(denied) = self.dial(id, sake, now) {
+                if let Err(denied) = self.dial(id, now) {
                     self.make_room(id, &denied, now);
                     let pool = self.pool_mut(id);
                     if pool.denied.as_ref() != Some(&denied) {
@@ -682,12 +680,7 @@ impl<S> Pools<S> {
             && self.retry.permits(dialing, now)
     }
 
-    fn dial(
-        &mut self,
-        id: PoolId,
-        sake: Option<(Waiter, Flavour)>,
-        now: Tick,
-    ) -> Result<(), Denied> {
+    fn dial(&mut self, id: PoolId, now: Tick) -> Result<(), Denied> {
         let key = self.pool(id).key.clone();
         let slot = self.budget.take(&key.database, &key.user, Purpose::Pool, now)?;
         self.serial += 1;
@@ -710,7 +703,7 @@ impl<S> Pools<S> {
         };
         self.entries[place] = Some((server, entry));
         self.pool_mut(id).tally.arrived(State::Dialing);
-        self.orders.push_back(Order::Dial(Dial { server, pool: id, key, sake }));
+        self.orders.push_back(Order::Dial(Dial { server, pool: id, key }));
         Ok(())
     }
 
@@ -962,15 +955,6 @@ impl Pool {
     fn oldest_wait_since(&self) -> Tick {
         let firsts = self.queues.iter().filter_map(Queue::first);
         firsts.map(|waiting| waiting.since).min().unwrap_or(Tick::NEVER)
-    }
-
-    /// The first waiter for whom no server is being dialed yet.
-    fn next_sake(&self) -> Option<(Waiter, Flavour)> {
-        let mut waiting: Vec<&Waiting> =
-            self.queues.iter().flat_map(|queue| queue.iter().take(4)).collect();
-        waiting.sort_unstable_by_key(|waiting| waiting.ticket);
-        let at = (self.tally.in_state(State::Dialing) as usize).min(waiting.len().checked_sub(1)?);
-        waiting.get(at).map(|waiting| (waiting.waiter, waiting.flavour))
     }
 
     fn view(&self, now: Tick) -> PoolView {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use tidegate_wire::tick::Tick;
 
-use crate::server::{Flavour, Waiter};
+use crate::server::Waiter;
 
 /// A place in a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,7 +15,6 @@ pub struct Ticket(pub(crate) u64);
 pub(crate) struct Waiting {
     pub(crate) ticket: Ticket,
     pub(crate) waiter: Waiter,
-    pub(crate) flavour: Flavour,
     pub(crate) since: Tick,
     pub(crate) deadline: Tick,
 }
@@ -56,10 +55,6 @@ impl Queue {
         self.live -= 1;
         self.trim();
         Some(waiting)
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Waiting> {
-        self.places.iter().filter_map(|(_, waiting)| waiting.as_ref())
     }
 
     fn trim(&mut self) {

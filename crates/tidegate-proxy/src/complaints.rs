@@ -3,6 +3,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use tidegate_budget::budget::Denied;
 use tidegate_config::{Config, PrePing as ConfiguredPrePing, Reset};
 use tidegate_observe::front::RejectReason;
 use tidegate_pool_core::order::CheckoutError;
@@ -72,19 +73,50 @@ pub(crate) fn checkout(error: &CheckoutError, upstream: &str, failures: u32) -> 
             Complaint::upstream_refused(upstream, sqlstate, &*failure.cause)
         }
         CheckoutError::TimedOut {
-            leased, budget, foreign, denied: Some(_), servers_max, ..
-        } if *foreign > 0 && *leased < *servers_max => {
-            Complaint::budget_full(upstream, *foreign, *budget, budget + foreign, *leased)
-        }
-        CheckoutError::TimedOut { waited, leased, servers_max, budget, waiting, .. } => {
-            let slots = (*servers_max).min(*budget);
-            Complaint::pool_timeout(*waited, *leased, slots, *waiting as usize, &[])
+            waited,
+            leased,
+            servers_max,
+            waiting,
+            budget,
+            foreign,
+            denied,
+            ..
+        } => {
+            // A pool with as many servers as it may have was not denied any.
+            let denied = denied.as_ref().filter(|_| *leased < *servers_max);
+            match denied {
+                Some(Denied::Upstream { .. }) if *foreign > 0 => {
+                    Complaint::budget_full(upstream, *foreign, *budget, budget + foreign, *leased)
+                }
+                // It is fuller than the last census saw.
+                Some(denied @ Denied::Refused { .. }) if *foreign > 0 => because(
+                    Complaint::budget_full(upstream, *foreign, *budget, budget + foreign, *leased),
+                    denied,
+                ),
+                denied => {
+                    let slots = (*servers_max).min(*budget);
+                    let complaint =
+                        Complaint::pool_timeout(*waited, *leased, slots, *waiting as usize, &[]);
+                    match denied {
+                        Some(denied) => because(complaint, denied),
+                        None => complaint,
+                    }
+                }
+            }
         }
         CheckoutError::Unreachable(failure) => {
             Complaint::upstream_unreachable(upstream, failures, &*failure.cause)
         }
         _ => Complaint::draining(),
     }
+}
+
+/// Adds to DETAIL why no other server may be opened.
+fn because(mut complaint: Complaint, denied: &Denied) -> Complaint {
+    let words = denied.to_string().replace(char::is_control, " ");
+    let detail = complaint.detail.get_or_insert_default();
+    detail.push_str(&format!(" No other may be opened: {words}."));
+    complaint
 }
 
 /// What a client did wrong.

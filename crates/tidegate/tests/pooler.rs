@@ -135,8 +135,8 @@ fn clients_of_a_full_pooler_get_our_words_and_are_served_when_there_is_room() {
         let error = frames.iter().find(|frame| frame.tag == b'E').expect("there is no room");
         assert_eq!((error.sqlstate(), error.field(b'S')), ("53300".into(), "ERROR".into()));
         let words = [b'M', b'D', b'H'].map(|field| error.field(field)).join("\n");
-        println!("{words}");
-        assert!(words.contains("(TG0") && !words.contains("no more connections"), "{words}");
+        assert!(words.contains("has refused a connection because it is full"), "{words}");
+        assert!(words.contains("(TG001)") && !words.contains("no more connections"), "{words}");
     }
     let mut waiting = chain.client(chain.gate.transaction);
     waiting.query("SELECT 42");

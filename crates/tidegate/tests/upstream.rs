@@ -30,10 +30,9 @@ fn options() -> ClusterOptions {
     ClusterOptions::default().hba(HBA)
 }
 
-fn url(cluster: &Cluster, database: &str) -> String {
-    format!("postgres://{APP}@127.0.0.1:{}/{database}", cluster.port())
+fn url(cluster: &Cluster) -> String {
+    format!("postgres://{APP}@127.0.0.1:{}/{APP}", cluster.port())
 }
-
 
 /// Tries to log in; the error if it is refused.
 fn refusal(port: u16, password: &str, database: &str) -> Option<Frame> {
@@ -72,7 +71,7 @@ fn the_first_client_waits_for_a_server_that_is_down_and_is_told_the_cause() {
     let mut cluster = cluster(options());
     cluster.stop(StopMode::Fast).expect("it stops");
     let settings = format!("[pool]\npool_timeout = \"3s\"\n{QUICK}");
-    let mut gate = Gate::start(BINARY, &url(&cluster, APP), &settings, &[]);
+    let mut gate = Gate::start(BINARY, &url(&cluster), &settings, &[]);
     allow_outage(&mut gate);
     for port in [gate.session, gate.transaction] {
         let (took, error) = wait::timed(|| refusal(port, "", APP));
@@ -92,7 +91,7 @@ fn a_client_that_waits_for_a_server_that_is_down_is_served_when_it_comes_up() {
     let mut cluster = cluster(options());
     cluster.stop(StopMode::Fast).expect("it stops");
     let settings = format!("[pool]\npool_timeout = \"25s\"\n{QUICK}");
-    let mut gate = Gate::start(BINARY, &url(&cluster, APP), &settings, &[]);
+    let mut gate = Gate::start(BINARY, &url(&cluster), &settings, &[]);
     allow_outage(&mut gate);
     let clients: Vec<_> = [gate.session, gate.transaction]
         .map(|port| thread::spawn(move || Raw::log_in(port, APP, "", APP).value("SELECT 42")))
@@ -260,7 +259,7 @@ fn budget(scene: &Scene, expected: u32) {
 fn clients_of_a_full_server_wait_and_are_told_who_fills_it() {
     let cluster = cluster(small());
     make_guest(&cluster);
-    let url = url(&cluster, APP);
+    let url = url(&cluster);
     let flags = ["upstream.headroom=0", "upstream.census=100ms"];
     let settings = "[pool]\npool_timeout = \"1s\"\n";
     let scene = Scene::with(BINARY, cluster, &url, settings, &flags);
@@ -288,7 +287,7 @@ fn clients_of_a_full_server_wait_and_are_told_who_fills_it() {
 fn a_refusal_by_postgresql_never_reaches_a_client() {
     let cluster = cluster(small());
     make_guest(&cluster);
-    let url = url(&cluster, APP);
+    let url = url(&cluster);
     // The census has counted once and will not again while this runs: the gate does not know.
     let flags = ["upstream.headroom=0", "upstream.census=1h"];
     let settings = "[pool]\npool_timeout = \"1s\"\n";
@@ -300,7 +299,7 @@ fn a_refusal_by_postgresql_never_reaches_a_client() {
     assert_eq!(error.sqlstate(), "53300");
     let words = [b'M', b'D', b'H'].map(|field| error.field(field)).join("\n");
     assert!(!REFUSALS.iter().any(|refusal| words.contains(refusal)), "{words}");
-    println!("{words}");
+    assert!(words.contains("has refused a connection because it is full"), "{words}");
     assert!(words.contains("(TG0"), "{words}");
     assert!(scene.cluster.log_text().contains(REFUSALS[0]), "PostgreSQL had to refuse");
     drop(guests);
@@ -313,7 +312,7 @@ fn a_refusal_by_postgresql_never_reaches_a_client() {
 fn the_budget_follows_foreign_connections_as_they_come_and_go() {
     let cluster = cluster(options().setting("max_connections", "20"));
     make_guest(&cluster);
-    let url = url(&cluster, APP);
+    let url = url(&cluster);
     let flags = ["upstream.census=100ms", "upstream.headroom=2"];
     let scene = Scene::with(BINARY, cluster, &url, "plan = \"free\"", &flags);
     let foreign = |expected: u32| {
@@ -361,11 +360,37 @@ fn connection_limits_of_databases_and_roles_are_respected() {
     ] {
         let cluster = cluster(options());
         cluster.sql(sql).expect("a limit");
-        let url = url(&cluster, APP);
+        let url = url(&cluster);
         let scene = Scene::with(BINARY, cluster, &url, "", &["upstream.census=100ms"]);
         scene.until_metric("tidegate_upstream_backends", &["other"], 1.0);
         load(scene.gate.transaction, APP, 10, 20);
         assert_eq!(scene.look(SERVERS), "2", "{sql}");
+        assert_never_refused(&scene.cluster);
+    }
+}
+
+#[test]
+fn a_limit_of_a_role_or_database_is_named_to_who_waits_for_it() {
+    for (sql, words) in [
+        ("ALTER DATABASE app CONNECTION LIMIT 3", "database \"app\" allows 2 connections"),
+        ("ALTER ROLE app CONNECTION LIMIT 2", "role \"app\" allows 2 connections"),
+    ] {
+        let cluster = cluster(options());
+        cluster.sql(sql).expect("a limit");
+        let url = url(&cluster);
+        let settings = "[pool]\npool_timeout = \"1s\"\n";
+        let scene = Scene::with(BINARY, cluster, &url, settings, &["upstream.census=100ms"]);
+        scene.until_metric("tidegate_upstream_backends", &["other"], 1.0);
+        let mut holder = scene.client(scene.gate.transaction);
+        holder.run("BEGIN");
+        holder.run("SELECT 1");
+        let mut waiter = scene.client(scene.gate.transaction);
+        waiter.query("SELECT 1");
+        let error = error_of(&waiter.until_ready());
+        assert_eq!((error.sqlstate(), error.field(b'S')), ("53300".into(), "ERROR".into()));
+        assert!(error.field(b'D').contains(words), "{sql}: {}", error.field(b'D'));
+        holder.run("COMMIT");
+        assert_eq!(waiter.value("SELECT 42"), "42");
         assert_never_refused(&scene.cluster);
     }
 }

@@ -239,7 +239,7 @@ impl World {
         match self.take_hand(server, Hand::Closing) {
             Hand::Dialing(dial) if well => {
                 self.take_hand(server, Hand::Idle);
-                let flavour = dial.sake.map_or(Flavour::default(), |(_, flavour)| flavour);
+                let flavour = Flavour::default();
                 self.pools.dialed(dial, server, flavour, 7, now);
             }
             Hand::Dialing(dial) => self.pools.dial_failed(dial, failure(kind), now),
