@@ -654,6 +654,8 @@ impl<S> Pools<S> {
             while self.pool(id).wants() > 0 && self.may_dial(id, now) {
                 if let Err(denied) = self.dial(id, now) {
                     self.make_room(id, &denied, now);
+                    // Others' idle servers become old enough to be taken.
+                    self.wake_at(now + EVICT_IDLE_MIN);
                     let pool = self.pool_mut(id);
                     if pool.denied.as_ref() != Some(&denied) {
                         pool.tally.denied += 1;

@@ -17,7 +17,7 @@ fn misses(text: &str) -> Vec<usize> {
     (1..text.len()).filter(|cut| sniffed(&[&text[..*cut], &text[*cut..]]) != whole).collect()
 }
 
-/// More text than the prefilter keeps of a chunk.
+/// Text that goes on for long.
 fn tail() -> String {
     format!(" {}y", "x, ".repeat(40))
 }
@@ -44,42 +44,57 @@ fn a_statement_that_begins_with_its_word_is_found_wherever_it_is_cut() {
     assert_eq!(misses(&format!("select pg_advisory_xact_lock(1){}", tail())), []);
 }
 
-// --- Known to be wrong: each of these should have no misses. ---
-
-/// Wrong: a word that is looked for wherever it stands is missed when the end of what is scanned
-/// of a chunk (48 bytes before its end) falls between its first letter and the telling one.
 #[test]
-fn words_in_mid_statement_are_missed_at_some_cuts() {
+fn words_in_mid_statement_are_found_at_every_cut() {
     for text in [
         "select pg_advisory_lock(1)",
-        "select pg_try_advisory_lock(1)",
+        "select pg_try_advisory_lock_shared(1)",
         "select set_config('a','b',false)",
         "create temp table a",
+        "create or replace temporary view a as select 1",
         "select 1 into temp a",
     ] {
-        assert_ne!(misses(&format!("{text}{}", tail())), [], "{text}");
+        assert!(sniffed(&[text]).is_some(), "{text}");
+        assert_eq!(misses(text), [], "{text}");
+        assert_eq!(misses(&format!("{text}{}", tail())), [], "{text}");
     }
 }
 
-/// Wrong: of a comment that is longer than what is kept, the beginning is forgotten, so its words
-/// are taken for the statement's first.
 #[test]
-fn a_statement_behind_a_long_comment_is_missed_when_the_comment_is_cut() {
-    assert_ne!(misses(&format!("/*{}*/ set a = b", tail())), []);
-    assert_ne!(misses(&format!("--{}\nset a = b", tail())), []);
-    assert_ne!(misses(&format!("select 1; /*{}*/ set a = b", tail())), []);
+fn a_statement_behind_a_long_comment_is_found_wherever_the_comment_is_cut() {
+    for text in [
+        format!("/*{}*/ set a = b", tail()),
+        format!("/* a /*{}*/ ; b */ set a = b", tail()),
+        format!("--{}\nset a = b", tail()),
+        format!("select 1; /*{}*/ set a = b", tail()),
+    ] {
+        assert_eq!(sniffed(&[&text]), Some(PinReason::Set), "{text}");
+        assert_eq!(misses(&text), [], "{text}");
+    }
 }
 
-/// Wrong: `WITH HOLD` and `LOCAL` are looked for only in what has come of the statement.
 #[test]
-fn words_far_behind_the_first_are_not_waited_for() {
+fn words_far_behind_the_first_are_waited_for() {
     let name = "c".repeat(60);
-    assert_ne!(misses(&format!("declare \"{name}\" cursor with hold for select 1")), []);
-    assert_ne!(misses(&format!("set {} local a = b", " ".repeat(100))), []);
+    let text = format!("declare \"{name}\" cursor with hold for select 1");
+    assert_eq!(sniffed(&[&text]), Some(PinReason::Cursor));
+    assert_eq!(misses(&text), []);
+    let text = format!("set {} local a = b", " ".repeat(100));
+    assert_eq!(sniffed(&[&text]), None);
+    assert_eq!(misses(&text), []);
 }
 
-/// Wrong: the table stays, but the statement does not begin with CREATE.
 #[test]
-fn a_temporary_table_made_by_explain_analyze_is_not_seen() {
-    assert_eq!(sniffed(&["explain analyze create temp table x as select 1"]), None);
+fn a_temporary_table_made_by_explain_analyze_is_seen() {
+    let text = "explain (analyze) create temp table x as select 1";
+    assert_eq!(sniffed(&[text]), Some(PinReason::TempTable));
+    assert_eq!(misses(text), []);
+}
+
+#[test]
+fn what_looks_like_a_comment_in_a_string_hides_nothing() {
+    for text in ["select '--'; set a = b", "select '/*'; set a = b", "select 1 -- ;\n; set a = b"] {
+        assert_eq!(sniffed(&[text]), Some(PinReason::Set), "{text}");
+        assert_eq!(misses(text), [], "{text}");
+    }
 }

@@ -62,6 +62,8 @@ pub(crate) enum Got {
 }
 
 pub(crate) struct World {
+    /// The flavour of the next server that logs in.
+    pub(crate) flavour: u64,
     pub(crate) pools: Pools<ServerId>,
     pub(crate) now: Tick,
     pub(crate) ids: Vec<PoolId>,
@@ -127,6 +129,7 @@ impl World {
             }
         }
         Self {
+            flavour: 0,
             pools,
             now: Tick::ZERO,
             ids,
@@ -239,8 +242,7 @@ impl World {
         match self.take_hand(server, Hand::Closing) {
             Hand::Dialing(dial) if well => {
                 self.take_hand(server, Hand::Idle);
-                let flavour = Flavour::default();
-                self.pools.dialed(dial, server, flavour, 7, now);
+                self.pools.dialed(dial, server, Flavour(self.flavour), 7, now);
             }
             Hand::Dialing(dial) => self.pools.dial_failed(dial, failure(kind), now),
             Hand::Leased(_, lease) if !well => {
