@@ -92,7 +92,7 @@ pub struct Heard {
     pub statements: u32,
     /// Errors that went to the client, by the last one's code.
     pub error: Option<SqlState>,
-    /// `DISCARD ALL` was confirmed to the client.
+    /// `DISCARD ALL` was confirmed to the client, and nothing was sent behind it.
     pub discarded: bool,
     /// `DISCARD ALL` or `RESET` was confirmed to the client: startup parameters that were set
     /// after the login are gone.
@@ -110,6 +110,8 @@ pub struct ServerMachine {
     reported: Reported,
     errand: Option<Errand>,
     errand_error: Option<ServerError>,
+    /// The last statement that was confirmed to the client was `DISCARD ALL`.
+    discarding: bool,
 }
 
 /// A message that steers us and was cut by the end of the input.
@@ -131,6 +133,7 @@ impl ServerMachine {
             reported,
             errand: None,
             errand_error: None,
+            discarding: false,
         }
     }
 
@@ -237,12 +240,14 @@ impl ServerMachine {
                     self.errand_answered(server, heard);
                 } else {
                     heard.transactions += u32::from(status == TransactionStatus::Idle);
+                    let was_last = std::mem::take(&mut self.discarding);
+                    heard.discarded |= was_last && self.exchange.owes_nothing();
                 }
             }
             backend::Message::ParameterStatus { name, value } => self.reported.note(name, value),
             backend::Message::CommandComplete(tag) if fate == Fate::Forward => {
                 heard.statements += 1;
-                heard.discarded |= tag == b"DISCARD ALL";
+                self.discarding = tag == b"DISCARD ALL";
                 heard.parameters_reset |= tag == b"DISCARD ALL" || tag == b"RESET";
             }
             backend::Message::ErrorResponse(fields) => {

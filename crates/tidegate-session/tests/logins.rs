@@ -579,16 +579,17 @@ fn answers_cut_anywhere_are_the_same() {
     }
 }
 
-/// Wrong: what PostgreSQL says behind the ReadyForQuery in the same read is lost, and when it is
-/// cut, what follows is out of step. It should come with `LoggedIn`, as with a client's login.
 #[test]
-fn what_follows_the_login_in_the_same_read_is_lost() {
+fn what_follows_the_login_in_the_same_read_is_kept() {
     let mut dialer = dialer(None, None, false);
+    let mut status = Vec::new();
+    backend::push_parameter_status(&mut status, b"TimeZone", b"CET");
     let logged_in = done(dialer.hear(|out| {
         push_welcome(out);
-        backend::push_parameter_status(out, b"TimeZone", b"CET");
+        out.extend_from_slice(&status);
     }));
     assert_eq!(logged_in.reported.value("TimeZone"), Some(&b"UTC"[..]));
+    assert_eq!(logged_in.rest, status);
 }
 
 proptest! {

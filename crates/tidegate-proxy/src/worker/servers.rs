@@ -365,13 +365,7 @@ impl Worker {
         if client.channel.send(&self.to_client, bytes).is_err() {
             return self.client_gone(key, tidegate_observe::front::Goodbye::Vanished);
         }
-        let owes_nothing = self
-            .servers
-            .get_mut(id.place())
-            .and_then(Option::as_deref_mut)
-            .and_then(Server::machine)
-            .is_some_and(|machine| machine.exchange().owes_nothing());
-        if heard.discarded && owes_nothing {
+        if heard.discarded {
             client.unpin();
         }
         self.after_exchange(key, id);
