@@ -1,61 +1,14 @@
-//! Where the words of the crates meet: settings become a pool's, errors become complaints from
-//! the catalogue.
-
-use std::hash::{DefaultHasher, Hash, Hasher};
+//! Errors of the crates become complaints from the catalogue: what a client is told.
 
 use tidegate_budget::budget::Denied;
-use tidegate_config::{Config, PrePing as ConfiguredPrePing, Reset};
 use tidegate_observe::front::RejectReason;
 use tidegate_pool_core::order::CheckoutError;
-use tidegate_pool_core::server::{Flavour, PoolKey};
-use tidegate_pool_core::settings::{PoolSettings, PrePing, ResetPolicy};
 use tidegate_session::client::ClientFault;
 use tidegate_session::client_login::Refusal;
-use tidegate_session::parameters::{Reported, StartupParameters};
 use tidegate_session::server::ServerError;
-use tidegate_wire::backend;
 use tidegate_wire::catalogue::{Complaint, Fate};
 use tidegate_wire::frame::FrameError;
 use tidegate_wire::sqlstate::SqlState;
-
-/// The settings of a pool.
-pub(crate) fn pool_settings(config: &Config, key: &PoolKey) -> PoolSettings {
-    let settings = config.pool_settings(&key.database, &key.user);
-    PoolSettings {
-        pool_size: settings.pool_size,
-        max_overflow: settings.max_overflow,
-        pool_timeout: settings.pool_timeout,
-        pool_recycle: settings.pool_recycle,
-        pool_pre_ping: match settings.pool_pre_ping {
-            ConfiguredPrePing::After(limit) => PrePing::After(limit),
-            ConfiguredPrePing::Always => PrePing::Always,
-            ConfiguredPrePing::Off => PrePing::Off,
-        },
-        overflow_linger: settings.overflow_linger,
-        server_idle_timeout: settings.server_idle_timeout,
-        reset: match settings.reset {
-            Reset::Auto => ResetPolicy::Auto,
-            Reset::Always => ResetPolicy::Always,
-            Reset::Off => ResetPolicy::Off,
-        },
-    }
-}
-
-/// Equal parameters have equal flavours.
-pub(crate) fn flavour(parameters: &StartupParameters) -> Flavour {
-    let mut hasher = DefaultHasher::new();
-    parameters.hash(&mut hasher);
-    Flavour(hasher.finish())
-}
-
-/// Parameters as the messages that report them.
-pub(crate) fn statuses(reported: &Reported) -> Vec<u8> {
-    let mut statuses = Vec::new();
-    for (name, value) in reported.iter() {
-        backend::push_parameter_status(&mut statuses, name, value);
-    }
-    statuses
-}
 
 pub(crate) fn reject_reason(refusal: Refusal) -> RejectReason {
     match refusal {

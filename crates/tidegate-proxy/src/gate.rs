@@ -7,17 +7,15 @@ use std::thread::JoinHandle;
 use mio::{Poll, Waker};
 
 use tidegate_budget::budget::Budget;
-use tidegate_budget::limits::{Limits, Server as ServerLimits};
-use tidegate_config::{Config, ListenAddress, UpstreamKind};
+use tidegate_config::{Config, ListenAddress};
 use tidegate_pool_core::pools::Pools;
-use tidegate_pool_core::retry::Retry;
 use tidegate_pool_core::server::Port;
-use tidegate_pool_core::settings::RetrySettings;
 
 use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::limits;
 use crate::listener::{ListenError, Listener, PortListener};
+use crate::settings;
 use crate::shared::{Mailbox, Shared};
 use crate::tasks;
 use crate::token::Source;
@@ -108,7 +106,10 @@ impl Gate {
             });
             polls.push(poll);
         }
-        let pools = Pools::new(Budget::new(budget_limits(&config)), retry(&config, &mut entropy));
+        let pools = Pools::new(
+            Budget::new(settings::budget_limits(&config)),
+            settings::retry(&config, &mut entropy),
+        );
         let clock = Clock::new();
         let shared =
             Arc::new(Shared::new(config, clock, pools, users, mailboxes, descriptors.clients_max));
@@ -148,29 +149,4 @@ impl Gate {
     pub fn is_broken(&self) -> bool {
         self.workers.iter().any(JoinHandle::is_finished)
     }
-}
-
-/// What bounds the budget before the census has asked the server.
-fn budget_limits(config: &Config) -> Limits {
-    let has_census =
-        config.upstream.census.is_some() && config.upstream.kind != UpstreamKind::Pooler;
-    Limits {
-        plan: config.plan.limit(),
-        connections: config.upstream.connections,
-        headroom: config.upstream.headroom,
-        control: u32::from(has_census),
-        server: if has_census { ServerLimits::Unasked } else { ServerLimits::Unknown },
-    }
-}
-
-fn retry(config: &Config, entropy: &mut Entropy) -> Retry {
-    let settings = RetrySettings {
-        attempts: config.retry.attempts,
-        multiplier: config.retry.multiplier,
-        min: config.retry.min,
-        max: config.retry.max,
-        jitter: config.retry.jitter,
-        budget: config.retry.budget,
-    };
-    Retry::new(settings, entropy.u64())
 }

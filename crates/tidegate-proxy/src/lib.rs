@@ -12,11 +12,13 @@ mod worker;
 pub mod shared;
 
 mod complaints;
+mod settings;
 mod dial;
 mod listener;
 mod logins;
 mod server;
 mod users;
+mod welcome;
 
 mod timers;
 mod token;

@@ -28,6 +28,7 @@ use crate::resolver::Resolver;
 use crate::server::Server;
 use crate::token::ClientKey;
 use crate::users::Users;
+use crate::welcome::Welcome;
 
 /// What is known of the upstream's kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,16 +79,6 @@ impl Mailbox {
         // It fails only when the worker's driver is gone, and then nobody is to be woken.
         let _ = self.waker.wake();
     }
-}
-
-/// What a client is told when it has logged in: the parameters that a server with its startup
-/// parameters has reported.
-#[derive(Debug)]
-pub(crate) struct Welcome {
-    /// ParameterStatus messages, ready to be sent.
-    pub(crate) statuses: Vec<u8>,
-    /// The startup parameters that they belong to. PostgreSQL has accepted them.
-    pub(crate) parameters: Arc<StartupParameters>,
 }
 
 /// Sets of startup parameters that are remembered; applications have a few each. When there are

@@ -27,9 +27,10 @@ use crate::complaints;
 use crate::limits::LOGINS_MAX;
 use crate::locks::lock;
 use crate::server::Server;
-use crate::shared::Welcome;
+use crate::settings;
 use crate::timers::Alarm;
 use crate::token::{CLIENT_SERIAL_MAX, ClientKey, Source};
+use crate::welcome::{self, Welcome};
 use crate::worker::{ACCEPTS_PER_TURN, PIN_ORIGINS_MAX, Worker};
 
 /// A connection from an application.
@@ -366,7 +367,7 @@ impl Worker {
             PoolKey { database: logged_in.database.clone(), user: logged_in.user.clone() };
         let config = self.shared.config.clone();
         let pool = self.with_pools(|pools| {
-            pools.join(&pool_key, port, || complaints::pool_settings(&config, &pool_key))
+            pools.join(&pool_key, port, || settings::pool_settings(&config, &pool_key))
         });
         let welcome = self.shared.welcome(&pool_key, &logged_in.parameters);
         let parameters = match &welcome {
@@ -379,7 +380,7 @@ impl Worker {
             pool,
             traffic: self.shared.traffic(&pool_key, port),
             key: pool_key,
-            flavour: complaints::flavour(&parameters),
+            flavour: welcome::flavour(&parameters),
             parameters,
             secret,
             secret_len: if logged_in.version.has_long_secrets() { SECRET_BYTES } else { 4 },
@@ -404,7 +405,7 @@ impl Worker {
     fn learn_welcome(&mut self, key: ClientKey, id: ServerId) {
         let Some(statuses) = self.server(id).and_then(|server| {
             let reported = server.machine()?.reported();
-            Some(complaints::statuses(reported))
+            Some(welcome::statuses(reported))
         }) else {
             return;
         };

@@ -25,6 +25,7 @@ use crate::server::{Claim, Server, Stage};
 use crate::shared::Kind;
 use crate::timers::Alarm;
 use crate::token::{ClientKey, Source};
+use crate::welcome;
 use crate::worker::Worker;
 
 /// The longest that an errand may take (setting parameters, a check, a reset): each is one round
@@ -162,7 +163,7 @@ impl Worker {
         let Claim::Dial(dial) = std::mem::replace(&mut server.claim, Claim::None) else { return };
         server.pid = logged_in.pid;
         server.secret = logged_in.secret;
-        let statuses = complaints::statuses(&logged_in.reported);
+        let statuses = welcome::statuses(&logged_in.reported);
         let base = server.base.clone();
         let mut machine = ServerMachine::new(logged_in.reported);
         // A notice or a parameter; nobody is there to be told. What can't be followed is found
@@ -191,7 +192,7 @@ impl Worker {
             }
         }
         self.shared.learn(&dial.key, &base, statuses);
-        let flavour = complaints::flavour(&base);
+        let flavour = welcome::flavour(&base);
         let Some(server) = self.take(id) else { return };
         self.with_pools(|pools| pools.dialed(dial, server, flavour, pid, now));
     }
@@ -235,7 +236,7 @@ impl Worker {
         let may_have_more = server.channel.readable;
         match std::mem::replace(&mut server.claim, Claim::None) {
             Claim::Lease(mut lease) => {
-                lease.flavour = complaints::flavour(&server.parameters);
+                lease.flavour = welcome::flavour(&server.parameters);
                 self.with_pools(|pools| pools.give_back(lease.with(server), now));
             }
             Claim::Dial(_) | Claim::None => self.place(server),
