@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use tidegate_budget::limits::Server;
 use tidegate_pool_core::histogram;
-use tidegate_pool_core::pools::{PoolView, View};
+use tidegate_pool_core::pool::PoolView;
+use tidegate_pool_core::pools::View;
 use tidegate_pool_core::retry::FailureKind;
 use tidegate_pool_core::server::{CloseReason, PoolKey, Port, State};
 use tidegate_pool_core::tally::{Outcome, PortTally};

@@ -13,6 +13,7 @@
 pub mod pools;
 
 pub mod order;
+pub mod pool;
 pub mod tally;
 
 pub mod queue;

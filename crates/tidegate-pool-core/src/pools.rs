@@ -1,18 +1,26 @@
 //! The pools of one upstream, their queues, and the decisions about them.
+//!
+//! - [`tending`]: what time brings: waits that end, idle servers that are closed or checked.
+//! - [`dialing`]: who may open a server, and at whose cost.
+
+mod tending;
+
+mod dialing;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use tidegate_budget::budget::{Budget, BudgetView, Denied, Purpose};
+use tidegate_budget::budget::{Budget, BudgetView, Denied};
 use tidegate_wire::tick::Tick;
 
 use crate::order::{Checkout, CheckoutError, Dial, Order};
+use crate::pool::{Pool, PoolView};
 use crate::queue::{Queue, Ticket, Waiting};
 use crate::retry::{DialFailure, FailureKind, PERMANENT_REMEMBERED, Retry};
 use crate::server::{
     CloseReason, Entry, Flavour, Hygiene, Lease, PoolId, PoolKey, Port, ServerId, State, Waiter,
 };
-use crate::settings::{DIALS_PER_POOL_MAX, PoolSettings, PrePing, ResetPolicy};
+use crate::settings::{PoolSettings, ResetPolicy};
 use crate::tally::{Outcome, Tally};
 
 /// How many idle servers are looked at for one with the client's startup parameters. The hot end
@@ -43,19 +51,6 @@ pub struct Pools<S> {
     draining: bool,
 }
 
-struct Pool {
-    key: PoolKey,
-    settings: PoolSettings,
-    queues: [Queue; 2],
-    /// Last in, first out: hot servers stay hot, the rest age and go.
-    idle: Vec<ServerId>,
-    refused: Option<(DialFailure, Tick)>,
-    denied: Option<Denied>,
-    /// The server that a replacement is being dialed for.
-    replacing: Option<ServerId>,
-    tally: Tally,
-}
-
 /// What happened to a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Event {
@@ -74,19 +69,6 @@ pub struct BadTransition {
     server: u64,
     from: &'static str,
     event: &'static str,
-}
-
-/// A look at one pool, for metrics, status, and messages.
-#[derive(Debug, Clone)]
-pub struct PoolView {
-    /// Database and role.
-    pub key: PoolKey,
-    /// The settings in force.
-    pub settings: PoolSettings,
-    /// All its numbers.
-    pub tally: Tally,
-    /// How long the oldest waiter of each port has waited.
-    pub oldest_wait: [Duration; 2],
 }
 
 /// A look at everything.
@@ -469,270 +451,6 @@ impl<S> Pools<S> {
         self.close(Lease { server, pool, payload, flavour }, reason, now);
     }
 
-    // --- Time passes. ---
-
-    /// When [`Pools::tick`] has something to do. May be early, is never late.
-    pub fn next_timer(&self) -> Option<Tick> {
-        (self.next_timer < Tick::NEVER).then_some(self.next_timer)
-    }
-
-    /// Ends waits whose time is up, closes and checks idle servers, dials what may be dialed
-    /// again.
-    pub fn tick(&mut self, now: Tick) {
-        if now < self.next_timer {
-            return;
-        }
-        let ids: Vec<PoolId> = self.pools().map(|(id, _)| id).collect();
-        for id in &ids {
-            self.end_waits(*id, now);
-            self.tend_idle(*id, now);
-        }
-        self.feed(now);
-        self.next_timer = Tick::NEVER;
-        for id in ids {
-            let due = self.pool_due(id, now);
-            self.wake_at(due);
-        }
-    }
-
-    fn end_waits(&mut self, id: PoolId, now: Tick) {
-        for port in Port::ALL {
-            while let Some(waiting) = self.pool_mut(id).pop_expired(port, now) {
-                self.tickets_of.remove(&waiting.ticket);
-                let error = self.timed_out(id, now.since(waiting.since));
-                let tally = &mut self.pool_mut(id).tally.ports[port.index()];
-                tally.checkout_ended(Outcome::Timeout, waiting.since, now);
-                self.orders.push_back(Order::Refuse(waiting.waiter, error));
-            }
-        }
-    }
-
-    /// The error for a client whose time is up: what kept it waiting, with the numbers.
-    fn timed_out(&mut self, id: PoolId, waited: Duration) -> CheckoutError {
-        let budget = self.budget.view();
-        let pool = self.pool(id);
-        if pool.tally.live() == 0
-            && let Some(failure) = self.retry.last()
-        {
-            return CheckoutError::Unreachable(failure.clone());
-        }
-        CheckoutError::TimedOut {
-            waited,
-            leased: pool.tally.leased(),
-            servers_max: pool.settings.servers_max(),
-            waiting: pool.tally.waiting() + 1,
-            budget: budget.usable.connections,
-            budget_used: budget.used,
-            foreign: budget.foreign,
-            denied: pool.denied.clone(),
-        }
-    }
-
-    fn refuse_all(&mut self, id: PoolId, error: &CheckoutError, now: Tick) {
-        while let Some((port, waiting)) = self.pool_mut(id).pop_waiting(now) {
-            self.tickets_of.remove(&waiting.ticket);
-            let tally = &mut self.pool_mut(id).tally.ports[port.index()];
-            tally.checkout_ended(Outcome::Rejected, waiting.since, now);
-            self.orders.push_back(Order::Refuse(waiting.waiter, error.clone()));
-        }
-    }
-
-    /// Closes idle servers that are too old or too many, and has the others checked.
-    fn tend_idle(&mut self, id: PoolId, now: Tick) {
-        for server in self.pool(id).idle.clone() {
-            let Some(entry) = self.entry(server) else { continue };
-            let (since, expires, checked) = (entry.since, entry.expires, entry.checked);
-            let pool = self.pool(id);
-            let settings = &pool.settings;
-            let idle_for = now.since(since);
-            // A server that is being made to replace another is not one more.
-            let kept = pool.tally.total() - pool.tally.in_state(State::Closing);
-            let kept = kept.saturating_sub(u32::from(pool.replacing.is_some()));
-            let lingered = kept > settings.pool_size && idle_for >= settings.overflow_linger;
-            let idled = settings.server_idle_timeout.is_some_and(|limit| idle_for >= limit);
-            if lingered || idled {
-                self.close_idle(server, CloseReason::Idle, now);
-            } else if expires <= now {
-                self.replace(id, server, now);
-            } else if let PrePing::After(limit) = settings.pool_pre_ping
-                && now.since(checked.max(since)) >= limit
-            {
-                self.check(server, now);
-            }
-        }
-    }
-
-    /// Replaces a server that is over its age: made before broken where the budget allows, one
-    /// at a time.
-    fn replace(&mut self, id: PoolId, old: ServerId, now: Tick) {
-        let pool = self.pool(id);
-        if pool.replacing.is_some() || pool.tally.in_state(State::Closing) > 0 {
-            return;
-        }
-        let has_room = pool.tally.total() < pool.settings.servers_max();
-        if has_room && self.may_dial(id, now) && self.dial(id, now).is_ok() {
-            self.pool_mut(id).replacing = Some(old);
-        } else {
-            self.close_idle(old, CloseReason::Lifetime, now);
-        }
-    }
-
-    fn check(&mut self, server: ServerId, now: Tick) {
-        let Some(entry) = self.entry_mut(server) else { return };
-        let Some(payload) = entry.payload.take() else { return };
-        entry.checked = now;
-        let (pool, flavour) = (entry.pool, entry.flavour);
-        self.pool_mut(pool).idle.retain(|idle| *idle != server);
-        self.apply(server, Event::CheckDue, now);
-        self.orders.push_back(Order::Check(Lease { server, pool, payload, flavour }));
-    }
-
-    /// When an idle server needs something next.
-    fn idle_due(&self, server: ServerId) -> Tick {
-        let Some(entry) = self.entry(server) else { return Tick::NEVER };
-        let pool = self.pool(entry.pool);
-        let settings = &pool.settings;
-        let mut due = entry.expires;
-        if pool.tally.total() > settings.pool_size {
-            due = due.min(entry.since + settings.overflow_linger);
-        }
-        if let Some(limit) = settings.server_idle_timeout {
-            due = due.min(entry.since + limit);
-        }
-        if let PrePing::After(limit) = settings.pool_pre_ping {
-            due = due.min(entry.checked.max(entry.since) + limit);
-        }
-        due
-    }
-
-    fn pool_due(&self, id: PoolId, now: Tick) -> Tick {
-        let pool = self.pool(id);
-        let mut due = Tick::NEVER;
-        for waiting in pool.queues.iter().filter_map(Queue::first) {
-            due = due.min(waiting.deadline);
-        }
-        if pool.tally.waiting() > 0 {
-            due = due.min(self.retry.next(now).unwrap_or(Tick::NEVER));
-            if pool.denied.is_some() {
-                // A refusal passes, and idle servers of others become old enough to be taken.
-                due = due.min(now + FULL_PAUSE.min(EVICT_IDLE_MIN));
-            }
-            if let Some((_, until)) = &pool.refused
-                && *until > now
-            {
-                due = due.min(*until);
-            }
-        }
-        for server in &pool.idle {
-            // What could not be done now (one replacement at a time) is tried a little later.
-            due = due.min(self.idle_due(*server).max(now + Duration::from_millis(100)));
-        }
-        due
-    }
-
-    fn wake_at(&mut self, due: Tick) {
-        self.next_timer = self.next_timer.min(due);
-    }
-
-    // --- Dialing. ---
-
-    /// Dials for pools that wait, and takes idle servers from others where the budget is full.
-    fn feed(&mut self, now: Tick) {
-        if !self.is_anyone_waiting() || self.draining {
-            return;
-        }
-        // Whoever has less than its share comes first: a slot that was freed for it must not go
-        // to the pool that has most of them and waits for longest.
-        let share = self.fair_share();
-        let mut hungry: Vec<(bool, Tick, PoolId)> = self
-            .pools()
-            .filter(|(_, pool)| pool.wants() > 0)
-            .map(|(id, pool)| (pool.tally.total() >= share, pool.oldest_wait_since(), id))
-            .collect();
-        hungry.sort_unstable();
-        for (_, _, id) in hungry {
-            while self.pool(id).wants() > 0 && self.may_dial(id, now) {
-                if let Err(denied) = self.dial(id, now) {
-                    self.make_room(id, &denied, now);
-                    // Others' idle servers become old enough to be taken.
-                    self.wake_at(now + EVICT_IDLE_MIN);
-                    let pool = self.pool_mut(id);
-                    if pool.denied.as_ref() != Some(&denied) {
-                        pool.tally.denied += 1;
-                    }
-                    pool.denied = Some(denied);
-                    break;
-                }
-            }
-        }
-    }
-
-    /// Servers of all pools that are being opened.
-    pub fn dialing(&self) -> u32 {
-        self.pools().map(|(_, pool)| pool.tally.in_state(State::Dialing)).sum()
-    }
-
-    fn may_dial(&self, id: PoolId, now: Tick) -> bool {
-        let pool = self.pool(id);
-        let dialing = self.dialing();
-        let refused = pool.refused.as_ref().is_some_and(|(_, until)| now < *until);
-        pool.tally.total() < pool.settings.servers_max()
-            && pool.tally.in_state(State::Dialing) < DIALS_PER_POOL_MAX
-            && !refused
-            && self.retry.permits(dialing, now)
-    }
-
-    fn dial(&mut self, id: PoolId, now: Tick) -> Result<(), Denied> {
-        let key = self.pool(id).key.clone();
-        let slot = self.budget.take(&key.database, &key.user, Purpose::Pool, now)?;
-        self.serial += 1;
-        let place = self.free_entries.pop().unwrap_or_else(|| {
-            self.entries.push(None);
-            self.entries.len() - 1
-        });
-        let server = ServerId(self.serial << ServerId::PLACE_BITS | place as u64);
-        let entry = Entry {
-            pool: id,
-            state: State::Dialing,
-            since: now,
-            opened: now,
-            expires: Tick::NEVER,
-            checked: now,
-            pid: 0,
-            flavour: Flavour::default(),
-            payload: None,
-            _slot: slot,
-        };
-        self.entries[place] = Some((server, entry));
-        self.pool_mut(id).tally.arrived(State::Dialing);
-        self.orders.push_back(Order::Dial(Dial { server, pool: id, key }));
-        Ok(())
-    }
-
-    /// Closes the longest idle server of another pool whose end would let `id` dial.
-    fn make_room(&mut self, id: PoolId, denied: &Denied, now: Tick) {
-        let closing: u32 = self.pools().map(|(_, pool)| pool.tally.in_state(State::Closing)).sum();
-        if closing >= self.pool(id).wants() {
-            return; // Room is already being made.
-        }
-        let below_share = self.pool(id).tally.total() < self.fair_share();
-        let helps = |pool: &Pool| match denied {
-            Denied::Database { database, .. } => pool.key.database == *database,
-            Denied::User { user, .. } => pool.key.user == *user,
-            _ => true,
-        };
-        let victim = self
-            .pools()
-            .filter(|(other, pool)| *other != id && helps(pool))
-            .flat_map(|(_, pool)| pool.idle.iter())
-            .filter_map(|server| Some((self.entry(*server)?.since, *server)))
-            .filter(|(since, _)| below_share || now.since(*since) >= EVICT_IDLE_MIN)
-            .min();
-        if let Some((_, server)) = victim {
-            self.close_idle(server, CloseReason::Evicted, now);
-        }
-    }
-
     // --- The rest. ---
 
     /// The next thing for the calling worker to do.
@@ -910,64 +628,6 @@ impl Event {
             Self::Dirtied => "dirtied",
             Self::Ended(_) => "ended",
             Self::Returned => "returned",
-        }
-    }
-}
-
-impl Pool {
-    /// Servers that the waiters need beyond those that are on their way to them.
-    fn wants(&self) -> u32 {
-        let coming = [State::Dialing, State::Resetting, State::Checking];
-        let coming: u32 = coming.iter().map(|state| self.tally.in_state(*state)).sum();
-        self.tally.waiting().saturating_sub(coming)
-    }
-
-    fn has_work(&self) -> bool {
-        self.tally.waiting() > 0 || self.tally.leased() > 0
-    }
-
-    fn queue_moved(&mut self, port: Port, now: Tick) {
-        let length = self.queues[port.index()].len();
-        self.tally.ports[port.index()].waiting(length, now);
-    }
-
-    /// The port whose first waiter came first.
-    fn first_port(&self) -> Option<Port> {
-        let first = |port: Port| self.queues[port.index()].first().map(|waiting| waiting.ticket);
-        Port::ALL.into_iter().filter(|port| first(*port).is_some()).min_by_key(|port| first(*port))
-    }
-
-    fn pop_waiting(&mut self, now: Tick) -> Option<(Port, Waiting)> {
-        let port = self.first_port()?;
-        let waiting = self.queues[port.index()].pop()?;
-        self.queue_moved(port, now);
-        Some((port, waiting))
-    }
-
-    fn pop_expired(&mut self, port: Port, now: Tick) -> Option<Waiting> {
-        let queue = &mut self.queues[port.index()];
-        if queue.first()?.deadline > now {
-            return None;
-        }
-        let waiting = queue.pop();
-        self.queue_moved(port, now);
-        waiting
-    }
-
-    fn oldest_wait_since(&self) -> Tick {
-        let firsts = self.queues.iter().filter_map(Queue::first);
-        firsts.map(|waiting| waiting.since).min().unwrap_or(Tick::NEVER)
-    }
-
-    fn view(&self, now: Tick) -> PoolView {
-        let oldest = |port: Port| {
-            self.queues[port.index()].first().map_or(Duration::ZERO, |first| now.since(first.since))
-        };
-        PoolView {
-            key: self.key.clone(),
-            settings: self.settings.clone(),
-            tally: self.tally.clone(),
-            oldest_wait: Port::ALL.map(oldest),
         }
     }
 }
