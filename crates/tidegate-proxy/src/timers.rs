@@ -22,13 +22,6 @@ impl Default for Alarm {
     }
 }
 
-impl Alarm {
-    /// Whether its time has come.
-    pub(crate) fn is_due(&self, now: Tick) -> bool {
-        self.due <= now
-    }
-}
-
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     entries: BTreeSet<(Tick, Source)>,
@@ -55,13 +48,15 @@ impl Timers {
         *alarm = Alarm::default();
     }
 
-    /// The entry of `source` has fired: puts it back when its deadline has moved on.
-    pub(crate) fn fired(&mut self, source: Source, alarm: &mut Alarm) {
-        alarm.entry = Tick::NEVER;
+    /// The entry of `source` has fired. True when its deadline has come, which is then no more;
+    /// otherwise it has moved on, and the entry is put back.
+    pub(crate) fn fired(&mut self, source: Source, alarm: &mut Alarm, now: Tick) -> bool {
         let due = alarm.due;
-        if due < Tick::NEVER {
+        *alarm = Alarm::default();
+        if due > now && due < Tick::NEVER {
             self.set(source, alarm, due);
         }
+        due <= now
     }
 
     /// When the next entry fires.
@@ -91,11 +86,14 @@ mod tests {
         timers.set(source, &mut alarm, Tick::from_nanos(5));
         timers.set(source, &mut alarm, Tick::from_nanos(9));
         assert_eq!(timers.pop(Tick::from_nanos(5)), Some(source));
-        assert!(!alarm.is_due(Tick::from_nanos(5)));
-        timers.fired(source, &mut alarm);
+        assert!(!timers.fired(source, &mut alarm, Tick::from_nanos(5)));
         assert_eq!(timers.next(), Some(Tick::from_nanos(9)));
         timers.set(source, &mut alarm, Tick::from_nanos(7));
         assert_eq!(timers.next(), Some(Tick::from_nanos(7)));
+        assert_eq!(timers.pop(Tick::from_nanos(8)), Some(source));
+        assert!(timers.fired(source, &mut alarm, Tick::from_nanos(8)));
+        assert_eq!(timers.next(), None, "once");
+        timers.set(source, &mut alarm, Tick::from_nanos(9));
         timers.clear(source, &mut alarm);
         assert_eq!(timers.next(), None);
     }

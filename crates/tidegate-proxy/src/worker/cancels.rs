@@ -150,8 +150,7 @@ impl Worker {
 
     pub(super) fn cancel_timer(&mut self, place: u32) {
         let Some(cancel) = self.cancels.get_mut(place as usize) else { return };
-        self.timers.fired(Source::Cancel(place), &mut cancel.alarm);
-        if cancel.alarm.is_due(self.now) {
+        if self.timers.fired(Source::Cancel(place), &mut cancel.alarm, self.now) {
             self.cancel_ended(place, false);
         }
     }

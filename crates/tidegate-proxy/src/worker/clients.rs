@@ -215,8 +215,7 @@ impl Worker {
         if client.key != key {
             return;
         }
-        self.timers.fired(Source::Client(key), &mut client.alarm);
-        if !client.alarm.is_due(now) {
+        if !self.timers.fired(Source::Client(key), &mut client.alarm, now) {
             return;
         }
         match &mut client.stage {

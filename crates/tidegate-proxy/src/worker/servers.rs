@@ -758,11 +758,9 @@ impl Worker {
         if server.id != id {
             return;
         }
-        self.timers.fired(Source::Server(id), &mut server.alarm);
-        if !server.alarm.is_due(now) {
+        if !self.timers.fired(Source::Server(id), &mut server.alarm, now) {
             return;
         }
-        server.alarm = Alarm::default();
         match &server.stage {
             Stage::Login(login) => {
                 let failure = dial::timed_out(
