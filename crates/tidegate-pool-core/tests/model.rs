@@ -426,8 +426,6 @@ fn a_slot_is_taken_until_the_backend_has_gone() {
     assert_eq!(world.log(), "dial:0");
 }
 
-// --- Known to be wrong: what happens today, and what should. ---
-
 /// However old the waiters of the hog are: the first server that is closed for it is its own.
 #[test]
 fn a_freed_slot_goes_to_the_pool_that_has_less_than_its_share() {

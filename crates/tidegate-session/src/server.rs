@@ -110,7 +110,8 @@ pub struct ServerMachine {
     reported: Reported,
     errand: Option<Errand>,
     errand_error: Option<ServerError>,
-    /// The last statement that was confirmed to the client was `DISCARD ALL`.
+    /// The last answer that the client got was the confirmation of `DISCARD ALL`: had another
+    /// followed, it might be that of something that stays.
     discarding: bool,
 }
 
@@ -156,7 +157,9 @@ impl ServerMachine {
                 Part::Header { tag, body_bytes, stashed, range } => {
                     let tag = backend::Tag::from_byte(tag).ok_or(ServerFault::UnknownTag(tag))?;
                     if !is_telling(tag) {
-                        self.fate = self.exchange.heard(tag, None)?.fate;
+                        let answer = self.exchange.heard(tag, None)?;
+                        self.discarding &= !answer.is_answer;
+                        self.fate = answer.fate;
                         self.forward_header(stashed, range, client);
                         continue;
                     }
@@ -177,6 +180,7 @@ impl ServerMachine {
                             return Err(ServerFault::Malformed(tag.byte()));
                         }
                         self.fate = self.exchange.heard(tag, None)?.fate;
+                        self.discarding = false;
                         if tag == backend::Tag::ErrorResponse && self.fate == Fate::Swallow {
                             self.errand_error.get_or_insert_with(|| ServerError {
                                 sqlstate: SqlState::INTERNAL_ERROR,
@@ -251,6 +255,7 @@ impl ServerMachine {
                 heard.parameters_reset |= tag == b"DISCARD ALL" || tag == b"RESET";
             }
             backend::Message::ErrorResponse(fields) => {
+                self.discarding = false;
                 let sqlstate = fields.sqlstate().unwrap_or(SqlState::INTERNAL_ERROR);
                 let text = || {
                     let message = String::from_utf8_lossy(fields.message().unwrap_or_default());

@@ -2,9 +2,11 @@
 //!
 //! It does not parse SQL. It follows the words of the text, whatever quotes or comments they
 //! stand in, and knows where a statement begins. So it may see a `SET` that stands in a string
-//! after a semicolon and pin for nothing; it does not miss one that begins a statement. State
-//! that is made inside functions is not visible here; changes to parameters that PostgreSQL
-//! reports are caught by [`crate::server`], the rest is what `reset = "always"` is for.
+//! after a semicolon and pin for nothing; it does not miss one that begins a statement. What looks
+//! like a comment behind a semicolon may stand in a string, so where that string could have ended
+//! in it and another semicolon follows, it pins too. State that is made inside functions, or with
+//! a `search_path` that begins with `pg_temp`, is not visible here; changes to parameters that
+//! PostgreSQL reports are caught by [`crate::server`], the rest is what `reset = "always"` is for.
 //!
 //! Cost: one table look-up and at most one store per byte of SQL, a few comparisons per word.
 
@@ -24,6 +26,10 @@ pub struct Sniffer {
     creates: bool,
     /// The last word was INTO.
     after_into: bool,
+    /// There was a semicolon, which may have stood in a string: so may what looks like a comment.
+    is_divided: bool,
+    /// That string may have ended in the comment.
+    may_have_ended: bool,
     found: Option<PinReason>,
 }
 
@@ -41,8 +47,12 @@ enum Place {
     Comment { depth: u16, last: u8 },
     /// Behind SET.
     Set,
+    /// Behind SET and a word that makes it end with the transaction, unless it begins a name.
+    Scoped,
     /// Behind PREPARE.
     Prepare,
+    /// Behind PREPARE TRANSACTION, unless that is a statement's name.
+    PrepareTransaction,
     /// In a DECLARE.
     Declare,
     /// Anywhere else.
@@ -69,8 +79,8 @@ impl Sniffer {
                 }
             }
         }
-        if last {
-            self.between_words(b';');
+        if last && self.word_len > 0 {
+            self.word_ended(b';');
         }
     }
 
@@ -81,12 +91,15 @@ impl Sniffer {
 
     fn between_words(&mut self, byte: u8) {
         if self.word_len > 0 {
-            self.word_ended();
+            self.word_ended(byte);
             self.word_len = 0;
         }
         self.place = match (self.place, byte) {
-            (Place::LineComment, b'\n') => Place::Start,
-            (Place::LineComment, _) => Place::LineComment,
+            (Place::LineComment, b'\n' | b'\r') => Place::Start,
+            (Place::LineComment, _) => {
+                self.in_comment(byte);
+                Place::LineComment
+            }
             (Place::Comment { depth, last: b'/' }, b'*') => {
                 Place::Comment { depth: depth.saturating_add(1), last: 0 }
             }
@@ -94,12 +107,31 @@ impl Sniffer {
             (Place::Comment { depth, last: b'*' }, b'/') => {
                 Place::Comment { depth: depth.saturating_sub(1), last: 0 }
             }
-            (Place::Comment { depth, .. }, byte) => Place::Comment { depth, last: byte },
-            (Place::MayBeComment(b'-'), b'-') => Place::LineComment,
-            (Place::MayBeComment(b'/'), b'*') => Place::Comment { depth: 1, last: 0 },
+            (Place::Comment { depth, .. }, byte) => {
+                self.in_comment(byte);
+                Place::Comment { depth, last: byte }
+            }
+            (Place::MayBeComment(b'-'), b'-') => {
+                self.may_have_ended = false;
+                Place::LineComment
+            }
+            (Place::MayBeComment(b'/'), b'*') => {
+                self.may_have_ended = false;
+                Place::Comment { depth: 1, last: 0 }
+            }
             (Place::Start | Place::MayBeComment(_), b'-' | b'/') => Place::MayBeComment(byte),
             (Place::MayBeComment(_), _) => Place::Start,
+            // The next word may be a comment's: it does not tell what is set or prepared.
+            (Place::Set, b'-' | b'/') | (Place::Scoped, b'-' | b'/' | b'.') => {
+                self.found = self.found.or(Some(PinReason::Set));
+                Place::Rest
+            }
+            (Place::Prepare, b'-' | b'/') | (Place::PrepareTransaction, b'-' | b'/' | b'(') => {
+                self.found = self.found.or(Some(PinReason::Prepared));
+                Place::Rest
+            }
             (_, b';') => {
+                self.is_divided = true;
                 self.creates = false;
                 self.after_into = false;
                 Place::Start
@@ -108,9 +140,22 @@ impl Sniffer {
         };
     }
 
-    fn word_ended(&mut self) {
+    /// A byte of what looks like a comment.
+    fn in_comment(&mut self, byte: u8) {
+        match byte {
+            // A string, a name, a dollar quote, or a comment of either kind may end here.
+            b'\'' | b'"' | b'$' | b'*' | b'\n' | b'\r' => self.may_have_ended = self.is_divided,
+            b';' if self.may_have_ended => self.found = self.found.or(Some(PinReason::Set)),
+            _ => {}
+        }
+    }
+
+    /// `byte` is what follows the word.
+    fn word_ended(&mut self, byte: u8) {
         let word = self.word.get(..usize::from(self.word_len)).unwrap_or_default();
-        let is_temp = word == b"temp" || word == b"temporary";
+        // Of the schema only what it qualifies: as a part of a search_path it makes nothing.
+        let is_temp = matches!(word, b"temp" | b"temporary")
+            || word.starts_with(b"pg_temp") && matches!(byte, b'.' | b'"');
         let mut found = match word {
             b"set_config" => Some(PinReason::Set),
             _ if is_temp && (self.creates || self.after_into) => Some(PinReason::TempTable),
@@ -138,12 +183,17 @@ impl Sniffer {
                 // These end with the transaction.
                 let is_scoped = matches!(word, b"local" | b"transaction" | b"constraints");
                 found = found.or((!is_scoped).then_some(PinReason::Set));
-                Place::Rest
+                Place::Scoped
             }
             Place::Prepare => {
                 found = found.or((word != b"transaction").then_some(PinReason::Prepared));
+                Place::PrepareTransaction
+            }
+            Place::PrepareTransaction => {
+                found = found.or((word == b"as").then_some(PinReason::Prepared));
                 Place::Rest
             }
+            Place::Scoped => Place::Rest,
             Place::Declare => {
                 found = found.or((word == b"hold").then_some(PinReason::Cursor));
                 Place::Declare
@@ -242,21 +292,28 @@ mod tests {
             for chunk in [1, 7, 48, 49, 64, 200, 230] {
                 assert_eq!(sniffed(&padded, chunk), *expected, "{text} in chunks of {chunk}");
             }
+            for cut in 1..text.len() {
+                let mut sniffer = Sniffer::default();
+                let (front, rest) = text.as_bytes().split_at(cut);
+                sniffer.feed(front, false);
+                sniffer.feed(rest, true);
+                assert_eq!(sniffer.found(), *expected, "{text} cut at {cut}");
+            }
         }
     }
 
     proptest::proptest! {
         #[test]
-        fn no_text_makes_it_panic_and_chunks_find_what_the_whole_finds_at_its_front(
-            text in proptest::collection::vec(proptest::sample::select(
-                b"setSET;_ vm-/*\ntemp()holdconfig".to_vec()), 0..300),
-            chunk in 1usize..100,
+        fn chunks_find_what_the_whole_finds(
+            words in proptest::collection::vec(proptest::sample::select(vec![
+                "set", "local", "temp", "create", "into", "declare", "hold", "prepare",
+                "transaction", "as", "pg_temp", "listen", "x", " ", ";", "'", ".", "(", "-", "--",
+                "/*", "*/", "*", "\n", "\r",
+            ]), 0..60),
+            chunk in 1usize..40,
         ) {
-            let mut sniffer = Sniffer::default();
-            let mut chunks = text.chunks(chunk).peekable();
-            while let Some(bytes) = chunks.next() {
-                sniffer.feed(bytes, chunks.peek().is_none());
-            }
+            let text = words.concat();
+            proptest::prop_assert_eq!(sniffed(&text, chunk), sniffed(&text, usize::MAX));
         }
     }
 }

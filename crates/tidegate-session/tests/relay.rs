@@ -404,6 +404,31 @@ fn discard_all_takes_no_pin_while_something_is_owed_behind_it() {
          < CommandComplete SET + ReadyForQuery I
          > Terminate                     | server: nothing | goodbye | return dirty",
     );
+    // In the same batch: a statement with a name, and a row of set_config that is not the last.
+    check(
+        "> Query set a = b               | lease | pin set
+         < CommandComplete SET + ReadyForQuery I
+         > Parse : discard all + Bind + Execute + Parse p: select 1 + Sync
+         < ParseComplete + BindComplete + CommandComplete DISCARD ALL + ParseComplete + ReadyForQuery I
+         > Bind p + Execute + Sync
+         < BindComplete + CommandComplete SELECT 1 + ReadyForQuery I
+         > Terminate                     | server: nothing | goodbye | return dirty",
+    );
+    check(
+        "> Query set a = b               | lease | pin set
+         < CommandComplete SET + ReadyForQuery I
+         > Parse : discard all + Bind + Execute + Parse : select set_config() + Bind + Execute + Sync
+         < ParseComplete + BindComplete + CommandComplete DISCARD ALL
+         < ParseComplete + BindComplete + DataRow + PortalSuspended + ReadyForQuery I
+         > Terminate                     | server: nothing | goodbye | return dirty",
+    );
+    // Alone, it takes the pin, also as a batch.
+    check(
+        "> Query set a = b               | lease | pin set
+         < CommandComplete SET + ReadyForQuery I
+         > Parse : discard all + Bind + Describe + Execute + Sync
+         < ParseComplete + BindComplete + NoData + CommandComplete DISCARD ALL + ReadyForQuery I | unpin | return dirty",
+    );
 }
 
 #[test]

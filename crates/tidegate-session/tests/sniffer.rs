@@ -1,5 +1,6 @@
 //! The prefilter over text that comes in chunks: what is found must not depend on the cuts.
 
+use proptest::prelude::*;
 use tidegate_session::pin::PinReason;
 use tidegate_session::sniff::Sniffer;
 
@@ -86,15 +87,126 @@ fn words_far_behind_the_first_are_waited_for() {
 
 #[test]
 fn a_temporary_table_made_by_explain_analyze_is_seen() {
-    let text = "explain (analyze) create temp table x as select 1";
-    assert_eq!(sniffed(&[text]), Some(PinReason::TempTable));
-    assert_eq!(misses(text), []);
+    for text in [
+        "explain analyze create temp table x as select 1",
+        "explain (analyze) create temp table x as select 1",
+    ] {
+        assert_eq!(sniffed(&[text]), Some(PinReason::TempTable), "{text}");
+        assert_eq!(misses(text), [], "{text}");
+    }
+}
+
+#[test]
+fn a_table_in_the_temporary_schema_is_temporary() {
+    for (text, expected) in [
+        ("create table pg_temp.x (a int)", Some(PinReason::TempTable)),
+        ("create table \"pg_temp\".x (a int)", Some(PinReason::TempTable)),
+        ("create table pg_temp_3.x (a int)", Some(PinReason::TempTable)),
+        ("select 1 into pg_temp.x", Some(PinReason::TempTable)),
+        ("select * from pg_temp.x", None),
+        ("create function f() returns int set search_path = s, pg_temp as 'select 1'", None),
+    ] {
+        assert_eq!(sniffed(&[text]), expected, "{text}");
+        assert_eq!(misses(text), [], "{text}");
+    }
 }
 
 #[test]
 fn what_looks_like_a_comment_in_a_string_hides_nothing() {
-    for text in ["select '--'; set a = b", "select '/*'; set a = b", "select 1 -- ;\n; set a = b"] {
+    for text in [
+        "select '--'; set a = b",
+        "select '/*'; set a = b",
+        "select '; --'; set a = b",
+        "select ';/*'; set a = b",
+        "select \";--\"; set a = b",
+        "select $$;--$$; set a = b",
+        "select /* ; -- */ 1; set a = b",
+        "select 1 -- ; /*\n; set a = b",
+        "select 1 -- ;\n; set a = b",
+    ] {
         assert_eq!(sniffed(&[text]), Some(PinReason::Set), "{text}");
         assert_eq!(misses(text), [], "{text}");
+    }
+}
+
+#[test]
+fn comments_between_and_behind_statements_do_not_pin() {
+    for text in [
+        "select 1; -- don't",
+        "-- don't; set a = b\nselect 1",
+        "/* don't; set a = b */ select 1",
+        "select 1; /* a; set b */ select 2",
+        "select 1; -- a; set b",
+        "update t -- of a\nset a = 1",
+        "update t /* of a */ set a = 1",
+    ] {
+        assert_eq!(sniffed(&[text]), None, "{text}");
+        assert_eq!(misses(text), [], "{text}");
+    }
+}
+
+#[test]
+fn a_comment_ends_with_either_kind_of_line_end() {
+    for text in ["-- c\nset a = b", "-- c\rset a = b", "-- c\r\nset a = b"] {
+        assert_eq!(sniffed(&[text]), Some(PinReason::Set), "{text:?}");
+        assert_eq!(misses(text), [], "{text:?}");
+    }
+}
+
+/// LOCAL, TRANSACTION, and CONSTRAINTS are no reserved words, and comments may stand anywhere.
+#[test]
+fn only_the_words_behind_set_and_prepare_make_them_end_with_the_transaction() {
+    for (text, expected) in [
+        ("set local a.b = c", None),
+        ("set /* local */ a = b", Some(PinReason::Set)),
+        ("set -- transaction\n a = b", Some(PinReason::Set)),
+        ("set local.a = b", Some(PinReason::Set)),
+        ("set local . a = b", Some(PinReason::Set)),
+        ("set local /* of */ . a = b", Some(PinReason::Set)),
+        ("set transaction.a = b", Some(PinReason::Set)),
+        ("set constraints.a = b", Some(PinReason::Set)),
+        ("prepare transaction 'x'", None),
+        ("prepare transaction as select 1", Some(PinReason::Prepared)),
+        ("prepare transaction(int) as select $1", Some(PinReason::Prepared)),
+        ("prepare /* transaction */ p as select 1", Some(PinReason::Prepared)),
+    ] {
+        assert_eq!(sniffed(&[text]), expected, "{text}");
+        assert_eq!(misses(text), [], "{text}");
+    }
+}
+
+/// What may stand between words: strings, names, and comments, with all that could mislead.
+fn quoted() -> impl Strategy<Value = String> {
+    let within = |without: &'static str| {
+        let all = " ;-/*\n\"'$a";
+        let kept: Vec<char> = all.chars().filter(|char| !without.contains(*char)).collect();
+        proptest::collection::vec(proptest::sample::select(kept), 0..12).prop_map(String::from_iter)
+    };
+    prop_oneof![
+        within("'").prop_map(|text| format!("'{text}'")),
+        within("\"").prop_map(|text| format!("\"{text}\"")),
+        within("$").prop_map(|text| format!("$${text}$$")),
+        within("/").prop_map(|text| format!("/*{text}*/")),
+        within("/").prop_map(|text| format!("/* /*{text}*/ */")),
+        within("\n").prop_map(|text| format!("--{text}\n")),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_quotes_or_comments_before_it_hide_a_statement(
+        before in proptest::collection::vec(quoted(), 0..6),
+        size in 1..40_usize,
+    ) {
+        let text = format!("select {} 1; set a = b", before.join(" "));
+        let chunks: Vec<&str> = text
+            .as_bytes()
+            .chunks(size)
+            .map(|chunk| std::str::from_utf8(chunk).expect("it is ASCII"))
+            .collect();
+        prop_assert_eq!(sniffed(&[&text]), Some(PinReason::Set), "{}", text);
+        prop_assert_eq!(sniffed(&chunks), Some(PinReason::Set), "{}", text);
     }
 }
