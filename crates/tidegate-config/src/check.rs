@@ -8,9 +8,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tidegate_pool_core::settings::{PoolSettings, PrePing, RetrySettings};
+
 use crate::config::{
-    Config, Credential, Listen, ListenAddress, Log, PoolFor, PoolOverrides, PoolSettings, PrePing,
-    Retry, Timeouts, Upstream, User,
+    Config, Credential, Listen, ListenAddress, Log, PoolFor, PoolOverrides, Timeouts, Upstream,
+    User,
 };
 use crate::duration::format_duration;
 use crate::gather::{Gathered, Sheet};
@@ -408,9 +410,9 @@ impl Checker<'_> {
         }
     }
 
-    fn retry(&mut self, sheet: &Sheet) -> Retry {
+    fn retry(&mut self, sheet: &Sheet) -> RetrySettings {
         let before = self.problems.len();
-        let retry = Retry {
+        let retry = RetrySettings {
             attempts: self.read(sheet, &table::ATTEMPTS),
             multiplier: self.read(sheet, &table::MULTIPLIER),
             min: self.read(sheet, &table::RETRY_MIN),

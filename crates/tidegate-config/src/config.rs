@@ -6,6 +6,8 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tidegate_pool_core::settings::{PoolSettings, PrePing, ResetPolicy, RetrySettings};
+
 use crate::secret::Secret;
 
 /// Everything that can be set, checked. `PartialEq` so that a reload sees what has changed.
@@ -24,7 +26,7 @@ pub struct Config {
     /// How long things may take.
     pub timeouts: Timeouts,
     /// How connecting is retried.
-    pub retry: Retry,
+    pub retry: RetrySettings,
     /// What the log looks like.
     pub log: Log,
     /// Who may log in; never empty.
@@ -372,51 +374,6 @@ impl fmt::Display for ListenAddress {
     }
 }
 
-/// The settings of one pool.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PoolSettings {
-    /// Servers that are kept.
-    pub pool_size: u32,
-    /// Servers beyond those under load.
-    pub max_overflow: u32,
-    /// Longest wait of a client for a server.
-    pub pool_timeout: Duration,
-    /// Age at which a server is replaced; `None` is never.
-    pub pool_recycle: Option<Duration>,
-    /// When an idle server is checked.
-    pub pool_pre_ping: PrePing,
-    /// How long a server beyond `pool_size` may be idle.
-    pub overflow_linger: Duration,
-    /// How long any server may be idle; `None` is for ever.
-    pub server_idle_timeout: Option<Duration>,
-    /// What a returned server needs.
-    pub reset: Reset,
-}
-
-/// When a server that was idle is checked before a client gets it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PrePing {
-    /// In the background, once idle for this long; not handed out until checked.
-    After(Duration),
-    /// At each hand-out, at the price of a round trip.
-    Always,
-    /// Never.
-    Off,
-}
-
-/// What a returned server needs before the next client gets it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reset {
-    /// A reset of what was touched.
-    Auto,
-    /// A full reset at each return.
-    Always,
-    /// Nothing.
-    Off,
-}
-
-words!(Reset { Auto = "auto", Always = "always", Off = "off" });
-
 /// Changes to `[pool]` for the pools that match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolFor {
@@ -447,7 +404,7 @@ pub struct PoolOverrides {
     pub pool_pre_ping: Option<PrePing>,
     pub overflow_linger: Option<Duration>,
     pub server_idle_timeout: Option<Option<Duration>>,
-    pub reset: Option<Reset>,
+    pub reset: Option<ResetPolicy>,
 }
 
 impl PoolOverrides {
@@ -482,23 +439,6 @@ pub struct Timeouts {
     pub drain: Duration,
     /// A transaction in which the client is silent; `None` is off.
     pub idle_in_transaction: Option<Duration>,
-}
-
-/// How connecting to the upstream is retried.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Retry {
-    /// Transient failures in a row that open the breaker.
-    pub attempts: u32,
-    /// The back-off doubles from here.
-    pub multiplier: Duration,
-    /// The shortest sleep between two attempts.
-    pub min: Duration,
-    /// The longest sleep; not less than `min`.
-    pub max: Duration,
-    /// Whether sleeps are drawn at random.
-    pub jitter: bool,
-    /// Share of all attempts that may be retries, 0 to 1.
-    pub budget: f64,
 }
 
 /// What the log looks like.

@@ -31,8 +31,7 @@ mod secret;
 
 pub use config::{
     Address, Config, Credential, Environment, Host, Listen, ListenAddress, Log, LogFormat,
-    LogLevel, PlanChoice, PoolFor, PoolOverrides, PoolSettings, PrePing, Reset, Retry, SslMode,
-    Timeouts, Upstream, UpstreamKind, User,
+    LogLevel, PlanChoice, PoolFor, PoolOverrides, SslMode, Timeouts, Upstream, UpstreamKind, User,
 };
 pub use document::{example_toml, reference_markdown, schema_json};
 pub use duration::{DurationError, format_duration, parse_duration};

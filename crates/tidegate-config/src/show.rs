@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::config::{
-    Config, Credential, ListenAddress, PoolOverrides, PoolSettings, PrePing, User,
-};
+use tidegate_pool_core::settings::{PoolSettings, PrePing};
+
+use crate::config::{Config, Credential, ListenAddress, PoolOverrides, User};
 use crate::duration::format_duration;
 use crate::load::Loaded;
 use crate::secret::Secret;

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::config::{Environment, LogFormat, LogLevel, PlanChoice, Reset, UpstreamKind};
+use tidegate_pool_core::settings::ResetPolicy;
+
+use crate::config::{Environment, LogFormat, LogLevel, PlanChoice, UpstreamKind};
 use crate::kind::{
     Addresses, ConnectionString, Count, Describe, File, Flag, Kind, Or, Period, Ratio, Raw, Text,
     Threads, Words,
@@ -413,10 +415,10 @@ pub(crate) static SERVER_IDLE_TIMEOUT: Setting<Or<Period>> = Setting {
 };
 
 /// `auto`: as safe as `always`, without its round trip where nothing was touched.
-pub(crate) static RESET: Setting<Words<Reset>> = Setting {
+pub(crate) static RESET: Setting<Words<ResetPolicy>> = Setting {
     name: "pool.reset",
     default: "auto",
-    kind: Words(Reset::WORDS),
+    kind: Words(ResetPolicy::WORDS),
     reload: Reload::Restart,
     doc: "What a returned server needs before the next client gets it. `auto` resets what the \
           client may have touched, `always` resets everything, `off` nothing: then session \

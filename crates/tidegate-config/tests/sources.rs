@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tidegate_config::{
-    Credential, Environment, Loaded, LogFormat, LogLevel, Origin, PlanChoice, PrePing, Problems,
-    Reset, Secret, Sources, SslMode, UpstreamKind, load, search_paths, settings,
+    Credential, Environment, Loaded, LogFormat, LogLevel, Origin, PlanChoice, Problems, Secret,
+    Sources, SslMode, UpstreamKind, load, search_paths, settings,
 };
+use tidegate_pool_core::settings::{PrePing, ResetPolicy};
 
 type Pairs = Vec<(String, String)>;
 
@@ -73,7 +74,7 @@ fn a_database_url_is_enough_and_the_rest_has_the_documented_defaults() {
     assert_eq!(pool.pool_pre_ping, PrePing::After(seconds(30)));
     assert_eq!(pool.overflow_linger, seconds(10));
     assert_eq!(pool.server_idle_timeout, Some(seconds(10 * 60)));
-    assert_eq!(pool.reset, Reset::Auto);
+    assert_eq!(pool.reset, ResetPolicy::Auto);
     assert_eq!(config.pool_for, []);
 
     let timeouts = config.timeouts;
@@ -157,7 +158,7 @@ fn off_is_off() {
     let config = loaded(file, &[DATABASE_URL], &[]).config;
     assert_eq!((config.upstream.census, config.timeouts.idle_in_transaction), (None, None));
     assert_eq!((config.pool.pool_recycle, config.pool.server_idle_timeout), (None, None));
-    assert_eq!((config.pool.pool_pre_ping, config.pool.reset), (PrePing::Off, Reset::Off));
+    assert_eq!((config.pool.pool_pre_ping, config.pool.reset), (PrePing::Off, ResetPolicy::Off));
     assert_eq!((config.listen.session.len(), config.listen.http.len()), (0, 0));
 }
 
@@ -267,10 +268,10 @@ fn of_the_pool_fors_that_match_the_last_to_set_a_key_wins() {
         assert_eq!(pool.pool_timeout, seconds(1));
         (pool.pool_size, pool.max_overflow, pool.reset, pool.pool_recycle.is_some())
     };
-    assert_eq!(settings("other", "web"), (5, 10, Reset::Auto, true));
-    assert_eq!(settings("shop", "web"), (1, 10, Reset::Always, true));
-    assert_eq!(settings("other", "cron"), (2, 10, Reset::Auto, false));
-    assert_eq!(settings("shop", "cron"), (2, 10, Reset::Always, false));
+    assert_eq!(settings("other", "web"), (5, 10, ResetPolicy::Auto, true));
+    assert_eq!(settings("shop", "web"), (1, 10, ResetPolicy::Always, true));
+    assert_eq!(settings("other", "cron"), (2, 10, ResetPolicy::Auto, false));
+    assert_eq!(settings("shop", "cron"), (2, 10, ResetPolicy::Always, false));
 }
 
 #[test]

@@ -33,6 +33,7 @@ use tidegate_budget::limits::Server;
 use tidegate_config::ListenAddress;
 use tidegate_observe::openmetrics;
 use tidegate_observe::snapshot::{Parts, Snapshot};
+use tidegate_proxy::listener::remedy;
 use tidegate_proxy::shared::Shared;
 
 use crate::process;
@@ -66,20 +67,6 @@ pub struct BindError {
     setting: &'static str,
     address: ListenAddress,
     source: io::Error,
-}
-
-fn remedy(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            "; another process has it: stop it, or choose another address in [listen]"
-        }
-        io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
-        io::ErrorKind::NotFound => "; make the folder first",
-        io::ErrorKind::PermissionDenied => {
-            "; choose a port above 1023 or a folder that this user may write to"
-        }
-        _ => "",
-    }
 }
 
 /// Open listeners that nobody serves yet. Callers may connect and are kept waiting.

@@ -14,7 +14,7 @@ pub enum PrePing {
 }
 
 /// What a returned server needs before the next client gets it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ResetPolicy {
     /// A reset only when the lease may have left something behind.
     Auto,
@@ -22,6 +22,21 @@ pub enum ResetPolicy {
     Always,
     /// Never. Session state may reach the next client.
     Off,
+}
+
+impl ResetPolicy {
+    /// Each choice with its word.
+    pub const WORDS: &'static [(&'static str, Self)] =
+        &[("auto", Self::Auto), ("always", Self::Always), ("off", Self::Off)];
+
+    /// The word for settings and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Always => "always",
+            Self::Off => "off",
+        }
+    }
 }
 
 /// The settings of one pool; see the reference of settings for each.

@@ -14,7 +14,7 @@ pub mod shared;
 mod complaints;
 mod settings;
 mod dial;
-mod listener;
+pub mod listener;
 mod logins;
 mod server;
 mod users;

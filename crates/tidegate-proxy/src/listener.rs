@@ -46,15 +46,17 @@ pub struct ListenError {
     source: io::Error,
 }
 
-fn remedy(error: &io::Error) -> &'static str {
+/// What to do about an address that could not be had; ready to stand behind the cause.
+pub fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
             "; another process has it: stop it, or choose another address in [listen]"
         }
+        io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
+        io::ErrorKind::NotFound => "; make the folder first",
         io::ErrorKind::PermissionDenied => {
             "; choose a port above 1023 or a folder that this user may write to"
         }
-        io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
         _ => "",
     }
 }

@@ -27,7 +27,6 @@ use crate::complaints;
 use crate::limits::LOGINS_MAX;
 use crate::locks::lock;
 use crate::server::Server;
-use crate::settings;
 use crate::timers::Alarm;
 use crate::token::{CLIENT_SERIAL_MAX, ClientKey, Source};
 use crate::welcome::{self, Welcome};
@@ -366,7 +365,7 @@ impl Worker {
             PoolKey { database: logged_in.database.clone(), user: logged_in.user.clone() };
         let config = self.shared.config.clone();
         let pool = self.with_pools(|pools| {
-            pools.join(&pool_key, port, || settings::pool_settings(&config, &pool_key))
+            pools.join(&pool_key, port, || config.pool_settings(&pool_key.database, &pool_key.user))
         });
         let welcome = self.shared.welcome(&pool_key, &logged_in.parameters);
         let parameters = match &welcome {
