@@ -240,13 +240,6 @@ impl Budget {
         replace_limits(&mut self.users, census.users);
     }
 
-    /// The limits that the settings give, after a reload.
-    pub fn set_limits(&mut self, plan: Option<u32>, connections: Option<u32>, headroom: u32) {
-        self.limits.plan = plan;
-        self.limits.connections = connections;
-        self.limits.headroom = headroom;
-    }
-
     /// The connections that Tidegate may hold now, and what says so.
     pub fn usable(&self) -> Usable {
         self.limits.usable(self.foreign)

@@ -487,13 +487,6 @@ impl<S> Pools<S> {
         known.filter(|pid| *pid != 0).collect()
     }
 
-    /// Servers that are closing, with the pid of their backend.
-    pub fn closing_servers(&self) -> Vec<(ServerId, u32)> {
-        let closing = self.entries.iter().flatten();
-        let closing = closing.filter(|(_, entry)| entry.state == State::Closing);
-        closing.map(|(id, entry)| (*id, entry.pid)).collect()
-    }
-
     /// From now on nobody gets a server; waiters are refused, idle servers closed.
     pub fn drain(&mut self, now: Tick) {
         self.draining = true;

@@ -142,11 +142,6 @@ impl Retry {
         from + span.mul_f64(self.random.unit())
     }
 
-    /// New settings after a reload.
-    pub fn set_settings(&mut self, settings: RetrySettings) {
-        self.settings = settings;
-    }
-
     /// A number in [0, 1) from the same source as the jitter.
     pub(crate) fn unit(&mut self) -> f64 {
         self.random.unit()

@@ -211,11 +211,6 @@ impl ClientMachine {
         std::mem::take(&mut self.held)
     }
 
-    /// Whether nothing is collected or under way.
-    pub fn is_idle(&self) -> bool {
-        self.held.is_empty() && self.ignored == 0 && self.splitter.is_between_frames()
-    }
-
     /// No server: the batch that waits is answered with `complaint`, as PostgreSQL would answer
     /// one that fails, and the client can go on. True when it said goodbye within the batch.
     pub fn refuse(&mut self, complaint: &Complaint, reply: &mut Pieces) -> bool {
