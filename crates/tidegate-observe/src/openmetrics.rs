@@ -189,6 +189,18 @@ fn servers(page: &mut Page, snapshot: &Snapshot) {
     page.family("tidegate_server_hold_seconds", Kind::Histogram, help, |of| {
         each(snapshot, |pool, port| of.histogram(&labels(pool, port), &port.hold_time));
     });
+    let help = "Prepared statements that servers were sent to parse.";
+    page.family("tidegate_prepared_parses", Counter, help, |of| {
+        each(snapshot, |pool, port| of.sample(&labels(pool, port), port.prepared_parses));
+    });
+    let help = "Uses of prepared statements that the server had already.";
+    page.family("tidegate_prepared_cache_hits", Counter, help, |of| {
+        each(snapshot, |pool, port| of.sample(&labels(pool, port), port.prepared_hits));
+    });
+    let help = "Prepared statements that were closed to make room for others.";
+    page.family("tidegate_prepared_cache_evictions", Counter, help, |of| {
+        each(snapshot, |pool, port| of.sample(&labels(pool, port), port.prepared_evictions));
+    });
     let help = "Servers that a client kept past its transaction, by reason.";
     page.family("tidegate_pins", Counter, help, |of| {
         each(snapshot, |pool, port| {

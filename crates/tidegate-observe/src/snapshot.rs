@@ -266,6 +266,12 @@ pub struct PoolPort {
     pub server_received_bytes: u64,
     /// Bytes written to servers.
     pub server_sent_bytes: u64,
+    /// Prepared statements that servers were sent to parse.
+    pub prepared_parses: u64,
+    /// Uses of prepared statements that the server had already.
+    pub prepared_hits: u64,
+    /// Prepared statements that were closed to make room for others.
+    pub prepared_evictions: u64,
     /// Servers kept past a transaction, by reason.
     pub pins: Counts,
     /// Clients that were logged in and have gone, by reason.
@@ -468,6 +474,9 @@ impl PoolPort {
             client_sent_bytes: count(|of| &of.client_tx),
             server_received_bytes: count(|of| &of.server_rx),
             server_sent_bytes: count(|of| &of.server_tx),
+            prepared_parses: count(|of| &of.prepared_parses),
+            prepared_hits: count(|of| &of.prepared_hits),
+            prepared_evictions: count(|of| &of.prepared_evictions),
             pins: pins.into(),
             closed: closed.into(),
         }

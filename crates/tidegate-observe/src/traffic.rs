@@ -1,6 +1,7 @@
 //! What passes through a pool, per port: counted by the workers, in passing.
 
 use tidegate_session::pin::PinReason;
+use tidegate_session::server::naming::Followed;
 
 use crate::counter::Counter;
 use crate::front::Goodbye;
@@ -22,8 +23,23 @@ pub struct Traffic {
     pub server_rx: Counter,
     /// Bytes written to servers.
     pub server_tx: Counter,
+    /// Prepared statements that servers were sent to parse.
+    pub prepared_parses: Counter,
+    /// Uses of prepared statements that the server had already.
+    pub prepared_hits: Counter,
+    /// Prepared statements that were closed to make room for others.
+    pub prepared_evictions: Counter,
     /// Pins, by [`PinReason::index`].
     pub pins: [Counter; PinReason::ALL.len()],
     /// Clients that were logged in and have gone, by [`Goodbye`].
     pub closed: [Counter; Goodbye::ALL.len()],
+}
+
+impl Traffic {
+    /// Counts what became of messages that name a prepared statement.
+    pub fn prepared(&self, followed: Followed) {
+        self.prepared_parses.add(followed.parses.into());
+        self.prepared_hits.add(followed.hits.into());
+        self.prepared_evictions.add(followed.evictions.into());
+    }
 }

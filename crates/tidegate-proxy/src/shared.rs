@@ -17,6 +17,7 @@ use tidegate_pool_core::order::CheckoutError;
 use tidegate_pool_core::pools::{Pools, View};
 use tidegate_pool_core::server::{Lease, PoolKey, Port, ServerId};
 use tidegate_session::parameters::StartupParameters;
+use tidegate_session::prepared::Interner;
 
 use tidegate_wire::catalogue::Complaint;
 
@@ -105,6 +106,10 @@ pub struct Shared {
     pub upstream: String,
     pub(crate) pools: Mutex<Pools<Box<Server>>>,
     pub(crate) users: Users,
+    /// Statements that clients have prepared. Locked when one is defined, never when it is used.
+    pub(crate) statements: Mutex<Interner>,
+    /// How many of them a server keeps; none: their names are passed on and pin.
+    pub(crate) statements_max: Option<usize>,
     pub(crate) mailboxes: Vec<Mailbox>,
     pub(crate) failed_logins: Mutex<FailedLogins>,
     pub(crate) zombies: Mutex<Zombies>,
@@ -141,6 +146,8 @@ impl Shared {
             front: Front::default(),
             pools: Mutex::new(pools),
             users,
+            statements: Mutex::default(),
+            statements_max: Some(200),
             mailboxes,
             failed_logins: Mutex::default(),
             zombies: Mutex::default(),

@@ -14,7 +14,9 @@ use tidegate_wire::frontend::Tag;
 
 use crate::pieces::Pieces;
 use crate::pin::PinReason;
+use crate::prepared::{ClientStatements, Environment};
 use crate::server::ServerMachine;
+use crate::server::naming::{Followed, Intern, Message, Subject};
 use crate::sniff::Sniffer;
 use crate::splitter::{FRAME_BYTES_MAX, Part, Splitter};
 
@@ -49,6 +51,22 @@ pub enum Gathered {
     Terminate,
 }
 
+/// How a client's messages are passed on.
+pub struct Rules<'a> {
+    /// Whether to look for what stays in the session.
+    pub watch: bool,
+    /// How its prepared statements are shared; otherwise their names are passed on as they are.
+    pub naming: Option<Naming<'a>>,
+}
+
+/// How prepared statements are shared.
+pub struct Naming<'a> {
+    /// What the client's startup parameters make of a statement.
+    pub environment: &'a Environment,
+    /// Where statements are kept.
+    pub intern: Intern<'a>,
+}
+
 /// What became of input that was relayed.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Relayed {
@@ -56,6 +74,8 @@ pub struct Relayed {
     pub terminate: bool,
     /// Something was sent that stays in the session.
     pub pin: Option<PinReason>,
+    /// What became of messages that name a statement.
+    pub followed: Followed,
 }
 
 /// A client that has logged in.
@@ -71,6 +91,7 @@ pub struct ClientMachine {
     ignored: u64,
     /// An extended message was refused: everything up to the next Sync is ignored.
     skipping: bool,
+    statements: ClientStatements,
 }
 
 /// What the body that is under way is looked at for.
@@ -81,6 +102,16 @@ enum Watch {
     /// A Parse: its name, up to a NUL; whether there was any.
     Name(bool),
     Text(Sniffer),
+    /// Until it can be said which statement it names. Nothing of it has been passed on.
+    Subject(Collected),
+}
+
+/// The front of a message that was cut by the end of the input.
+#[derive(Debug)]
+struct Collected {
+    tag: Tag,
+    body_bytes: u64,
+    body: Vec<u8>,
 }
 
 enum Scan {
@@ -249,32 +280,57 @@ impl ClientMachine {
 
     // --- With a server. ---
 
-    /// Consumes all of `input` and passes it on to the server. `watch`: whether to look for
-    /// statements that leave something behind.
+    /// Consumes all of `input`. What the server must be sent goes to `out`, what the client is
+    /// answered at once to `reply`.
     ///
     /// # Errors
     /// [`ClientFault`]: what came before it has been passed on.
     pub fn relay(
         &mut self,
         input: &[u8],
-        watch: bool,
+        rules: &mut Rules<'_>,
         server: &mut ServerMachine,
         out: &mut Pieces,
+        reply: &mut Pieces,
     ) -> Result<Relayed, ClientFault> {
         let mut relayed = Relayed::default();
         let mut at = 0;
         while let Some(part) = self.splitter.next(input, &mut at)? {
             match part {
-                Part::Header { tag, body_bytes: _, stashed, range } => {
+                Part::Header { tag, body_bytes, stashed, range } => {
                     let tag = known_tag(tag)?;
                     if tag == Tag::Terminate {
                         relayed.terminate = true;
                         return Ok(relayed);
                     }
+                    let is_skipped = server.exchange().is_skipping();
+                    if rules.naming.is_some()
+                        && matches!(tag, Tag::Bind | Tag::Close | Tag::Describe | Tag::Parse)
+                        && !is_skipped
+                    {
+                        let Some(place) = self.splitter.whole_body(input, &mut at) else {
+                            self.watch =
+                                Watch::Subject(Collected { tag, body_bytes, body: Vec::new() });
+                            continue;
+                        };
+                        let body = input.get(place.clone()).unwrap_or_default();
+                        let message = Message { tag, body_bytes, body, place: Some(place.start) };
+                        let subject = message.subject();
+                        if subject != Subject::Nothing {
+                            self.follow(&message, &subject, rules, server, out, &mut relayed);
+                            continue;
+                        }
+                        out.own_bytes(self.splitter.stash(stashed));
+                        out.forward(range);
+                        out.forward(place);
+                        self.passed_on(&message, rules, server, &mut relayed);
+                        continue;
+                    }
                     server.sent(tag);
                     self.watch = match tag {
-                        Tag::Parse if watch => Watch::Name(false),
-                        Tag::Query if watch => Watch::Text(Sniffer::default()),
+                        _ if is_skipped => Watch::Nothing,
+                        Tag::Parse if rules.watch => Watch::Name(false),
+                        Tag::Query if rules.watch => Watch::Text(Sniffer::default()),
                         _ => Watch::Nothing,
                     };
                     out.own_bytes(self.splitter.stash(stashed));
@@ -282,13 +338,87 @@ impl ClientMachine {
                 }
                 Part::Body { range, last } => {
                     let bytes = input.get(range.clone()).unwrap_or_default();
-                    let found = self.watch.look(bytes, last);
+                    if let Watch::Subject(collected) = &mut self.watch {
+                        collected.body.extend_from_slice(bytes);
+                        self.look_at_subject(rules, server, out, &mut relayed);
+                        continue;
+                    }
+                    let found = self.watch.look(bytes, last, server);
                     relayed.pin = relayed.pin.or(found);
                     out.forward(range);
                 }
             }
         }
+        server.invent_what_is_due(Some(&mut self.statements), reply);
         Ok(relayed)
+    }
+
+    /// More of a message has come that may name a statement.
+    fn look_at_subject(
+        &mut self,
+        rules: &mut Rules<'_>,
+        server: &mut ServerMachine,
+        out: &mut Pieces,
+        relayed: &mut Relayed,
+    ) {
+        let Watch::Subject(collected) = std::mem::take(&mut self.watch) else { return };
+        let Collected { tag, body_bytes, body } = &collected;
+        let message = Message { tag: *tag, body_bytes: *body_bytes, body, place: None };
+        match message.subject() {
+            Subject::Unknown => self.watch = Watch::Subject(collected),
+            subject @ (Subject::Nothing | Subject::TooLarge) => {
+                message.push(0, &[], out);
+                self.passed_on(&message, rules, server, relayed);
+                if subject == Subject::TooLarge {
+                    relayed.pin = Some(PinReason::Prepared);
+                }
+            }
+            subject => self.follow(&message, &subject, rules, server, out, relayed),
+        }
+    }
+
+    fn follow(
+        &mut self,
+        message: &Message<'_>,
+        subject: &Subject<'_>,
+        rules: &mut Rules<'_>,
+        server: &mut ServerMachine,
+        out: &mut Pieces,
+        relayed: &mut Relayed,
+    ) {
+        let Some(naming) = &mut rules.naming else { return };
+        // What a pin has left in the session may change what a statement means.
+        let is_pinned = !rules.watch || relayed.pin.is_some();
+        let environment = (!is_pinned).then_some(naming.environment);
+        let statements = &mut self.statements;
+        let followed =
+            server.follow(message, subject, environment, &mut *naming.intern, statements, out);
+        relayed.pin = relayed.pin.or(followed.pin);
+        relayed.followed.add(followed);
+        self.watch = Watch::Nothing;
+    }
+
+    /// A message that names no statement has been passed on as far as it has come.
+    fn passed_on(
+        &mut self,
+        message: &Message<'_>,
+        rules: &Rules<'_>,
+        server: &mut ServerMachine,
+        relayed: &mut Relayed,
+    ) {
+        server.sent(message.tag);
+        self.watch = match message.tag {
+            Tag::Parse if rules.watch => Watch::Name(false),
+            _ => return self.watch = Watch::Nothing,
+        };
+        let here = u64::try_from(message.body.len()).unwrap_or(u64::MAX);
+        let found = self.watch.look(message.body, here >= message.body_bytes, server);
+        relayed.pin = relayed.pin.or(found);
+    }
+
+    /// The statements that it has prepared.
+    pub fn statements(&mut self) -> &mut ClientStatements {
+        &mut self.statements
     }
 
     /// Whether the server has got the front of a message whose rest is still to come.
@@ -305,9 +435,14 @@ impl ClientMachine {
 }
 
 impl Watch {
-    fn look(&mut self, bytes: &[u8], last: bool) -> Option<PinReason> {
+    fn look(
+        &mut self,
+        bytes: &[u8],
+        last: bool,
+        server: &mut ServerMachine,
+    ) -> Option<PinReason> {
         match self {
-            Self::Nothing => None,
+            Self::Nothing | Self::Subject(_) => None,
             Self::Name(is_named) => {
                 let end = bytes.iter().position(|byte| *byte == 0);
                 let is_named = *is_named || end != Some(0);
@@ -320,10 +455,11 @@ impl Watch {
                     return Some(PinReason::Prepared);
                 }
                 *self = Self::Text(Sniffer::default());
-                self.look(bytes.get(end + 1..).unwrap_or_default(), last)
+                self.look(bytes.get(end + 1..).unwrap_or_default(), last, server)
             }
             Self::Text(sniffer) => {
                 sniffer.feed(bytes, last);
+                server.narrow(sniffer.scope());
                 sniffer.found()
             }
         }

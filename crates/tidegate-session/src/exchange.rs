@@ -1,8 +1,9 @@
 //! The exchange: what a server still owes, message by message.
 //!
-//! Each message that was sent and will be answered stands in a queue, with what is to become of
-//! its answer: *forward* it to the client, or *swallow* it because Tidegate asked on its own
-//! account. Everything about pipelines, errors, and COPY is said in these terms.
+//! Each message that will be answered stands in a queue, with what is to become of its answer:
+//! *forward* it to the client, *swallow* it because Tidegate asked on its own account, or *invent*
+//! it because the server need not be asked. Everything about pipelines, errors, COPY, and prepared
+//! statements is said in these terms.
 //!
 //! The rules are PostgreSQL's (protocol documentation, "Message Flow"; `postgres.c` and
 //! `copyfromparse.c` of PostgreSQL 15 for what the documentation leaves open): an error in an
@@ -17,9 +18,11 @@ use std::collections::VecDeque;
 use tidegate_wire::backend::{self, TransactionStatus};
 use tidegate_wire::frontend;
 
-/// Messages of one pipeline whose answers are still to come. Each takes two bytes here; a client
-/// may have as many on their way as fit the kernel's buffers, and is not read from above this
-/// number until answers have come. PostgreSQL sends answers at the latest when its buffer of
+use crate::prepared::ServerName;
+
+/// Messages of one pipeline whose answers are still to come. Each takes sixteen bytes here; a
+/// client may have as many on their way as fit the kernel's buffers, and is not read from above
+/// this number until answers have come. PostgreSQL sends answers at the latest when its buffer of
 /// 8 KiB is full (1,638 of the shortest), so far fewer than this are ever stuck in it.
 pub const OWED_MAX: usize = 65_536;
 
@@ -28,11 +31,37 @@ pub const OWED_MAX: usize = 65_536;
 pub enum Fate {
     /// It goes to the client.
     Forward,
+    /// Nothing was sent; the client gets the answer in its turn. [`Heard`] never says this.
+    Invent,
     /// It answers Tidegate itself.
     Swallow,
     /// It answers Tidegate itself, but what the server says beside it is the client's: a
     /// notification, a parameter that has changed. [`Heard`] never says this.
     SwallowAnswer,
+    /// It answers Tidegate itself, who asked for the client's sake: an error is the client's.
+    /// [`Heard`] never says this.
+    SwallowUnlessError,
+}
+
+/// What became of a Parse or Close of a prepared statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settled {
+    /// Which of the two.
+    pub about: About,
+    /// What became of the answer: the client's own message was answered by PostgreSQL
+    /// ([`Fate::Forward`]) or by Tidegate ([`Fate::Invent`]); otherwise it was Tidegate's.
+    pub fate: Fate,
+    /// Whether it was carried out; otherwise it failed, or was skipped after a failure.
+    pub has_succeeded: bool,
+}
+
+/// A message about a prepared statement, and the name that the server knows it by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// A Close; the client's own has no name, since the server keeps the statement.
+    Close(Option<ServerName>),
+    /// A Parse.
+    Parse(ServerName),
 }
 
 /// A message whose answer is owed.
@@ -54,6 +83,7 @@ enum Kind {
 struct Owed {
     kind: Kind,
     fate: Fate,
+    about: Option<About>,
 }
 
 /// What a message from the server means.
@@ -92,6 +122,10 @@ pub struct Exchange {
     /// ReadyForQuery.
     begun: bool,
     unsure: bool,
+    /// How many of those owed are to be invented.
+    invented: usize,
+    /// What became of messages about prepared statements, since it was last asked for.
+    settled: VecDeque<Settled>,
 }
 
 impl Default for Exchange {
@@ -106,6 +140,8 @@ impl Default for Exchange {
             doubtful: false,
             begun: false,
             unsure: false,
+            invented: 0,
+            settled: VecDeque::new(),
         }
     }
 }
@@ -136,7 +172,17 @@ impl Exchange {
             _ => self.batch_open = true,
         }
         if !self.skipping {
-            self.owed.push_back(Owed { kind, fate });
+            self.owed.push_back(Owed { kind, fate, about: None });
+        }
+    }
+
+    /// A message about a prepared statement is being sent, or its answer is to be invented; not
+    /// while messages are skipped.
+    pub fn sent_about(&mut self, about: About, fate: Fate) {
+        self.sent(about.tag(), fate);
+        if let Some(owed) = self.owed.back_mut() {
+            owed.about = Some(about);
+            self.invented += usize::from(fate == Fate::Invent);
         }
     }
 
@@ -147,14 +193,47 @@ impl Exchange {
         }
         self.batch_open = false;
         self.skipping = false;
-        self.owed.push_back(Owed { kind: Kind::Sync, fate });
+        self.owed.push_back(Owed { kind: Kind::Sync, fate, about: None });
     }
 
     fn sent_copy_end(&mut self, fate: Fate) {
         if self.copy_in {
             self.copy_in = false; // What it has eaten stays in doubt until it has succeeded.
         } else if !self.owed.is_empty() {
-            self.owed.push_back(Owed { kind: Kind::CopyEnd, fate });
+            self.owed.push_back(Owed { kind: Kind::CopyEnd, fate, about: None });
+        }
+    }
+
+    /// Answers that are due before anything else of the server's: the invented ones at the front
+    /// of the queue. Call it before a message is heard, and when no more may come for now.
+    pub fn invent(&mut self) {
+        while let Some(owed) = self.owed.pop_front_if(|owed| owed.fate == Fate::Invent) {
+            self.ended(owed, true);
+        }
+        while self.unsure
+            && self.invented > 0
+            && let Some(place) = self.owed.iter().position(|owed| owed.fate == Fate::Invent)
+            && let Some(owed) = self.owed.remove(place)
+        {
+            self.ended(owed, true); // Its turn can't be known any more.
+        }
+    }
+
+    /// Whether only invented answers are owed: the server will say nothing that they could wait
+    /// for.
+    pub fn owes_only_inventions(&self) -> bool {
+        self.invented > 0 && (self.invented == self.owed.len() || self.unsure)
+    }
+
+    /// What became of messages about prepared statements, in their order.
+    pub fn next_settled(&mut self) -> Option<Settled> {
+        self.settled.pop_front()
+    }
+
+    fn ended(&mut self, owed: Owed, has_succeeded: bool) {
+        self.invented -= usize::from(owed.fate == Fate::Invent);
+        if let Some(about) = owed.about {
+            self.settled.push_back(Settled { about, fate: owed.fate, has_succeeded });
         }
     }
 
@@ -172,7 +251,13 @@ impl Exchange {
         let (fate, beside) = match front.map(|owed| owed.fate) {
             None | Some(Fate::Forward) => (Fate::Forward, Fate::Forward),
             Some(Fate::Swallow) => (Fate::Swallow, Fate::Swallow),
-            Some(Fate::SwallowAnswer) => (Fate::Swallow, Fate::Forward),
+            Some(Fate::SwallowUnlessError) if tag == Tag::ErrorResponse => {
+                (Fate::Forward, Fate::Forward)
+            }
+            // The server says nothing of what is invented; this answers nothing.
+            Some(Fate::Invent | Fate::SwallowAnswer | Fate::SwallowUnlessError) => {
+                (Fate::Swallow, Fate::Forward)
+            }
         };
         let answer = Ok(Heard { fate, is_answer: true });
         let aside = Ok(Heard { fate: beside, is_answer: false });
@@ -244,7 +329,9 @@ impl Exchange {
             self.eaten = 0;
         }
         if done {
-            self.owed.pop_front();
+            if let Some(owed) = self.owed.pop_front() {
+                self.ended(owed, true);
+            }
             self.drop_copy_ends();
         }
         answer
@@ -256,8 +343,8 @@ impl Exchange {
         if matches!(kind, Kind::FunctionCall | Kind::Query | Kind::Sync) {
             return; // ReadyForQuery follows.
         }
-        while self.owed.front().is_some_and(|owed| owed.kind != Kind::Sync) {
-            self.owed.pop_front();
+        while let Some(owed) = self.owed.pop_front_if(|owed| owed.kind != Kind::Sync) {
+            self.ended(owed, false);
         }
         self.begun = false;
         self.skipping = self.owed.is_empty();
@@ -312,7 +399,12 @@ impl Exchange {
 
     /// Whether the server works on something, so that a cancel would have something to stop.
     pub fn is_busy(&self) -> bool {
-        !self.owed.is_empty()
+        self.owed.len() > self.invented
+    }
+
+    /// Whether the server ignores everything up to the next Sync.
+    pub fn is_skipping(&self) -> bool {
+        self.skipping
     }
 
     /// Whether nobody can know any more what the server will say.
@@ -348,8 +440,19 @@ impl Exchange {
 
     /// The client has gone: whatever is still owed is owed to nobody.
     pub fn swallow_all(&mut self) {
+        self.owed.retain(|owed| owed.fate != Fate::Invent);
+        self.invented = 0;
         for owed in &mut self.owed {
             owed.fate = Fate::Swallow;
+        }
+    }
+}
+
+impl About {
+    const fn tag(self) -> frontend::Tag {
+        match self {
+            Self::Close(_) => frontend::Tag::Close,
+            Self::Parse(_) => frontend::Tag::Parse,
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Entry for fuzzing: bytes into every machine, in every role.
 
-use crate::client::ClientMachine;
+use crate::client::{ClientMachine, Naming, Rules};
 use crate::client_login::{ClientLogin, Credential, Credentials, LoginContext};
 use crate::parameters::{Reported, StartupParameters};
 use crate::pieces::Pieces;
+use crate::prepared::{Environment, Interner};
 use crate::server::{Errand, ServerMachine};
 use crate::server_login::{ServerLogin, ServerLoginSettings};
 
@@ -57,16 +58,23 @@ pub fn everything(data: &[u8]) {
     let complaint = tidegate_wire::catalogue::Complaint::draining();
     client.refuse(&complaint, &mut Pieces::default());
 
-    // Both directions of a pair, as the bytes come.
+    // Both directions of a pair, as the bytes come; with few statements, so that some are closed.
     let mut client = ClientMachine::default();
-    let mut server = ServerMachine::new(Reported::default());
+    let mut server = ServerMachine::new(Reported::default(), 2);
+    let mut interner = Interner::default();
+    let environment = Environment::default();
+    let mut intern = |environment: Option<&Environment>, definition: &[u8]| {
+        interner.intern(environment, definition)
+    };
+    let naming = Naming { environment: &environment, intern: &mut intern };
+    let mut rules = Rules { watch: true, naming: Some(naming) };
     let (mut up, mut down) = (Pieces::default(), Pieces::default());
     let [first, second] = parts;
-    if client.relay(first, true, &mut server, &mut up).is_ok()
-        && server.receive(second, &mut down, &mut up).is_ok()
+    if client.relay(first, &mut rules, &mut server, &mut up, &mut down).is_ok()
+        && server.receive(second, Some(client.statements()), &mut down, &mut up).is_ok()
     {
         server.recover(&mut up);
-        if server.receive(first, &mut down, &mut up).is_ok() && server.errand().is_none() {
+        if server.receive(first, None, &mut down, &mut up).is_ok() && server.errand().is_none() {
             server.start(Errand::Check, b"", &mut up);
         }
     }

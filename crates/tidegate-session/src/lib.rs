@@ -3,7 +3,8 @@
 //! The machines of the gate, in the order in which a connection meets them: a client logs in
 //! ([`client_login`]), says what it wants ([`client`]), and is joined to a server whose machine
 //! ([`server`]) passes answers on, swallows those to Tidegate's own messages, and knows when
-//! nothing is owed any more ([`exchange`]). A server has logged in before
+//! nothing is owed any more ([`exchange`]). Statements that clients prepare are shared by all who
+//! define them alike ([`prepared`]). A server has logged in before
 //! ([`server_login`]). No machine here reads a clock, a socket, or a random number.
 
 #![cfg_attr(
@@ -26,6 +27,7 @@ pub mod client;
 pub mod server;
 
 pub mod exchange;
+pub mod prepared;
 pub mod sniff;
 pub mod pin;
 

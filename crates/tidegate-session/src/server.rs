@@ -7,15 +7,21 @@
 //!
 //! Cost: five bytes read per message; bodies are looked at only where they steer us, and copied
 //! only where the end of the input cuts such a one.
+//!
+//! - [`naming`]: messages of the client that name a prepared statement.
+
+pub mod naming;
 
 use tidegate_wire::backend::{self, Severity, TransactionStatus};
 use tidegate_wire::frame::FrameError;
 use tidegate_wire::frontend;
 use tidegate_wire::sqlstate::SqlState;
 
-use crate::exchange::{Exchange, Fate, OutOfStep};
+use crate::exchange::{About, Exchange, Fate, OutOfStep, Settled};
 use crate::parameters::Reported;
 use crate::pieces::Pieces;
+use crate::prepared::{ClientStatements, NAME_PREFIX, ServerStatements};
+use crate::sniff::Scope;
 use crate::splitter::{Part, Splitter};
 
 /// The largest message that is collected to be understood when the input cuts it. Parameters and
@@ -113,6 +119,9 @@ pub struct ServerMachine {
     /// The last answer that the client got was the confirmation of `DISCARD ALL`: had another
     /// followed, it might be that of something that stays.
     discarding: bool,
+    statements: ServerStatements,
+    /// What the lease has changed of how statements are parsed.
+    scope: Option<Scope>,
 }
 
 /// A message that steers us and was cut by the end of the input.
@@ -124,8 +133,9 @@ struct Collected {
 }
 
 impl ServerMachine {
-    /// A server that has just logged in and reported these parameters.
-    pub fn new(reported: Reported) -> Self {
+    /// A server that has just logged in and reported these parameters. It keeps at most
+    /// `statements_max` prepared statements for clients.
+    pub fn new(reported: Reported, statements_max: usize) -> Self {
         Self {
             splitter: Splitter::default(),
             fate: Fate::Forward,
@@ -135,11 +145,14 @@ impl ServerMachine {
             errand: None,
             errand_error: None,
             discarding: false,
+            statements: ServerStatements::new(statements_max),
+            scope: None,
         }
     }
 
     /// Consumes all of `input`. What answers the client goes to `client`, what the server must
-    /// be sent goes to `server`, the rest is said in the result.
+    /// be sent goes to `server`, the rest is said in the result. `names`: the prepared statements
+    /// of the client, when it has not gone.
     ///
     /// # Errors
     /// [`ServerFault`]: the connection must be closed, and so must the client's, since it may have
@@ -147,6 +160,7 @@ impl ServerMachine {
     pub fn receive(
         &mut self,
         input: &[u8],
+        mut names: Option<&mut ClientStatements>,
         client: &mut Pieces,
         server: &mut Pieces,
     ) -> Result<Heard, ServerFault> {
@@ -156,6 +170,8 @@ impl ServerMachine {
             match part {
                 Part::Header { tag, body_bytes, stashed, range } => {
                     let tag = backend::Tag::from_byte(tag).ok_or(ServerFault::UnknownTag(tag))?;
+                    self.exchange.invent();
+                    self.settle(names.as_deref_mut(), client);
                     if !is_telling(tag) {
                         let answer = self.exchange.heard(tag, None)?;
                         self.discarding &= !answer.is_answer;
@@ -165,9 +181,15 @@ impl ServerMachine {
                     }
                     if let Some(body) = self.splitter.whole_body(input, &mut at) {
                         let bytes = input.get(body.clone()).unwrap_or_default();
-                        self.fate = self.understand(tag, bytes, server, &mut heard)?;
-                        self.forward_header(stashed, range, client);
-                        self.forward(body, client);
+                        let names = names.as_deref_mut();
+                        let renamed = self.understand(tag, bytes, names, server, &mut heard)?;
+                        match renamed {
+                            Some(error) => client.own_bytes(&error),
+                            None => {
+                                self.forward_header(stashed, range, client);
+                                self.forward(body, client);
+                            }
+                        }
                     } else if body_bytes <= COLLECTED_BYTES_MAX_U64 {
                         let mut header = [0; 5];
                         let bytes = self.splitter.stash(stashed).iter();
@@ -197,16 +219,59 @@ impl ServerMachine {
                     };
                     collected.body.extend_from_slice(input.get(range).unwrap_or_default());
                     if last && let Some(whole) = self.collecting.take() {
-                        self.fate = self.understand(whole.tag, &whole.body, server, &mut heard)?;
-                        if self.fate == Fate::Forward {
-                            client.own_bytes(&whole.header);
-                            client.own_bytes(&whole.body);
+                        let Collected { tag, header, body } = whole;
+                        let names = names.as_deref_mut();
+                        match self.understand(tag, &body, names, server, &mut heard)? {
+                            Some(error) => client.own_bytes(&error),
+                            None if self.fate == Fate::Forward => {
+                                client.own_bytes(&header);
+                                client.own_bytes(&body);
+                            }
+                            None => {}
                         }
                     }
                 }
             }
         }
+        if self.splitter.is_between_frames() {
+            self.invent_what_is_due(names, client);
+        }
         Ok(heard)
+    }
+
+    /// Answers that nothing of the server's will come before.
+    pub(crate) fn invent_what_is_due(
+        &mut self,
+        names: Option<&mut ClientStatements>,
+        client: &mut Pieces,
+    ) {
+        if self.exchange.owes_only_inventions() {
+            self.exchange.invent();
+        }
+        self.settle(names, client);
+    }
+
+    /// Puts right what is known of prepared statements by what became of them, and writes the
+    /// invented answers.
+    fn settle(&mut self, mut names: Option<&mut ClientStatements>, client: &mut Pieces) {
+        while let Some(Settled { about, fate, has_succeeded }) = self.exchange.next_settled() {
+            match (about, fate) {
+                (_, Fate::Invent) => {}
+                (About::Parse(name), _) => self.statements.parsed(name, has_succeeded),
+                (About::Close(Some(name)), _) if !has_succeeded => self.statements.not_closed(name),
+                (About::Close(_), _) => {}
+            }
+            if let (Fate::Forward | Fate::Invent, Some(names)) = (fate, names.as_deref_mut()) {
+                names.settled(has_succeeded);
+            }
+            if fate == Fate::Invent && has_succeeded {
+                let tag = match about {
+                    About::Close(_) => backend::Tag::CloseComplete,
+                    About::Parse(_) => backend::Tag::ParseComplete,
+                };
+                client.own(|out| backend::push_bare(out, tag));
+            }
+        }
     }
 
     fn forward_header(&self, stashed: usize, range: std::ops::Range<usize>, client: &mut Pieces) {
@@ -222,22 +287,26 @@ impl ServerMachine {
         }
     }
 
-    /// A message that steers us. Says what becomes of it.
+    /// A message that steers us. What becomes of it is its fate; an error that names a statement
+    /// by Tidegate's name is returned with the client's.
     fn understand(
         &mut self,
         tag: backend::Tag,
         body: &[u8],
+        mut names: Option<&mut ClientStatements>,
         server: &mut Pieces,
         heard: &mut Heard,
-    ) -> Result<Fate, ServerFault> {
+    ) -> Result<Option<Vec<u8>>, ServerFault> {
         let malformed = || ServerFault::Malformed(tag.byte());
         let message = backend::Message::decode(tag, body).map_err(|_| malformed())?;
         let status = match message {
             backend::Message::ReadyForQuery(status) => Some(status),
             _ => None,
         };
+        let mut renamed = None;
         let answer = self.exchange.heard(tag, status)?;
         let fate = answer.fate;
+        self.fate = fate;
         match message {
             backend::Message::ReadyForQuery(status) => {
                 if fate == Fate::Swallow {
@@ -253,6 +322,15 @@ impl ServerMachine {
                 heard.statements += 1;
                 self.discarding = tag == b"DISCARD ALL";
                 heard.parameters_reset |= tag == b"DISCARD ALL" || tag == b"RESET";
+                if tag == b"RESET" {
+                    self.narrow(Some(Scope::Names)); // Of constants, the server reports it.
+                }
+                if tag == b"DISCARD ALL" || tag == b"DEALLOCATE ALL" {
+                    self.statements.forget();
+                    if let Some(names) = names.as_deref_mut() {
+                        names.forget();
+                    }
+                }
             }
             backend::Message::ErrorResponse(fields) => {
                 self.discarding = false;
@@ -268,11 +346,35 @@ impl ServerMachine {
                     self.errand_error.get_or_insert_with(text);
                 } else {
                     heard.error = Some(sqlstate);
+                    renamed = self.in_the_clients_words(&fields, names.as_deref());
                 }
             }
             _ => {}
         }
-        Ok(fate)
+        Ok(renamed)
+    }
+
+    /// An error about a prepared statement, with the name that the client gave it.
+    fn in_the_clients_words(
+        &self,
+        fields: &backend::Fields<'_>,
+        names: Option<&ClientStatements>,
+    ) -> Option<Vec<u8>> {
+        let about_names = [
+            SqlState::INVALID_SQL_STATEMENT_NAME,
+            SqlState::DUPLICATE_PREPARED_STATEMENT,
+        ];
+        fields.sqlstate().filter(|sqlstate| about_names.contains(sqlstate))?;
+        let message = fields.message()?;
+        let quoted = |part: &&[u8]| part.starts_with(NAME_PREFIX);
+        let ours = message.split(|byte| *byte == b'"').find(quoted)?;
+        let theirs = names?.name_of(self.statements.id_of(ours)?)?;
+        let at = message.windows(ours.len()).position(|window| window == ours)?;
+        let (front, rest) = message.split_at_checked(at)?;
+        let message = [front, theirs, rest.get(ours.len()..)?].concat();
+        let mut error = Vec::new();
+        fields.push_with_message(&mut error, &message);
+        Some(error)
     }
 
     // --- Sent for the client. ---
@@ -295,6 +397,12 @@ impl ServerMachine {
     /// A lease begins: changes of reported parameters count from here.
     pub fn begin_lease(&mut self) {
         self.reported.set_baseline();
+        self.scope = None;
+    }
+
+    /// The client is sending what changes how the statements of its transaction are parsed.
+    pub(crate) fn narrow(&mut self, scope: Option<Scope>) {
+        self.scope = self.scope.max(scope);
     }
 
     /// Whether the client has got the front of a message whose rest is still to come.
@@ -311,6 +419,9 @@ impl ServerMachine {
         debug_assert!(self.errand.is_none(), "one errand at a time");
         self.errand = Some(errand);
         self.errand_error = None;
+        if errand == Errand::Reset {
+            self.statements.forget();
+        }
         let fate = if errand == Errand::Restore { Fate::SwallowAnswer } else { Fate::Swallow };
         self.query(sql, fate, server);
     }

@@ -31,6 +31,17 @@ pub struct Sniffer {
     /// That string may have ended in the comment.
     may_have_ended: bool,
     found: Option<PinReason>,
+    scope: Option<Scope>,
+}
+
+/// What a `SET LOCAL` changes of how statements are parsed for the rest of the transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// What names mean: the search path, or the role that is a part of it. PostgreSQL notices by
+    /// itself when a statement is run under another one.
+    Names,
+    /// What constants mean: they are computed when a statement is parsed, once and for all.
+    Constants,
 }
 
 /// Where in a statement we are.
@@ -47,6 +58,8 @@ enum Place {
     Comment { depth: u16, last: u8 },
     /// Behind SET.
     Set,
+    /// Behind SET LOCAL.
+    SetLocal,
     /// Behind SET and a word that makes it end with the transaction, unless it begins a name.
     Scoped,
     /// Behind PREPARE.
@@ -89,6 +102,11 @@ impl Sniffer {
         self.found
     }
 
+    /// What was found so far that changes how the statements of the transaction are parsed.
+    pub fn scope(&self) -> Option<Scope> {
+        self.scope
+    }
+
     fn between_words(&mut self, byte: u8) {
         if self.word_len > 0 {
             self.word_ended(byte);
@@ -122,7 +140,8 @@ impl Sniffer {
             (Place::Start | Place::MayBeComment(_), b'-' | b'/') => Place::MayBeComment(byte),
             (Place::MayBeComment(_), _) => Place::Start,
             // The next word may be a comment's: it does not tell what is set or prepared.
-            (Place::Set, b'-' | b'/') | (Place::Scoped, b'-' | b'/' | b'.') => {
+            (Place::Set, b'-' | b'/')
+            | (Place::SetLocal | Place::Scoped, b'-' | b'/' | b'.') => {
                 self.found = self.found.or(Some(PinReason::Set));
                 Place::Rest
             }
@@ -183,7 +202,11 @@ impl Sniffer {
                 // These end with the transaction.
                 let is_scoped = matches!(word, b"local" | b"transaction" | b"constraints");
                 found = found.or((!is_scoped).then_some(PinReason::Set));
-                Place::Scoped
+                if word == b"local" { Place::SetLocal } else { Place::Scoped }
+            }
+            Place::SetLocal => {
+                self.scope = self.scope.max(scope_of(word));
+                Place::Rest
             }
             Place::Prepare => {
                 found = found.or((word != b"transaction").then_some(PinReason::Prepared));
@@ -201,6 +224,18 @@ impl Sniffer {
             place => place,
         };
         self.found = self.found.or(found);
+    }
+}
+
+/// What the setting that begins with this word changes.
+fn scope_of(word: &[u8]) -> Option<Scope> {
+    match word {
+        // PostgreSQL reports these, so [`crate::server`] sees them too, but only at the end of a
+        // batch.
+        b"client_encoding" | b"datestyle" | b"intervalstyle" | b"names"
+        | b"standard_conforming_strings" | b"time" | b"timezone" => Some(Scope::Constants),
+        b"role" | b"schema" | b"search_path" | b"session" => Some(Scope::Names),
+        _ => None,
     }
 }
 
@@ -298,6 +333,33 @@ mod tests {
                 sniffer.feed(front, false);
                 sniffer.feed(rest, true);
                 assert_eq!(sniffer.found(), *expected, "{text} cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn settings_of_a_transaction_are_told_apart_by_what_they_change_in_parsing() {
+        let cases = [
+            ("SET LOCAL statement_timeout = 5", None),
+            ("SET LOCAL request.jwt.claims = 'x'", None),
+            ("SET LOCAL TIME ZONE 'CET'", Some(Scope::Constants)),
+            ("SET LOCAL \"TimeZone\" TO 'CET'", Some(Scope::Constants)),
+            ("SELECT 1;\n set local DateStyle = 'German'", Some(Scope::Constants)),
+            ("SET LOCAL ROLE admin; SET LOCAL intervalstyle = 'iso_8601'", Some(Scope::Constants)),
+            ("SET LOCAL ROLE admin", Some(Scope::Names)),
+            ("SET LOCAL search_path = a, b", Some(Scope::Names)),
+            ("SET TRANSACTION READ ONLY", None),
+            ("SELECT local, timezone FROM cities", None),
+        ];
+        for (text, expected) in cases {
+            for chunk in 1..text.len() {
+                let mut sniffer = Sniffer::default();
+                let mut chunks = text.as_bytes().chunks(chunk).peekable();
+                while let Some(bytes) = chunks.next() {
+                    sniffer.feed(bytes, chunks.peek().is_none());
+                }
+                assert_eq!(sniffer.scope(), expected, "{text} in chunks of {chunk}");
+                assert_eq!(sniffer.found(), None, "{text}");
             }
         }
     }

@@ -629,6 +629,17 @@ impl<'a> Fields<'a> {
         self.value(b'D')
     }
 
+    /// Appends an ErrorResponse with these fields, but for its message.
+    pub fn push_with_message(&self, out: &mut Vec<u8>, message: &[u8]) {
+        let mut body = Vec::new();
+        for (code, value) in self.iter() {
+            body.push(code);
+            body.extend_from_slice(if code == b'M' { message } else { value });
+            body.push(0);
+        }
+        push_frame(out, Tag::ErrorResponse.byte(), &[&body, &[0]]);
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<&'a [u8]> {
         self.value(b'H')

@@ -13,10 +13,11 @@ use tidegate_pool_core::queue::Ticket;
 use tidegate_pool_core::server::{Flavour, Lease, PoolId, PoolKey, Port, ServerId, Waiter};
 use tidegate_pool_core::settings::PrePing;
 use tidegate_pool_core::tally::Outcome;
-use tidegate_session::client::{ClientMachine, Gathered};
+use tidegate_session::client::{ClientMachine, Gathered, Naming, Rules};
 use tidegate_session::client_login::{ClientLogin, LoggedIn, LoginContext, LoginStep};
 use tidegate_session::parameters::StartupParameters;
 use tidegate_session::pin::PinReason;
+use tidegate_session::prepared::Environment;
 use tidegate_session::server::{Errand, ServerError};
 use tidegate_wire::backend::{self, Severity, TransactionStatus};
 use tidegate_wire::catalogue::Complaint;
@@ -68,6 +69,8 @@ struct Session {
     key: PoolKey,
     parameters: Arc<StartupParameters>,
     flavour: Flavour,
+    /// What those parameters make of the statements that it prepares.
+    environment: Environment,
     traffic: Arc<Traffic>,
     /// The secret that cancels its statements; only its first `secret_len` bytes.
     secret: [u8; SECRET_BYTES],
@@ -379,6 +382,7 @@ impl Worker {
             traffic: self.shared.traffic(&pool_key, port),
             key: pool_key,
             flavour: welcome::flavour(&parameters),
+            environment: Environment::of(&parameters),
             parameters,
             secret,
             secret_len: if logged_in.version.has_long_secrets() { SECRET_BYTES } else { 4 },
@@ -595,11 +599,24 @@ impl Worker {
             return;
         };
         let crate::server::Stage::Up(machine) = &mut server.stage else { return };
+        let Some(session) = &client.session else { return };
         self.to_server.clear();
-        let watch = client.port == Port::Transaction && client.pin.is_none();
-        let relayed = client.machine.relay(bytes, watch, machine, &mut self.to_server);
-        if let Some(session) = &client.session {
-            session.traffic.server_tx.add(bytes.len() as u64);
+        self.to_client.clear();
+        let shared = &self.shared;
+        let mut intern = |environment: Option<&Environment>, definition: &[u8]| {
+            lock(&shared.statements).intern(environment, definition)
+        };
+        let shares = client.port == Port::Transaction && shared.statements_max.is_some();
+        let environment = &session.environment;
+        let mut rules = Rules {
+            watch: client.port == Port::Transaction && client.pin.is_none(),
+            naming: shares.then_some(Naming { environment, intern: &mut intern }),
+        };
+        let (to_server, to_client) = (&mut self.to_server, &mut self.to_client);
+        let relayed = client.machine.relay(bytes, &mut rules, machine, to_server, to_client);
+        session.traffic.server_tx.add(bytes.len() as u64);
+        if client.channel.send(&self.to_client, bytes).is_err() {
+            return self.client_gone(key, Goodbye::Vanished);
         }
         if server.channel.send(&self.to_server, bytes).is_err() {
             // The connection is broken. What PostgreSQL said before that is still to be read.
@@ -610,6 +627,7 @@ impl Worker {
         match relayed {
             Err(fault) => return self.violation(key, &complaints::client_fault(&fault)),
             Ok(relayed) => {
+                session.traffic.prepared(relayed.followed);
                 if let Some(reason) = relayed.pin {
                     self.pin(key, id, reason);
                 }

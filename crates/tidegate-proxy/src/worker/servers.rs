@@ -159,17 +159,18 @@ impl Worker {
 
     fn logged_in(&mut self, id: ServerId, logged_in: LoggedIn) {
         let now = self.now;
+        let statements_max = self.shared.statements_max.unwrap_or_default();
         let Some(server) = self.server(id) else { return };
         let Claim::Dial(dial) = std::mem::replace(&mut server.claim, Claim::None) else { return };
         server.pid = logged_in.pid;
         server.secret = logged_in.secret;
         let statuses = welcome::statuses(&logged_in.reported);
         let base = server.base.clone();
-        let mut machine = ServerMachine::new(logged_in.reported);
+        let mut machine = ServerMachine::new(logged_in.reported, statements_max);
         // A notice or a parameter; nobody is there to be told. What can't be followed is found
         // to be out of step by the first errand.
         let (mut nobody, mut nothing) = (Pieces::default(), Pieces::default());
-        let rest = machine.receive(&logged_in.rest, &mut nobody, &mut nothing);
+        let rest = machine.receive(&logged_in.rest, None, &mut nobody, &mut nothing);
         server.stage = Stage::Up(Box::new(machine));
         if rest.is_err() {
             server.channel.shutdown_write();
@@ -319,7 +320,10 @@ impl Worker {
             }
             Stage::Up(machine) => {
                 self.to_client.clear();
-                let heard = machine.receive(bytes, &mut self.to_client, &mut self.to_server);
+                let client = server.client.and_then(|key| self.clients.get_mut(key.place as usize));
+                let names = client.map(|client| client.machine.statements());
+                let (to_client, to_server) = (&mut self.to_client, &mut self.to_server);
+                let heard = machine.receive(bytes, names, to_client, to_server);
                 let is_mid_answer = machine.is_mid_answer();
                 if server.channel.send(&self.to_server, bytes).is_err() {
                     server.channel.readable = true;
@@ -392,7 +396,7 @@ impl Worker {
                         // be told, and nothing of it is an answer.
                         // After a farewell nobody may get the server, although its end is still
                         // to come.
-                        match machine.receive(said, &mut self.to_client, &mut self.to_server) {
+                        match machine.receive(said, None, &mut self.to_client, &mut self.to_server) {
                             Ok(heard) if heard.fatal.is_some() => {
                                 server.last_words = heard.fatal;
                                 is_of_no_use = true;

@@ -6,10 +6,11 @@
 //! the script, writes the transcript anew, and compares; then it plays the same again with each
 //! line cut in two at every byte, and byte by byte, where the outcome must be the same.
 
-use tidegate_session::client::{ClientMachine, Gathered};
-use tidegate_session::parameters::Reported;
+use tidegate_session::client::{ClientMachine, Gathered, Naming, Rules};
+use tidegate_session::parameters::{Reported, StartupParameters};
 use tidegate_session::pieces::Pieces;
 use tidegate_session::pin::PinReason;
+use tidegate_session::prepared::{Environment, Interner};
 use tidegate_session::server::{Errand, ErrandEnd, RESET_SQL, ServerMachine};
 use tidegate_wire::backend::{self, Report, Severity, TransactionStatus};
 use tidegate_wire::catalogue::Complaint;
@@ -46,22 +47,31 @@ pub(crate) struct Stage {
     adapts: Option<Vec<u8>>,
     pin: Option<PinReason>,
     is_dirty: bool,
+    /// The environment of the client, where prepared statements are shared.
+    environment: Option<Environment>,
+    interner: Interner,
     pub(crate) outcome: Outcome,
+}
+
+fn server(statements_max: usize) -> ServerMachine {
+    let mut reported = Reported::default();
+    reported.note(b"TimeZone", b"UTC");
+    ServerMachine::new(reported, statements_max)
 }
 
 impl Stage {
     pub(crate) fn new() -> Self {
-        let mut reported = Reported::default();
-        reported.note(b"TimeZone", b"UTC");
         Self {
             client: ClientMachine::default(),
-            server: ServerMachine::new(reported),
+            server: server(usize::MAX),
             lease: Lease::None,
             is_session: false,
             no_server: false,
             adapts: None,
             pin: None,
             is_dirty: false,
+            environment: None,
+            interner: Interner::default(),
             outcome: Outcome::default(),
         }
     }
@@ -117,10 +127,19 @@ impl Stage {
     }
 
     fn relay(&mut self, input: &[u8]) {
-        let mut out = Pieces::default();
+        let (mut out, mut reply) = (Pieces::default(), Pieces::default());
+        let interner = &mut self.interner;
+        let mut intern = |environment: Option<&Environment>, definition: &[u8]| {
+            interner.intern(environment, definition)
+        };
+        let naming = self.environment.as_ref();
+        let naming = naming.map(|environment| Naming { environment, intern: &mut intern });
         let watch = !self.is_session && self.pin.is_none();
-        let relayed = self.client.relay(input, watch, &mut self.server, &mut out);
+        let mut rules = Rules { watch, naming };
+        let server = &mut self.server;
+        let relayed = self.client.relay(input, &mut rules, server, &mut out, &mut reply);
         self.outcome.to_server.extend(out.to_vec(input));
+        self.outcome.to_client.extend(reply.to_vec(input));
         match relayed {
             Err(fault) => self.leaves(&format!("client fault: {fault}")),
             Ok(relayed) => {
@@ -144,7 +163,8 @@ impl Stage {
 
     pub(crate) fn server_says(&mut self, input: &[u8]) {
         let (mut client, mut server) = (Pieces::default(), Pieces::default());
-        let heard = self.server.receive(input, &mut client, &mut server);
+        let names = (self.lease == Lease::Held).then(|| self.client.statements());
+        let heard = self.server.receive(input, names, &mut client, &mut server);
         self.outcome.to_server.extend(server.to_vec(input));
         if matches!(self.lease, Lease::Held) {
             self.outcome.to_client.extend(client.to_vec(input));
@@ -253,6 +273,18 @@ impl Stage {
         let (verb, rest) = words.split_once(' ').unwrap_or((words, ""));
         match verb {
             "session" => self.is_session = true,
+            // The client's prepared statements are shared; a server keeps at most so many.
+            "share" => {
+                self.environment = Some(Environment::default());
+                self.server = server(rest.parse().unwrap_or(200));
+            }
+            // Another server, to which nobody has sent anything.
+            "move" => self.server = server(200),
+            "environment" => {
+                let parameters = [(&b"TimeZone"[..], rest.as_bytes())];
+                let parameters = StartupParameters::new(parameters).expect("valid parameters");
+                self.environment = Some(Environment::of(&parameters));
+            }
             "full" => self.no_server = true,
             "free" => self.no_server = false,
             "hand-off" => {
@@ -403,11 +435,17 @@ fn text(bytes: &[u8]) -> String {
 }
 
 pub(crate) fn frontend_name(tag: u8, body: &[u8]) -> String {
-    use frontend::Message;
+    use frontend::{Message, Target};
     let Some(tag) = frontend::Tag::from_byte(tag) else { return format!("{} bytes", body.len()) };
     match Message::decode(tag, body) {
         Ok(Message::Query(sql)) if sql == RESET_SQL => "Query RESET_SQL".into(),
         Ok(Message::Query(sql)) => format!("Query {}", text(sql)).trim_end().to_owned(),
+        Ok(
+            Message::Bind { statement: name, .. }
+            | Message::Close { target: Target::Statement, name }
+            | Message::Describe { target: Target::Statement, name }
+            | Message::Parse { name, .. },
+        ) => format!("{tag:?} {}", text(name)).trim_end().to_owned(),
         _ => format!("{tag:?}"),
     }
 }
@@ -421,7 +459,9 @@ pub(crate) fn backend_name(tag: u8, body: &[u8]) -> String {
         }
         Ok(Message::ErrorResponse(fields)) => {
             let code = fields.sqlstate().map(|code| code.as_str().to_owned());
-            format!("ErrorResponse {}", code.unwrap_or_default())
+            let quoted = fields.message().map(text).filter(|message| message.contains('"'));
+            let quoted = quoted.map_or_else(String::new, |message| format!(" {message}"));
+            format!("ErrorResponse {}{quoted}", code.unwrap_or_default())
         }
         _ => format!("{tag:?}"),
     }
@@ -451,6 +491,9 @@ pub(crate) fn frontend_message(words: &str) -> Vec<u8> {
         "CopyData" => Message::CopyData(rest.as_bytes()),
         "CopyDone" => Message::CopyDone,
         "CopyFail" => Message::CopyFail(rest.as_bytes()),
+        "DescribeStatement" => {
+            Message::Describe { target: Target::Statement, name: rest.as_bytes() }
+        }
         "Describe" => Message::Describe { target: Target::Portal, name: rest.as_bytes() },
         "Execute" => Message::Execute { portal: b"", rows_max: 0 },
         "Flush" => Message::Flush,
@@ -481,10 +524,11 @@ pub(crate) fn backend_message(words: &str) -> Vec<u8> {
     let (name, rest) = words.split_once(' ').unwrap_or((words, ""));
     let rest = rest.trim();
     let mut out = Vec::new();
+    let (code, said) = rest.split_once(' ').unwrap_or((rest, "it is so"));
     let report = |severity, code: &str| Report {
         severity,
         sqlstate: SqlState::from_bytes(code.as_bytes()).expect("a SQLSTATE"),
-        message: "it is so",
+        message: said,
         detail: None,
         hint: None,
     };
@@ -500,11 +544,11 @@ pub(crate) fn backend_message(words: &str) -> Vec<u8> {
         "DataRow" => return frame(Tag::DataRow.byte(), &[&[0, 1, 0, 0, 0, 1], &b"1"[..]].concat()),
         "EmptyQueryResponse" => Message::EmptyQueryResponse,
         "ErrorResponse" => {
-            report(Severity::Error, rest).encode_error(&mut out);
+            report(Severity::Error, code).encode_error(&mut out);
             return out;
         }
         "Fatal" => {
-            report(Severity::Fatal, rest).encode_error(&mut out);
+            report(Severity::Fatal, code).encode_error(&mut out);
             return out;
         }
         "FunctionCallResponse" => return frame(b'V', &(-1_i32).to_be_bytes()),

@@ -1,0 +1,414 @@
+//! Scripts for prepared statements that clients of shared servers name; see `stage`.
+
+#[path = "relay/stage.rs"]
+#[expect(dead_code, reason = "other tests use the rest of it")]
+mod stage;
+
+use stage::check;
+
+// --- One client, one server. ---
+
+#[test]
+fn a_statement_is_sent_under_a_name_of_tidegates_own() {
+    check(
+        "! share
+         > Parse s1: select 1 + DescribeStatement s1 + Sync \
+             | server: Parse tidegate_1, Describe tidegate_1, Sync | lease
+         < ParseComplete + ParameterDescription + NoData + ReadyForQuery I | return
+         > Bind s1 + Execute + Sync      | server: Bind tidegate_1, Execute, Sync | lease
+         < BindComplete + CommandComplete SELECT 1 + ReadyForQuery I | return",
+    );
+}
+
+#[test]
+fn unnamed_statements_and_portals_pass_as_they_are() {
+    check(
+        "! share
+         > Parse : select 1 + Bind + Describe + Execute + Sync | lease
+         < ParseComplete + BindComplete + NoData + CommandComplete SELECT 1 + ReadyForQuery I \
+             | return",
+    );
+}
+
+#[test]
+fn a_statement_is_parsed_anew_where_a_server_has_not_got_it() {
+    check(
+        "! share
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         ! move
+         > Bind s1 + Execute + Sync \
+             | server: Parse tidegate_1, Bind tidegate_1, Execute, Sync | lease
+         < ParseComplete + BindComplete + CommandComplete SELECT 1 + ReadyForQuery I \
+             | client: BindComplete, CommandComplete, ReadyForQuery I | return
+         > DescribeStatement s1 + Sync   | server: Describe tidegate_1, Sync | lease
+         < ParameterDescription + NoData + ReadyForQuery I | return",
+    );
+}
+
+#[test]
+fn parsing_anew_that_fails_is_the_clients_error_and_is_tried_again() {
+    check(
+        "! share
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         ! move
+         > Bind s1 + Execute + Sync \
+             | server: Parse tidegate_1, Bind tidegate_1, Execute, Sync | lease
+         < ErrorResponse 42P01 + ReadyForQuery I | return
+         > Bind s1 + Execute + Sync \
+             | server: Parse tidegate_2, Bind tidegate_2, Execute, Sync | lease
+         < ParseComplete + BindComplete + CommandComplete SELECT 1 + ReadyForQuery I \
+             | client: BindComplete, CommandComplete, ReadyForQuery I | return",
+    );
+}
+
+#[test]
+fn a_closed_name_is_free_and_the_server_keeps_the_statement() {
+    check(
+        "! share
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Close s1 + Sync               | server: Sync | lease
+         < ReadyForQuery I               | client: CloseComplete, ReadyForQuery I | return
+         > Bind s1 + Sync                | lease
+         < ErrorResponse 26000 + ReadyForQuery I | return
+         > Parse s1: select 1 + Bind s1 + Execute + Sync \
+             | server: Bind tidegate_1, Execute, Sync | lease
+         < BindComplete + CommandComplete SELECT 1 + ReadyForQuery I \
+             | client: ParseComplete, BindComplete, CommandComplete, ReadyForQuery I | return",
+    );
+}
+
+#[test]
+fn an_invented_answer_that_nothing_follows_comes_at_once() {
+    check(
+        "! share
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Parse s2: select 1 + Flush    | server: Flush | client: ParseComplete | lease
+         > Close s2 + Flush              | server: Flush | client: CloseComplete
+         > Sync
+         < ReadyForQuery I               | return",
+    );
+}
+
+#[test]
+fn invented_answers_keep_their_turn_in_a_pipeline() {
+    check(
+        "! share
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Query a + Parse s2: select 1 + Bind s2 + Close s1 + Execute + Sync \
+             | server: Query a, Bind tidegate_1, Execute, Sync | lease
+         < CommandComplete A + ReadyForQuery I
+         < BindComplete                  | client: ParseComplete, BindComplete
+         < CommandComplete B             | client: CloseComplete, CommandComplete
+         < ReadyForQuery I               | return",
+    );
+}
+
+// --- Errors. ---
+
+#[test]
+fn a_name_in_use_and_an_unknown_one_are_refused_by_postgres_in_the_clients_words() {
+    check(
+        "! share
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Parse s1: select 2 + Sync     | server: Parse tidegate_1, Sync | lease
+         < ErrorResponse 42P05 prepared statement \"tidegate_1\" already exists \
+             | client: ErrorResponse 42P05 prepared statement \"s1\" already exists
+         < ReadyForQuery I               | return
+         > Bind s1 + Execute + Sync      | server: Bind tidegate_1, Execute, Sync | lease
+         < BindComplete + CommandComplete SELECT 1 + ReadyForQuery I | return
+         > Bind s2 + Execute + Sync      | lease
+         < ErrorResponse 26000 prepared statement \"s2\" does not exist
+         < ReadyForQuery I               | return",
+    );
+}
+
+#[test]
+fn a_parse_that_fails_defines_nothing_and_the_name_may_be_used_again() {
+    check(
+        "! share
+         > Parse s1: nonsense + Bind s1 + Execute + Sync \
+             | server: Parse tidegate_1, Bind tidegate_1, Execute, Sync | lease
+         < ErrorResponse 42601
+         < ReadyForQuery I               | return
+         > Bind s1 + Sync                | lease
+         < ErrorResponse 26000 + ReadyForQuery I | return
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_2, Sync | lease
+         < ParseComplete + ReadyForQuery I | return",
+    );
+}
+
+#[test]
+fn what_is_skipped_after_an_error_has_not_happened() {
+    check(
+        "! share
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Bind nothing + Parse s2: select 1 + Close s1 + Parse s3: select 3 + Sync \
+             | server: Bind nothing, Parse tidegate_2, Sync | lease
+         < ErrorResponse 26000 + ReadyForQuery I | return
+         > Bind s1 + Sync                | server: Bind tidegate_1, Sync | lease
+         < BindComplete + ReadyForQuery I | return
+         > Bind s2 + Sync                | lease
+         < ErrorResponse 26000 + ReadyForQuery I | return
+         > Bind s3 + Sync                | lease
+         < ErrorResponse 26000 + ReadyForQuery I | return",
+    );
+}
+
+#[test]
+fn what_is_sent_after_an_error_and_before_its_sync_is_ignored() {
+    check(
+        "! share
+         > Bind nothing + Flush          | lease
+         < ErrorResponse 26000
+         > Parse s1: select 1 + Close s1
+         > Sync
+         < ReadyForQuery I               | return
+         > Bind s1 + Sync                | lease
+         < ErrorResponse 26000 + ReadyForQuery I | return",
+    );
+}
+
+#[test]
+fn a_failed_name_that_is_used_again_in_the_same_pipeline_is_defined_anew() {
+    check(
+        "! share
+         > Parse s1: nonsense + Sync + Parse s1: select 1 + Sync \
+             | server: Parse tidegate_1, Sync, Parse tidegate_2, Sync | lease
+         < ErrorResponse 42601 + ReadyForQuery I
+         < ParseComplete + ReadyForQuery I | return
+         > Bind s1 + Sync                | server: Bind tidegate_2, Sync | lease
+         < BindComplete + ReadyForQuery I | return",
+    );
+}
+
+#[test]
+fn the_same_text_twice_in_a_pipeline_fails_twice() {
+    check(
+        "! share
+         > Parse s1: nonsense + Sync + Parse s2: nonsense + Sync \
+             | server: Parse tidegate_1, Sync, Parse tidegate_2, Sync | lease
+         < ErrorResponse 42601 + ReadyForQuery I + ErrorResponse 42601 + ReadyForQuery I | return",
+    );
+}
+
+// --- Several clients. ---
+
+#[test]
+fn clients_share_a_statement_only_in_the_same_environment() {
+    check(
+        "! share
+         ! environment UTC
+         > Parse a: select 1 + Sync      | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         ! next
+         > Parse b: select 1 + Sync      | server: Sync | lease
+         < ReadyForQuery I               | client: ParseComplete, ReadyForQuery I | return
+         ! next
+         ! environment CET
+         > Parse c: select 1 + Sync      | server: Parse tidegate_2, Sync | lease
+         < ParseComplete + ReadyForQuery I | return",
+    );
+}
+
+#[test]
+fn a_name_is_known_only_to_the_client_that_gave_it() {
+    check(
+        "! share
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         ! next
+         > Bind s1 + Sync                | lease
+         < ErrorResponse 26000 + ReadyForQuery I | return
+         > Bind tidegate_1 + Sync        | server: Bind _tidegate_1, Sync | lease
+         < ErrorResponse 26000 + ReadyForQuery I | return
+         > Close tidegate_1 + DescribeStatement tidegate_1 + Sync \
+             | server: Close _tidegate_1, Describe _tidegate_1, Sync | lease
+         < CloseComplete + ErrorResponse 26000 + ReadyForQuery I | return",
+    );
+}
+
+#[test]
+fn what_a_vanished_client_had_sent_is_known_of_the_server() {
+    check(
+        "! share
+         > Parse s1: select 1 + Parse s2: nonsense + Flush \
+             | server: Parse tidegate_1, Parse tidegate_2, Flush | lease
+         ! vanish                        | server: Sync, Query ROLLBACK | vanished | cancel
+         < ParseComplete + ErrorResponse 42601 + ReadyForQuery I | client: nothing
+         < CommandComplete ROLLBACK + ReadyForQuery I | client: nothing | Recover done
+         ! next
+         > Parse a: select 1 + Parse b: nonsense + Sync \
+             | server: Parse tidegate_3, Sync | lease
+         < ErrorResponse 42601 + ReadyForQuery I \
+             | client: ParseComplete, ErrorResponse 42601, ReadyForQuery I | return",
+    );
+}
+
+// --- The bound of a server. ---
+
+#[test]
+fn the_statement_that_was_unused_for_longest_is_closed_in_passing() {
+    check(
+        "! share 2
+         > Parse a: select 1 + Parse b: select 2 + Sync \
+             | server: Parse tidegate_1, Parse tidegate_2, Sync | lease
+         < ParseComplete + ParseComplete + ReadyForQuery I | return
+         > Bind a + Sync                 | server: Bind tidegate_1, Sync | lease
+         < BindComplete + ReadyForQuery I | return
+         > Parse c: select 3 + Sync \
+             | server: Close tidegate_2, Parse tidegate_3, Sync | lease
+         < CloseComplete + ParseComplete + ReadyForQuery I \
+             | client: ParseComplete, ReadyForQuery I | return
+         > Bind b + Sync \
+             | server: Close tidegate_1, Parse tidegate_4, Bind tidegate_4, Sync | lease
+         < CloseComplete + ParseComplete + BindComplete + ReadyForQuery I \
+             | client: BindComplete, ReadyForQuery I | return",
+    );
+}
+
+#[test]
+fn a_close_that_was_skipped_is_sent_again_with_the_next_parse() {
+    check(
+        "! share 1
+         > Parse a: select 1 + Sync      | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Bind nothing + Parse b: select 2 + Sync \
+             | server: Bind nothing, Close tidegate_1, Parse tidegate_2, Sync | lease
+         < ErrorResponse 26000 + ReadyForQuery I | return
+         > Parse c: select 3 + Sync \
+             | server: Close tidegate_1, Parse tidegate_3, Sync | lease
+         < CloseComplete + ParseComplete + ReadyForQuery I \
+             | client: ParseComplete, ReadyForQuery I | return",
+    );
+}
+
+// --- What the session has that a statement is parsed under. ---
+
+#[test]
+fn a_statement_parsed_under_settings_of_the_transaction_is_nobody_elses() {
+    check(
+        "! share
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Query begin;set local search_path = other | lease
+         < CommandComplete BEGIN + CommandComplete SET + ReadyForQuery T
+         > Parse s2: select 1 + Sync     | server: Parse tidegate_2, Sync
+         < ParseComplete + ReadyForQuery T
+         > Query commit
+         < CommandComplete COMMIT + ReadyForQuery I | return
+         ! next
+         > Parse s3: select 1 + Sync     | server: Sync | lease
+         < ReadyForQuery I               | client: ParseComplete, ReadyForQuery I | return",
+    );
+}
+
+#[test]
+fn a_statement_whose_constants_are_computed_under_other_settings_pins() {
+    check(
+        "! share
+         > Query begin;set local timezone = 'CET' | lease
+         < CommandComplete BEGIN + CommandComplete SET + ReadyForQuery T
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | pin prepared
+         < ParseComplete + ReadyForQuery T
+         > Query commit
+         < CommandComplete COMMIT + ReadyForQuery I",
+    );
+    check(
+        "! share
+         > Query begin;select change()   | lease
+         < ParameterStatus TimeZone=CET
+         < CommandComplete BEGIN + CommandComplete SELECT 1 + ReadyForQuery T
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | pin prepared
+         < ParseComplete + ReadyForQuery T",
+    );
+}
+
+#[test]
+fn a_pinned_client_shares_no_more() {
+    check(
+        "! share
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Query set search_path = other | lease | pin set
+         < CommandComplete SET + ReadyForQuery I
+         > Parse s2: select 1 + Sync     | server: Parse tidegate_2, Sync
+         < ParseComplete + ReadyForQuery I",
+    );
+}
+
+#[test]
+fn a_statement_that_leaves_something_behind_pins_whenever_it_is_bound() {
+    check(
+        "! share
+         > Parse s1: listen events + Sync | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Bind s1 + Execute + Sync      | server: Bind tidegate_1, Execute, Sync | lease | pin listen
+         < BindComplete + CommandComplete LISTEN + ReadyForQuery I",
+    );
+}
+
+#[test]
+fn discarding_all_is_known_of_both_sides() {
+    for words in ["DISCARD ALL", "DEALLOCATE ALL"] {
+        let unpin = if words == "DISCARD ALL" { "unpin | return dirty" } else { "return" };
+        check(&format!(
+            "! share
+             > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | lease
+             < ParseComplete + ReadyForQuery I | return
+             > Query {words}                 | lease
+             < CommandComplete {words} + ReadyForQuery I | {unpin}
+             > Bind s1 + Sync                | lease
+             < ErrorResponse 26000 + ReadyForQuery I | return
+             > Parse s1: select 1 + Sync     | server: Parse tidegate_2, Sync | lease
+             < ParseComplete + ReadyForQuery I | return"
+        ));
+    }
+}
+
+#[test]
+fn a_reset_server_has_no_statements() {
+    check(
+        "! share
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         ! reset                         | server: Query RESET_SQL
+         < CommandComplete X + ReadyForQuery I | client: nothing | Reset done
+         > Bind s1 + Sync                | server: Parse tidegate_2, Bind tidegate_2, Sync | lease
+         < ParseComplete + BindComplete + ReadyForQuery I \
+             | client: BindComplete, ReadyForQuery I | return",
+    );
+}
+
+// --- What is not kept. ---
+
+#[test]
+fn a_client_with_too_much_keeps_its_server() {
+    use tidegate_session::prepared::NAME_BYTES_MAX;
+    let name = "n".repeat(NAME_BYTES_MAX + 1);
+    check(&format!(
+        "! share
+         > Parse {name}: select 1 + Sync | lease | pin prepared
+         < ParseComplete + ReadyForQuery I
+         > Bind {name} + Sync
+         < BindComplete + ReadyForQuery I"
+    ));
+}
+
+#[test]
+fn in_a_copy_nobody_can_know_what_is_answered() {
+    check(
+        "! share
+         > Query copy t from stdin       | lease
+         < CopyInResponse
+         > Parse s1: select 1            | server: Parse tidegate_1
+         > Close s1                      | server: nothing | client: CloseComplete
+         ! vanish                        | vanished | close",
+    );
+}

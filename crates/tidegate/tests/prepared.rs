@@ -1,0 +1,253 @@
+//! Prepared statements with names, on servers that clients share: answers are PostgreSQL's, and
+//! nobody's statement is anybody else's.
+
+use tidegate_testkit::batch::{Batch, Format};
+use tidegate_testkit::raw::{Frame, Raw};
+use tidegate_testkit::scene::{ONE_SERVER, Scene};
+use tidegate_wire::frontend::Message;
+
+const GATE: &str = env!("CARGO_BIN_EXE_tidegate");
+
+fn scene(settings: &str) -> Scene {
+    Scene::start(GATE, settings, &[])
+}
+
+const TWO_SERVERS: &str = "plan = \"free\"\n[pool]\npool_size = 2\nmax_overflow = 0\n";
+
+fn bind(statement: &str, value: &str) -> Batch {
+    Batch::new().bind(statement, &[Some(value.as_bytes())], Format::Text).execute(0)
+}
+
+/// The values of the first column.
+fn column(frames: &[Frame]) -> Vec<String> {
+    let rows = frames.iter().filter(|frame| frame.tag == b'D');
+    rows.map(|row| String::from_utf8_lossy(&row.body[6..]).into_owned()).collect()
+}
+
+#[test]
+fn a_statement_follows_its_client_to_any_server_and_pins_none() {
+    let scene = scene(TWO_SERVERS);
+    let mut raw = scene.client(scene.gate.transaction);
+    let mut other = scene.client(scene.gate.transaction);
+    raw.exchange(&Batch::new().parse("s", "SELECT $1 || pg_backend_pid()").sync(), 1);
+    let mut pids = Vec::new();
+    for _ in 0..2 {
+        pids.push(column(&raw.exchange(&bind("s", "pid ").sync(), 1)).concat());
+        // The server that was used last is the first to be taken: `raw` must get the other one.
+        other.run("BEGIN");
+    }
+    other.run("COMMIT");
+    pids.dedup();
+    assert_eq!(pids.len(), 2, "two servers have run it: {pids:?}");
+    assert_eq!(scene.gate.metric("tidegate_pins_total", &[]), 0.0);
+}
+
+#[test]
+fn clients_with_different_settings_never_share_what_was_computed_under_them() {
+    let scene = scene(ONE_SERVER);
+    let sql = "SELECT extract(epoch FROM '2024-01-01 00:00'::timestamptz)::bigint + $1::int";
+    let mut seen = Vec::new();
+    for zone in ["UTC", "Asia/Tokyo", "America/New_York", "UTC"] {
+        let of = |port| {
+            let mut raw = scene.client_with(port, &[("TimeZone", zone)]);
+            let batch = Batch::new().parse("s", sql).sync();
+            raw.exchange(&batch, 1);
+            column(&raw.exchange(&bind("s", "0").sync(), 1)).concat()
+        };
+        let (direct, gated) = (of(scene.cluster.port()), of(scene.gate.transaction));
+        assert_eq!(gated, direct, "{zone}");
+        seen.push(gated);
+    }
+    assert_eq!(seen, ["1704067200", "1704034800", "1704085200", "1704067200"]);
+    // Applications' names make no difference: the second finds what the first has parsed.
+    let parses = || scene.gate.metric("tidegate_prepared_parses_total", &[]);
+    let before = parses();
+    for name in ["one", "two"] {
+        let mut raw = scene.client_with(scene.gate.transaction, &[("application_name", name)]);
+        raw.exchange(&Batch::new().parse("s", "SELECT 'shared' || $1").sync(), 1);
+        assert_eq!(column(&raw.exchange(&bind("s", "!").sync(), 1)), ["shared!"]);
+    }
+    assert_eq!(parses() - before, 1.0);
+}
+
+#[test]
+fn search_paths_are_part_of_what_a_statement_means() {
+    let scene = scene(ONE_SERVER);
+    for schema in ["a", "b"] {
+        let sql = format!(
+            "CREATE SCHEMA {schema} AUTHORIZATION app; CREATE TABLE {schema}.t AS \
+             SELECT '{schema}'::text AS name; ALTER TABLE {schema}.t OWNER TO app"
+        );
+        scene.cluster.sql_in("app", &sql).expect("a schema");
+    }
+    for schema in ["a", "b", "a"] {
+        let parameters = [("search_path", schema)];
+        let mut raw = scene.client_with(scene.gate.transaction, &parameters);
+        let batch = Batch::new().parse("s", "SELECT name || $1 FROM t").sync();
+        raw.exchange(&batch, 1);
+        assert_eq!(column(&raw.exchange(&bind("s", "").sync(), 1)), [schema]);
+    }
+}
+
+#[test]
+fn a_portal_outlives_the_statement_that_was_closed_to_make_room() {
+    let scene = scene(&format!("{ONE_SERVER}[prepared]\nstatements_max = 1\n"));
+    let mut raw = scene.client(scene.gate.transaction);
+    raw.run("BEGIN");
+    let execute = |portal: &[u8], rows_max| {
+        Batch::new().message(&Message::Execute { portal, rows_max }).sync()
+    };
+    let batch = Batch::new()
+        .parse("many", "SELECT g FROM generate_series(1, 3) g")
+        .bind_portal("p", "many", &[], Format::Text)
+        .sync();
+    raw.exchange(&batch, 1);
+    assert_eq!(column(&raw.exchange(&execute(b"p", 2), 1)), ["1", "2"]);
+    let batch = Batch::new().parse("other", "SELECT $1").sync();
+    raw.exchange(&batch, 1);
+    assert_eq!(column(&raw.exchange(&bind("other", "x").sync(), 1)), ["x"]);
+    assert_eq!(column(&raw.exchange(&execute(b"p", 0), 1)), ["3"]);
+    let count = raw.value("SELECT count(*) FROM pg_prepared_statements");
+    assert_eq!(count, "1", "at most so many as the settings say");
+    raw.run("COMMIT");
+    assert_eq!(column(&raw.exchange(&bind("other", "y").sync(), 1)), ["y"]);
+    assert!(scene.gate.metric("tidegate_prepared_evictions_total", &[]) >= 1.0);
+}
+
+#[test]
+fn with_statements_max_off_names_are_passed_on_and_pin() {
+    let scene = scene(&format!("{ONE_SERVER}[prepared]\nstatements_max = \"off\"\n"));
+    let mut raw = scene.client(scene.gate.transaction);
+    raw.exchange(&Batch::new().parse("mine", "SELECT $1").sync(), 1);
+    assert_eq!(raw.value("SELECT name FROM pg_prepared_statements"), "mine");
+    assert_eq!(scene.gate.metric("tidegate_pins_total", &["reason=\"prepared\""]), 1.0);
+}
+
+// --- Any batches at all. ---
+
+/// A generator that the seed alone decides (SplitMix64, by Steele, Lea, and Flood).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % bound as u64) as usize
+    }
+
+    fn one<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len())]
+    }
+}
+
+const NAMES: [&str; 4] = ["a", "b", "a rather long name", "tidegate_1"];
+
+/// Each takes one parameter, so that any Bind fits any of them that is right.
+const TEXTS: [&str; 9] = [
+    "SELECT $1::text",
+    "SELECT $1::text || 'x'",
+    "SELECT 1 / length($1::text)",
+    "INSERT INTO t VALUES ($1) RETURNING s",
+    "SELECT count(*) || $1 FROM t",
+    "SELECT $1::text FROM generate_series(1, 20)",
+    "SELECT $1::text FROM nowhere",
+    "SELEC $1",
+    "",
+];
+
+const QUERIES: [&str; 6] =
+    ["BEGIN", "COMMIT", "ROLLBACK", "SELECT 1", "SELECT 1/0", "SELECT 1; SELECT count(*) FROM t"];
+
+/// A few batches that are sent at once, and how many answers they end with. A name is defined or
+/// closed once at most: what a second time means while the first is unanswered, only a client that
+/// waits can know.
+fn talk(random: &mut Random) -> (Batch, usize) {
+    let mut batch = Batch::new();
+    let mut settled = Vec::new();
+    let syncs = 1 + random.below(3);
+    for _ in 0..syncs {
+        if random.below(3) == 0 {
+            batch = batch.query(random.one(&QUERIES));
+            continue;
+        }
+        let mut closed = Vec::new();
+        for _ in 0..1 + random.below(6) {
+            let name = random.one(&NAMES);
+            let value: &[u8] = random.one(&[&b""[..], b"1", b"value"]);
+            let is_free = !settled.contains(&name);
+            let is_sure = !settled.contains(&name) || closed.contains(&name);
+            batch = match random.below(8) {
+                0 | 1 if is_free => {
+                    settled.push(name);
+                    closed.push(name); // Within its own batch it is sure.
+                    batch.parse(name, random.one(&TEXTS))
+                }
+                2 if is_free => {
+                    settled.push(name);
+                    closed.push(name);
+                    batch.close_statement(name)
+                }
+                3 if is_sure => batch.describe_statement(name),
+                4 => batch.parse("", random.one(&TEXTS)).bind("", &[Some(value)], Format::Text),
+                5 => batch.flush(),
+                _ if is_sure => {
+                    let batch = batch.bind(name, &[Some(value)], Format::Text);
+                    if random.below(2) == 0 { batch.describe().execute(0) } else { batch.execute(3) }
+                }
+                _ => batch.execute(0),
+            };
+        }
+        batch = batch.sync();
+    }
+    (batch, syncs)
+}
+
+fn hear(raw: &mut Raw, batch: &Batch, syncs: usize) -> Vec<String> {
+    let frames = raw.exchange(batch, syncs);
+    // Where in PostgreSQL's source an error was raised differs with the way to it.
+    let shown = frames.iter().map(|frame| match frame.tag {
+        b'E' | b'N' => {
+            let field = |code| frame.field(code);
+            format!("{} {} {} {}", field(b'S'), field(b'C'), field(b'M'), field(b'P'))
+        }
+        tag => format!("{} {}", char::from(tag), frame.body.escape_ascii()),
+    });
+    shown.collect()
+}
+
+/// Each client is played beside a direct connection that says the same; what both hear must be the
+/// same. A failure names its seed; `TIDEGATE_SEED=…` plays it again.
+fn play(seed: u64, settings: &str) {
+    let mut random = Random(seed);
+    let scene = scene(settings);
+    scene.cluster.sql_in("app", "CREATE TABLE t (s text); ALTER TABLE t OWNER TO app").expect("t");
+    let mut cleaner = scene.client(scene.cluster.port());
+    let mut pairs: Vec<_> = (0..3)
+        .map(|_| (scene.client(scene.cluster.port()), scene.client(scene.gate.transaction)))
+        .collect();
+    for nth in 0..150 {
+        let at = random.below(pairs.len());
+        let (direct, gated) = &mut pairs[at];
+        // No transaction stays open: with it one client would hold the servers for all.
+        let (batch, syncs) = talk(&mut random);
+        let batch = batch.query("ROLLBACK");
+        let expected = hear(direct, &batch, syncs + 1);
+        cleaner.run("TRUNCATE t");
+        let heard = hear(gated, &batch, syncs + 1);
+        assert_eq!(heard, expected, "TIDEGATE_SEED={seed}, talk {nth}, client {at}: {batch:?}");
+        cleaner.run("TRUNCATE t");
+    }
+    assert_eq!(scene.gate.metric("tidegate_pins_total", &[]), 0.0);
+}
+
+#[test]
+fn whatever_is_sent_postgresql_and_the_gate_say_the_same() {
+    let given = std::env::var("TIDEGATE_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seeds = given.map_or_else(|| (1..=4).collect(), |seed| vec![seed]);
+    for seed in seeds {
+        play(seed, TWO_SERVERS);
+        play(seed, &format!("{ONE_SERVER}[prepared]\nstatements_max = 2\n"));
+    }
+}
