@@ -4,6 +4,8 @@
 //! compare several settings are asked only when each of these could be read. So one mistake is
 //! one problem.
 
+mod tls;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,8 +13,8 @@ use std::time::Duration;
 use tidegate_pool_core::settings::{PoolSettings, PrePing, RetrySettings};
 
 use crate::config::{
-    Config, Credential, Listen, ListenAddress, Log, PoolFor, PoolOverrides, Timeouts, Upstream,
-    User,
+    Auth, Config, Credential, Listen, ListenAddress, Log, PoolFor, PoolOverrides, Prepared,
+    Timeouts, Upstream, User,
 };
 use crate::duration::format_duration;
 use crate::gather::{Gathered, Sheet};
@@ -36,7 +38,11 @@ pub(crate) fn check(
     let upstream = checker.upstream(sheet);
     let listen = checker.listen(sheet);
     let users = checker.users(&gathered.users, upstream.as_ref(), sheet);
-    checker.nobody_enters_unasked(&listen, &users);
+    let auth = Auth {
+        query: checker.given(sheet, &table::AUTH_QUERY),
+        query_cache: checker.read(sheet, &table::AUTH_QUERY_CACHE),
+    };
+    checker.nobody_enters_unasked(&listen, &users, upstream.as_ref(), &auth);
 
     let pool = checker.pool(sheet, sizes);
     let pool_for: Vec<PoolFor> =
@@ -57,6 +63,7 @@ pub(crate) fn check(
         idle_in_transaction: checker.read(sheet, &table::IDLE_IN_TRANSACTION),
     };
     let retry = checker.retry(sheet);
+    let prepared = Prepared { statements_max: checker.read(sheet, &table::STATEMENTS_MAX) };
     let log = Log {
         format: checker.read(sheet, &table::LOG_FORMAT),
         level: checker.read(sheet, &table::LOG_LEVEL),
@@ -71,8 +78,10 @@ pub(crate) fn check(
         pool_for,
         timeouts,
         retry,
+        prepared,
         log,
         users,
+        auth,
         environment,
     })
 }
@@ -155,13 +164,14 @@ impl Checker<'_> {
             let message = format!("the parameter {name} of upstream.url is not used");
             self.warnings.push(Problem::new(&place, message));
         }
+        let tls = self.upstream_tls(&place, url.tls);
         Some(Upstream {
             hosts: url.hosts,
             user: url.user,
             password: url.password.or(from_file),
             password_file,
             database: url.database,
-            sslmode: url.sslmode,
+            tls,
             parameters: url.parameters,
             kind,
             connections,
@@ -171,11 +181,13 @@ impl Checker<'_> {
     }
 
     fn listen(&mut self, sheet: &Sheet) -> CheckedListen {
+        let tls = self.listen_tls(sheet);
         let before = self.problems.len();
         let listen = Listen {
             session: self.read(sheet, &table::SESSION),
             transaction: self.read(sheet, &table::TRANSACTION),
             http: self.read(sheet, &table::HTTP),
+            tls,
             workers: self.read(sheet, &table::WORKERS),
             control: self.path(sheet, &table::CONTROL),
             clients_max: self.read(sheet, &table::CLIENTS_MAX),
@@ -304,20 +316,33 @@ impl Checker<'_> {
         password.or(from_file).map(Credential::Password).or(verifier)
     }
 
-    /// Without this, a gate that is moved to a network would let in whoever knows a name.
-    fn nobody_enters_unasked(&mut self, listen: &CheckedListen, users: &[KnownUser]) {
+    /// Without this, a gate that is moved to a network would let in whoever knows a name. That
+    /// there is a query for the others changes nothing for those who are named: they are not
+    /// looked up.
+    fn nobody_enters_unasked(
+        &mut self,
+        listen: &CheckedListen,
+        users: &[KnownUser],
+        upstream: Option<&Upstream>,
+        auth: &Auth,
+    ) {
         let Some((setting, address)) = &listen.open else { return };
         for known in users.iter().filter(|known| !known.doubtful) {
             if known.user.credential == Credential::Nothing {
+                // Without its [[user]], that of the URL may be let in as before.
+                let is_upstreams = upstream.is_some_and(|u| u.user == known.user.name);
+                let remedy = if auth.query.is_some() && !is_upstreams {
+                    "give the user a password, leave its [[user]] out so that auth.query is \
+                     asked, or listen on 127.0.0.1"
+                } else {
+                    "give the user a password, or listen on 127.0.0.1"
+                };
                 let message = format!(
                     "user {:?} has no password, and {setting} is open to other machines at \
                      {address}: it would let anyone in",
                     known.user.name
                 );
-                self.problems.push(
-                    Problem::new(&known.place, message)
-                        .with_remedy("give the user a password, or listen on 127.0.0.1"),
-                );
+                self.problems.push(Problem::new(&known.place, message).with_remedy(remedy));
             }
         }
     }
@@ -432,19 +457,14 @@ impl Checker<'_> {
         retry
     }
 
-    /// A path; a relative one in the settings file starts at the folder of that file.
+    /// A path, as it is meant where it stands.
     fn path<K: Kind<Value = PathBuf>>(
         &mut self,
         sheet: &Sheet,
         setting: &'static Setting<K>,
     ) -> Option<PathBuf> {
         let path = self.given(sheet, setting)?;
-        match sheet.place_of(&[setting.name]) {
-            Place::File { path: file, .. } => {
-                Some(file.parent().unwrap_or(Path::new("")).join(path))
-            }
-            _ => Some(path),
-        }
+        Some(beside(&sheet.place_of(&[setting.name]), path))
     }
 
     fn password<K>(
@@ -463,6 +483,15 @@ impl Checker<'_> {
         let message = format!("{} {} {why}", setting.name, path.display());
         self.problems.push(Problem::new(&sheet.place_of(&[setting.name]), message));
         None
+    }
+}
+
+/// `path` as it is meant by what stands at `place`: a relative one in the settings file starts at
+/// the folder of that file, elsewhere at the working directory.
+fn beside(place: &Place, path: PathBuf) -> PathBuf {
+    match place {
+        Place::File { path: file, .. } => file.parent().unwrap_or(Path::new("")).join(path),
+        _ => path,
     }
 }
 

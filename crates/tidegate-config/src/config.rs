@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tidegate_pool_core::settings::{PoolSettings, PrePing, ResetPolicy, RetrySettings};
@@ -27,10 +27,14 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// How connecting is retried.
     pub retry: RetrySettings,
+    /// What is done about prepared statements.
+    pub prepared: Prepared,
     /// What the log looks like.
     pub log: Log,
     /// Who may log in; never empty.
     pub users: Vec<User>,
+    /// How users that are not among `users` are looked up.
+    pub auth: Auth,
     /// What this instance is for.
     pub environment: Environment,
 }
@@ -193,7 +197,7 @@ pub struct Upstream {
     /// The database of the URL.
     pub database: String,
     /// What the URL asks of TLS.
-    pub sslmode: SslMode,
+    pub tls: UpstreamTls,
     /// Startup parameters of the URL: `application_name`, `client_encoding`, `options`.
     pub parameters: Vec<(String, String)>,
     /// Whether it is PostgreSQL itself.
@@ -207,17 +211,25 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// The URL for showing: complete, but for the password, which is `***`.
+    /// The URL for showing: complete, but for the password, which is `***`, and for parameters
+    /// that say what would be so without them.
     pub fn url_redacted(&self) -> String {
         let password = if self.password.is_some() { ":***" } else { "" };
-        let hosts: Vec<String> = self.hosts.iter().map(|host| host.address.in_url()).collect();
+        let hosts: Vec<String> = self.hosts.iter().map(Host::in_url).collect();
         let mut url = format!(
             "postgres://{}{password}@{}/{}?sslmode={}",
             percent_encoded(&self.user),
             hosts.join(","),
             percent_encoded(&self.database),
-            self.sslmode
+            self.tls.mode
         );
+        if self.hosts.iter().any(|host| host.name.is_some()) {
+            let addresses: Vec<String> = self.hosts.iter().map(Host::address_apart).collect();
+            url.push_str(&format!("&hostaddr={}", addresses.join(",")));
+        }
+        for (name, value) in self.tls.in_url() {
+            url.push_str(&format!("&{name}={value}"));
+        }
         for (name, value) in &self.parameters {
             url.push_str(&format!("&{name}={}", percent_encoded(value)));
         }
@@ -230,6 +242,36 @@ impl Upstream {
 pub struct Host {
     /// Where it listens.
     pub address: Address,
+    /// What it is called where the address does not say it: the `host` beside a `hostaddr`.
+    pub name: Option<String>,
+}
+
+impl Host {
+    /// What the server's certificate must be made out to, and what SNI asks for: a name or an IP
+    /// address. `None` is a Unix socket, on which there is no TLS.
+    pub fn server_name(&self) -> Option<&str> {
+        match &self.address {
+            Address::Tcp { host, .. } => Some(self.name.as_deref().unwrap_or(host)),
+            Address::Unix { .. } => None,
+        }
+    }
+
+    fn in_url(&self) -> String {
+        match (&self.address, &self.name) {
+            (Address::Tcp { port, .. }, Some(name)) => {
+                Address::Tcp { host: name.clone(), port: *port }.in_url()
+            }
+            (address, _) => address.in_url(),
+        }
+    }
+
+    /// The address where it stands apart from the name, as an item of `hostaddr`.
+    fn address_apart(&self) -> String {
+        match (&self.address, &self.name) {
+            (Address::Tcp { host, .. }, Some(_)) => percent_encoded(host),
+            _ => String::new(),
+        }
+    }
 }
 
 /// Where a PostgreSQL server listens.
@@ -286,18 +328,135 @@ fn percent_encoded(text: &str) -> String {
     encoded
 }
 
-/// What the upstream's URL asks of TLS: the modes that this version can keep.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// As [`percent_encoded`], but for the slashes, which a parameter's value may have.
+fn path_encoded(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    path.split('/').map(percent_encoded).collect::<Vec<_>>().join("/")
+}
+
+/// TLS towards the upstream, in libpq's words (PostgreSQL docs, "SSL Support" of libpq). Unix
+/// sockets have none, whatever this says, as in libpq.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// How much is insisted on.
+    pub mode: SslMode,
+    /// Whose signature makes a server's certificate a good one.
+    pub roots: Roots,
+    /// The files of Tidegate's own certificate and of its key, for servers that want one.
+    pub client_certificate: Option<(PathBuf, PathBuf)>,
+    /// Who speaks of TLS first.
+    pub negotiation: Negotiation,
+    /// Whether the login is bound to the server's certificate.
+    pub channel_binding: ChannelBinding,
+    /// Whether the server is told, in plain text, which name it was called by.
+    pub sni: bool,
+}
+
+impl UpstreamTls {
+    /// What of the server's certificate is verified. `require` with a file of roots verifies as
+    /// `verify-ca` does: libpq's rule, so that whoever names roots has not named them in vain.
+    pub fn verification(&self) -> Verification {
+        match (self.mode, &self.roots) {
+            (SslMode::Disable | SslMode::Allow | SslMode::Prefer, _)
+            | (SslMode::Require, Roots::System) => Verification::None,
+            (SslMode::Require, Roots::File(_)) | (SslMode::VerifyCa, _) => Verification::Chain,
+            (SslMode::VerifyFull, _) => Verification::ChainAndName,
+        }
+    }
+
+    /// Parameters of the URL, but for `sslmode`, where they are not the default.
+    fn in_url(&self) -> Vec<(&'static str, String)> {
+        let mut parameters = Vec::new();
+        if let Roots::File(path) = &self.roots {
+            parameters.push(("sslrootcert", path_encoded(path)));
+        }
+        if let Some((certificate, key)) = &self.client_certificate {
+            parameters.push(("sslcert", path_encoded(certificate)));
+            parameters.push(("sslkey", path_encoded(key)));
+        }
+        if self.negotiation != Negotiation::Postgres {
+            parameters.push(("sslnegotiation", self.negotiation.to_string()));
+        }
+        if self.channel_binding != ChannelBinding::Prefer {
+            parameters.push(("channel_binding", self.channel_binding.to_string()));
+        }
+        if !self.sni {
+            parameters.push(("sslsni", "0".to_owned()));
+        }
+        parameters
+    }
+}
+
+/// How much TLS is insisted on, from nothing upwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SslMode {
     /// No TLS.
     Disable,
-    /// TLS only where the server insists.
+    /// As [`SslMode::Prefer`]: libpq would try plain text first, which protects nobody.
     Allow,
     /// TLS where both sides can.
     Prefer,
+    /// TLS, with whomever it may be.
+    Require,
+    /// TLS with a server whose certificate a root has signed.
+    VerifyCa,
+    /// TLS with a server whose certificate a root has signed for the name that is dialed.
+    VerifyFull,
 }
 
-words!(SslMode { Disable = "disable", Allow = "allow", Prefer = "prefer" });
+words!(SslMode {
+    Disable = "disable",
+    Allow = "allow",
+    Prefer = "prefer",
+    Require = "require",
+    VerifyCa = "verify-ca",
+    VerifyFull = "verify-full",
+});
+
+/// Whose signature makes a server's certificate a good one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Roots {
+    /// The authorities that this machine trusts.
+    System,
+    /// Those whose certificates stand in this file.
+    File(PathBuf),
+}
+
+/// What of a server's certificate is verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verification {
+    /// Nothing.
+    None,
+    /// That a root has signed it, by way of others or not.
+    Chain,
+    /// That too, and that it is made out to [`Host::server_name`].
+    ChainAndName,
+}
+
+/// Who speaks of TLS first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Negotiation {
+    /// SSLRequest, and the server's answer: a round trip.
+    Postgres,
+    /// The handshake at once, with ALPN (PostgreSQL 17 and later).
+    Direct,
+}
+
+words!(Negotiation { Postgres = "postgres", Direct = "direct" });
+
+/// Whether a SCRAM login is bound to the server's certificate, so that nobody in between can pass
+/// it on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ChannelBinding {
+    /// Never.
+    Disable,
+    /// Where both sides can.
+    Prefer,
+    /// Always; a server that cannot is not logged in to.
+    Require,
+}
+
+words!(ChannelBinding { Disable = "disable", Prefer = "prefer", Require = "require" });
 
 /// Whether the upstream is PostgreSQL itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -321,6 +480,8 @@ pub struct Listen {
     pub transaction: Vec<ListenAddress>,
     /// The page, the API, and the metrics; empty is off.
     pub http: Vec<ListenAddress>,
+    /// TLS on the session and the transaction port.
+    pub tls: ListenTls,
     /// Worker threads.
     pub workers: NonZeroU16,
     /// The Unix socket for status and takeover.
@@ -328,6 +489,55 @@ pub struct Listen {
     /// Clients that may be connected at once, both ports together.
     pub clients_max: u32,
 }
+
+/// TLS towards clients, on TCP; Unix sockets have none and need none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenTls {
+    /// Whether there is TLS.
+    pub mode: TlsMode,
+    /// The file of the certificate, and those between it and a root; given unless the mode is off.
+    pub cert: Option<PathBuf>,
+    /// The file of its key; given unless the mode is off.
+    pub key: Option<PathBuf>,
+    /// The file of the authorities that sign clients' certificates.
+    pub client_ca: Option<PathBuf>,
+    /// Whether a client must have a certificate; `Require` only together with `client_ca`.
+    pub client_cert: ClientCert,
+}
+
+impl ListenTls {
+    /// Certificate and key; `None` where there is no TLS.
+    pub fn certificate(&self) -> Option<(&Path, &Path)> {
+        match self.mode {
+            TlsMode::Off => None,
+            TlsMode::Allow | TlsMode::Require => self.cert.as_deref().zip(self.key.as_deref()),
+        }
+    }
+}
+
+/// Whether clients speak TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TlsMode {
+    /// An SSLRequest is answered with no.
+    Off,
+    /// Those that ask for it.
+    Allow,
+    /// All on TCP; others are refused before they log in.
+    Require,
+}
+
+words!(TlsMode { Off = "off", Allow = "allow", Require = "require" });
+
+/// Whether a client that speaks TLS must have a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ClientCert {
+    /// One that is presented must be good.
+    Optional,
+    /// One must be presented, and be good.
+    Require,
+}
+
+words!(ClientCert { Optional = "optional", Require = "require" });
 
 /// Where a port of Tidegate listens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -441,6 +651,13 @@ pub struct Timeouts {
     pub idle_in_transaction: Option<Duration>,
 }
 
+/// What is done about prepared statements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Prepared {
+    /// Statements that are kept on one server; `None` passes them through as they are, and pins.
+    pub statements_max: Option<u32>,
+}
+
 /// What the log looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Log {
@@ -502,4 +719,13 @@ pub enum Credential {
     Password(Secret),
     /// That it knows the password of this SCRAM-SHA-256 verifier.
     Verifier(Secret),
+}
+
+/// How users that no `[[user]]` names are looked up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Auth {
+    /// One statement with `$1`, the name; `None` looks nobody up.
+    pub query: Option<String>,
+    /// How long an answer is remembered; zero asks at each login.
+    pub query_cache: Duration,
 }

@@ -10,6 +10,7 @@ use crate::config::ListenAddress;
 use crate::duration::{DurationError, format_duration, parse_duration};
 use crate::listen;
 use crate::nearest::nearest;
+use crate::query;
 use crate::url::{self, Url};
 
 /// A value as it was written, before anybody asked what it should be.
@@ -427,5 +428,28 @@ impl Kind for Addresses {
             Raw::List(texts) => texts.iter().map(String::as_str).collect(),
         };
         texts.into_iter().map(|text| listen::parse(text.trim()).map_err(Wrong::because)).collect()
+    }
+}
+
+/// The query that looks up a user.
+pub(crate) struct LookUp;
+
+impl Describe for LookUp {
+    fn range(&self) -> String {
+        "one statement with $1".to_owned()
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "string" })
+    }
+}
+
+impl Kind for LookUp {
+    type Value = String;
+
+    fn read(&self, raw: &Raw) -> Result<String, Wrong> {
+        let text = Text { secret: false }.read(raw)?;
+        query::check(&text).map_err(|error| Wrong::because(error.to_string()))?;
+        Ok(text)
     }
 }

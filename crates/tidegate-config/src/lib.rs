@@ -10,7 +10,8 @@
 //! nearest known name. What comes out, [`Config`], has nothing optional that has a default.
 //!
 //! Relies on: nothing ambient. The environment and the places to look for a file are arguments;
-//! the only files read are the settings file and the password files that the settings name.
+//! the only files read are the settings file and those that the settings name: password files for
+//! their text, the files of TLS to see whether they can be read.
 //!
 //! Promises: no secret appears in a problem, a warning, or anything that `show` prints.
 
@@ -23,6 +24,7 @@ mod table;
 mod kind;
 mod listen;
 mod url;
+mod query;
 mod config;
 mod duration;
 mod problem;
@@ -30,8 +32,10 @@ mod nearest;
 mod secret;
 
 pub use config::{
-    Address, Config, Credential, Environment, Host, Listen, ListenAddress, Log, LogFormat,
-    LogLevel, PlanChoice, PoolFor, PoolOverrides, SslMode, Timeouts, Upstream, UpstreamKind, User,
+    Address, Auth, ChannelBinding, ClientCert, Config, Credential, Environment, Host, Listen,
+    ListenAddress, ListenTls, Log, LogFormat, LogLevel, Negotiation, PlanChoice, PoolFor,
+    PoolOverrides, Prepared, Roots, SslMode, Timeouts, TlsMode, Upstream, UpstreamKind,
+    UpstreamTls, User, Verification,
 };
 pub use document::{example_toml, reference_markdown, schema_json};
 pub use duration::{DurationError, format_duration, parse_duration};

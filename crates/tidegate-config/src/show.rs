@@ -103,6 +103,11 @@ fn rows(config: &Config, section: &str) -> Vec<Row> {
                 ("session", addresses(&listen.session)),
                 ("transaction", addresses(&listen.transaction)),
                 ("http", addresses(&listen.http)),
+                ("tls", word(listen.tls.mode.as_str())),
+                ("tls_cert", path(listen.tls.cert.as_deref())),
+                ("tls_key", path(listen.tls.key.as_deref())),
+                ("tls_client_ca", path(listen.tls.client_ca.as_deref())),
+                ("tls_client_cert", word(listen.tls.client_cert.as_str())),
                 ("workers", json!(listen.workers)),
                 ("control", path(listen.control.as_deref())),
                 ("clients_max", json!(listen.clients_max)),
@@ -143,11 +148,19 @@ fn rows(config: &Config, section: &str) -> Vec<Row> {
                 ("budget", json!(retry.budget)),
             ]
         }
+        "prepared" => {
+            let statements_max = config.prepared.statements_max;
+            vec![("statements_max", statements_max.map_or(word("off"), Value::from))]
+        }
         "log" => vec![
             ("format", word(config.log.format.as_str())),
             ("level", word(config.log.level.as_str())),
         ],
         "user" => return config.users.iter().map(user).collect(),
+        "auth" => vec![
+            ("query", json!(config.auth.query.as_deref().unwrap_or_default())),
+            ("query_cache", duration(config.auth.query_cache)),
+        ],
         "profile" => vec![("environment", word(config.environment.as_str()))],
         _ => unreachable!("a section is declared, but not shown"),
     };

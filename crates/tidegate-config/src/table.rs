@@ -10,10 +10,12 @@ use serde_json::Value;
 
 use tidegate_pool_core::settings::ResetPolicy;
 
-use crate::config::{Environment, LogFormat, LogLevel, PlanChoice, UpstreamKind};
+use crate::config::{
+    ClientCert, Environment, LogFormat, LogLevel, PlanChoice, TlsMode, UpstreamKind,
+};
 use crate::kind::{
-    Addresses, ConnectionString, Count, Describe, File, Flag, Kind, Or, Period, Ratio, Raw, Text,
-    Threads, Words,
+    Addresses, ConnectionString, Count, Describe, File, Flag, Kind, LookUp, Or, Period, Ratio, Raw,
+    Text, Threads, Words,
 };
 
 /// When a changed value takes effect.
@@ -124,7 +126,7 @@ fn is_repeated(name: &str) -> bool {
 pub(crate) const SECTIONS_REPEATED: [&str; 2] = ["pool_for", "user"];
 
 /// The sections, in the order of the documentation, and what each is about.
-pub(crate) const SECTIONS: [(&str, &str); 10] = [
+pub(crate) const SECTIONS: [(&str, &str); 12] = [
     ("", "What was bought."),
     ("upstream", "The PostgreSQL instance, and how many of its connections may be used."),
     ("listen", "Where clients connect."),
@@ -141,11 +143,21 @@ pub(crate) const SECTIONS: [(&str, &str); 10] = [
     ),
     ("timeouts", "How long things may take."),
     ("retry", "Connecting to the upstream. Nothing that may have been executed is sent again."),
+    (
+        "prepared",
+        "Statements that drivers prepare by name. A server has each of them only once, whoever \
+         prepared it and under whichever name.",
+    ),
     ("log", "The log goes to the standard error output."),
     (
         "user",
         "Who may log in. With no `[[user]]` at all it is the user of `upstream.url` with its \
          password.",
+    ),
+    (
+        "auth",
+        "How users that no `[[user]]` names are looked up. With no `[[user]]` at all, the user of \
+         `upstream.url` is still known by its own password, and all others are looked up.",
     ),
     ("profile", "What this instance is for."),
 ];
@@ -162,6 +174,11 @@ pub(crate) static TABLE: &[&dyn Declared] = &[
     &SESSION,
     &TRANSACTION,
     &HTTP,
+    &TLS,
+    &TLS_CERT,
+    &TLS_KEY,
+    &TLS_CLIENT_CA,
+    &TLS_CLIENT_CERT,
     &WORKERS,
     &CONTROL,
     &CLIENTS_MAX,
@@ -186,12 +203,15 @@ pub(crate) static TABLE: &[&dyn Declared] = &[
     &RETRY_MAX,
     &JITTER,
     &BUDGET,
+    &STATEMENTS_MAX,
     &LOG_FORMAT,
     &LOG_LEVEL,
     &USER_NAME,
     &USER_PASSWORD,
     &USER_PASSWORD_FILE,
     &USER_VERIFIER,
+    &AUTH_QUERY,
+    &AUTH_QUERY_CACHE,
     &ENVIRONMENT,
 ];
 
@@ -206,7 +226,9 @@ pub(crate) static PLAN: Setting<Words<PlanChoice>> = Setting {
           the pool sizes (see the table of plans); it can only lower what the server allows.",
 };
 
-/// No default but `DATABASE_URL`: the wrong database is worse than none.
+/// No default but `DATABASE_URL`: the wrong database is worse than none. `sslmode` is `prefer`
+/// without it, as in libpq, so that a URL which works elsewhere works here: a database that offers
+/// TLS is reached with it, any other without.
 pub(crate) static URL: Setting<ConnectionString> = Setting {
     name: "upstream.url",
     default: "",
@@ -215,10 +237,21 @@ pub(crate) static URL: Setting<ConnectionString> = Setting {
     doc: "Where the database is and how to log in: \
           `postgres://USER:PASSWORD@HOST:5432/DATABASE`, also with a driver \
           (`postgresql+asyncpg://`), with several hosts (`HOST1:5432,HOST2:5432`), or as \
-          `host=... user=...`. Without it, `DATABASE_URL` of the environment. `sslmode` may be \
-          `disable`, `allow`, or `prefer`; this version has no TLS towards the upstream and \
-          connects in plain text. The parameters `application_name`, `client_encoding`, and \
-          `options` are passed on.",
+          `host=... user=...`. Without it, `DATABASE_URL` of the environment. The \
+          parameters `application_name`, `client_encoding`, and `options` are passed on. TLS is \
+          asked for in libpq's words. `sslmode`: `disable`; `prefer`, the default, TLS where both \
+          sides can, which keeps out who listens but not who pretends to be the server; `allow`, \
+          here the same; `require`, TLS with whomever; `verify-ca`, with a server whose \
+          certificate an authority has signed; `verify-full`, for the name in the URL. \
+          `ssl=true` is at least `require`. `sslrootcert` is the file of the authorities, with \
+          which `require` verifies as `verify-ca` does; without it, those that this system \
+          trusts; `sslrootcert=system` says so, and is `verify-full` unless `sslmode` is given. \
+          `sslcert` and `sslkey` are the files of the certificate that the server is shown, and \
+          of its key. `sslnegotiation=direct` saves a round trip (PostgreSQL 17 and later), \
+          `channel_binding=require` refuses a login that is not bound to the server's \
+          certificate, `disable` never binds, and `sslsni=0` keeps the server's name out of the \
+          plain text. A relative path starts at the folder of the settings file where the URL \
+          stands in it, otherwise at the working directory. A Unix socket has no TLS.",
 };
 
 /// A file, because command lines and environments are read by more people than files are.
@@ -304,6 +337,59 @@ pub(crate) static HTTP: Setting<Addresses> = Setting {
     reload: Reload::Restart,
     doc: "The page, the API, `/metrics`, `/healthz`, and `/readyz`. Addresses as for \
           `listen.session`. Whoever reaches it can read what it shows.",
+};
+
+/// Off: by default only this machine can connect, and there is no certificate that could be had
+/// without asking anybody.
+pub(crate) static TLS: Setting<Words<TlsMode>> = Setting {
+    name: "listen.tls",
+    default: "off",
+    kind: Words(TlsMode::WORDS),
+    reload: Reload::Restart,
+    doc: "TLS on the session port and the transaction port. `allow`: for clients that ask for it. \
+          `require`: clients that do not are refused. Unix sockets have none and need none.",
+};
+
+/// No default, as for any file of TLS: what a path has by chance is not to be shown to clients.
+pub(crate) static TLS_CERT: Setting<File> = Setting {
+    name: "listen.tls_cert",
+    default: "",
+    kind: File,
+    reload: Reload::Live,
+    doc: "The certificate that clients are shown, followed by those between it and a root, in PEM. \
+          A relative path in the settings file starts at the folder of that file. The file is \
+          read again on reload.",
+};
+
+/// Beside the certificate: a key is renewed with it.
+pub(crate) static TLS_KEY: Setting<File> = Setting {
+    name: "listen.tls_key",
+    default: "",
+    kind: File,
+    reload: Reload::Live,
+    doc: "The key of `listen.tls_cert`, in PEM; other users should not be able to read it. Paths \
+          and reload as there.",
+};
+
+/// None: who clients are is told by their passwords, and a certificate comes on top.
+pub(crate) static TLS_CLIENT_CA: Setting<File> = Setting {
+    name: "listen.tls_client_ca",
+    default: "",
+    kind: File,
+    reload: Reload::Live,
+    doc: "The certificates of the authorities that sign those of clients, in PEM. Without it \
+          clients are not asked for one. Paths and reload as for `listen.tls_cert`.",
+};
+
+/// Optional, so that certificates can be given to one application after the other.
+pub(crate) static TLS_CLIENT_CERT: Setting<Words<ClientCert>> = Setting {
+    name: "listen.tls_client_cert",
+    default: "optional",
+    kind: Words(ClientCert::WORDS),
+    reload: Reload::Restart,
+    doc: "With `optional`, a certificate that a client presents must be signed by \
+          `listen.tls_client_ca`; with `require`, every client that speaks TLS must present one. \
+          It does not replace the password.",
 };
 
 /// 1: nearly all of the cost is the kernel's, and one thread keeps up with the budgets of managed
@@ -552,6 +638,19 @@ pub(crate) static BUDGET: Setting<Ratio> = Setting {
           when they are used up, each pause is the longest.",
 };
 
+/// 200: what PgBouncer ships (`max_prepared_statements` since 1.24). Each costs PostgreSQL roughly
+/// the size of its plan, some 10 to 100 kB, so 200 are 2 to 20 MB on each server, and 10 000 as much
+/// as 1 GB.
+pub(crate) static STATEMENTS_MAX: Setting<Or<Count>> = Setting {
+    name: "prepared.statements_max",
+    default: "200",
+    kind: Or { word: "off", kind: Count { min: 1, max: 10_000 } },
+    reload: Reload::Restart,
+    doc: "Statements that are kept on one server; of more, the one that was not used for longest \
+          is closed there, and prepared again when it is wanted. With `off`, statements pass \
+          through as they are, and who prepares one keeps the server until it leaves.",
+};
+
 /// Text: whoever starts it for the first time is a person.
 pub(crate) static LOG_FORMAT: Setting<Words<LogFormat>> = Setting {
     name: "log.format",
@@ -610,6 +709,30 @@ pub(crate) static USER_VERIFIER: Setting<Text> = Setting {
     reload: Reload::Restart,
     doc: "What PostgreSQL stores instead of the password, `SCRAM-SHA-256$4096:...`, from \
           `pg_authid.rolpassword`.",
+};
+
+/// None: whom a database lets in is not, without being asked, whom a gate should.
+pub(crate) static AUTH_QUERY: Setting<LookUp> = Setting {
+    name: "auth.query",
+    default: "",
+    kind: LookUp,
+    reload: Reload::Restart,
+    doc: "Asked for users that no `[[user]]` names, as the user of `upstream.url` and in its \
+          database: one statement, whose `$1` is the user's name. Its answer is one row of two \
+          columns, the name and what `pg_authid.rolpassword` has, `SCRAM-SHA-256$...` or \
+          `md5...`; no row or NULL is nobody. Best a function with SECURITY DEFINER, so that the \
+          user of `upstream.url` need not be able to read more.",
+};
+
+/// 60 s: a pool of clients that reconnects asks once, and a password that was changed because it
+/// leaked is useless within a minute.
+pub(crate) static AUTH_QUERY_CACHE: Setting<Period> = Setting {
+    name: "auth.query_cache",
+    default: "60s",
+    kind: period(s(0), d(1)),
+    reload: Reload::Restart,
+    doc: "How long an answer of `auth.query` is remembered: the longest that an old password is \
+          accepted after it was changed. `0s` asks at each login.",
 };
 
 /// Production: whoever forgets to say so gets the stricter expectations.

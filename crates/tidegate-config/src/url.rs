@@ -7,9 +7,9 @@
 //! password.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::config::{Address, Host, SslMode};
+use crate::config::{Address, ChannelBinding, Host, Negotiation, Roots, SslMode};
 use crate::secret::Secret;
 
 const PORT_DEFAULT: u16 = 5432;
@@ -21,11 +21,26 @@ pub(crate) struct Url {
     pub(crate) user: String,
     pub(crate) password: Option<Secret>,
     pub(crate) database: String,
-    pub(crate) sslmode: SslMode,
+    pub(crate) tls: TlsParameters,
     /// Startup parameters, by name.
     pub(crate) parameters: Vec<(String, String)>,
     /// Names of parameters that nothing here uses.
     pub(crate) unused: Vec<String>,
+}
+
+/// What a connection string says of TLS; whether it goes together is not asked here.
+#[derive(Debug, PartialEq)]
+pub(crate) struct TlsParameters {
+    pub(crate) mode: SslMode,
+    /// `sslrootcert`, where it is given.
+    pub(crate) roots: Option<Roots>,
+    /// `sslcert`.
+    pub(crate) certificate: Option<PathBuf>,
+    /// `sslkey`.
+    pub(crate) key: Option<PathBuf>,
+    pub(crate) negotiation: Negotiation,
+    pub(crate) channel_binding: ChannelBinding,
+    pub(crate) sni: bool,
 }
 
 /// Why a text is not a connection string; completes the sentence "upstream.url …".
@@ -49,10 +64,16 @@ pub(crate) enum UrlError {
     BadPort,
     #[error("names more ports than one and not one for each host")]
     UnevenPorts,
+    #[error("names hosts and addresses (hostaddr) that differ in number")]
+    UnevenAddresses,
     #[error("has an sslmode that does not exist")]
     BadSslMode,
-    #[error("asks for TLS, which this version does not have towards the upstream")]
-    NoTls,
+    #[error("has an sslnegotiation that does not exist")]
+    BadNegotiation,
+    #[error("has a channel_binding that does not exist")]
+    BadChannelBinding,
+    #[error("has an sslsni that is neither 0 nor 1")]
+    BadSni,
 }
 
 impl UrlError {
@@ -62,11 +83,11 @@ impl UrlError {
             Self::Unescaped => "write @ as %40, / as %2F, : as %3A, ? as %3F, # as %23, % as %25",
             Self::BadEscape => "write a % of the password as %25",
             Self::BadPort => "write HOST:5432; a : of the password is written as %3A",
-            Self::BadSslMode => "write disable, allow, or prefer",
-            Self::NoTls => {
-                "write sslmode=prefer where the network between is private, or put a TLS tunnel \
-                 in front of the database"
-            }
+            Self::UnevenAddresses => "give one hostaddr for each host",
+            Self::BadSslMode => "write disable, allow, prefer, require, verify-ca, or verify-full",
+            Self::BadNegotiation => "write postgres, or direct",
+            Self::BadChannelBinding => "write disable, prefer, or require",
+            Self::BadSni => "write 1, or 0 to keep the name from the server",
             Self::OpenQuote => "end it with ', and write a ' of the value as \\'",
             Self::NotOne | Self::BadParameter | Self::NoUser | Self::NoHost | Self::UnevenPorts => {
                 "write postgres://USER:PASSWORD@HOST:5432/DATABASE"
@@ -184,37 +205,24 @@ impl Fields {
 
     fn finish(mut self) -> Result<Url, UrlError> {
         let user = self.take("user").ok_or(UrlError::NoUser)?;
-        let names = self.take("host");
-        let names = self.take("hostaddr").or(names).ok_or(UrlError::NoHost)?;
-        let names: Vec<&str> = names.split(',').collect();
+        let names = self.take("host").unwrap_or_default();
+        let addresses = self.take("hostaddr").unwrap_or_default();
+        let machines = paired(&names, &addresses)?;
         let ports = self.take("port").unwrap_or_default();
         let ports: Vec<&str> = ports.split(',').collect();
-        if ports.len() != 1 && ports.len() != names.len() {
+        if ports.len() != 1 && ports.len() != machines.len() {
             return Err(UrlError::UnevenPorts);
         }
         let mut hosts = Vec::new();
-        for (name, port) in names.into_iter().zip(ports.into_iter().cycle()) {
+        for ((name, address), port) in machines.into_iter().zip(ports.into_iter().cycle()) {
             let port = match port {
                 "" => PORT_DEFAULT,
                 digits => digits.parse().ok().filter(|p| *p != 0).ok_or(UrlError::BadPort)?,
             };
-            hosts.push(Host { address: address(name, port)? });
+            hosts.push(host(name, address, port)?);
         }
 
-        // `ssl` is what JDBC and asyncpg call it.
-        let ssl = self.take("ssl");
-        let sslmode = match self.take("sslmode").or(ssl).as_deref() {
-            None => SslMode::Prefer,
-            Some("false" | "0") => SslMode::Disable,
-            Some("require" | "verify-ca" | "verify-full" | "true" | "1") => {
-                return Err(UrlError::NoTls);
-            }
-            Some(word) => SslMode::WORDS
-                .iter()
-                .find(|(known, _)| *known == word)
-                .map(|(_, mode)| *mode)
-                .ok_or(UrlError::BadSslMode)?,
-        };
+        let tls = self.tls()?;
         let password = self.take("password").map(Secret::new);
         let database = self.take("dbname").unwrap_or_else(|| user.clone());
         let mut parameters = Vec::new();
@@ -222,19 +230,86 @@ impl Fields {
             parameters.extend(self.take(name).map(|value| (name.to_owned(), value)));
         }
         let unused = self.0.into_keys().collect();
-        Ok(Url { hosts, user, password, database, sslmode, parameters, unused })
+        Ok(Url { hosts, user, password, database, tls, parameters, unused })
+    }
+
+    fn tls(&mut self) -> Result<TlsParameters, UrlError> {
+        let roots = self.take("sslrootcert").map(|roots| match roots.as_str() {
+            "system" => Roots::System,
+            path => Roots::File(PathBuf::from(path)),
+        });
+        // `ssl` is what JDBC and asyncpg call it; of the two, the stricter counts.
+        let mut mode = None;
+        for given in [self.take("sslmode"), self.take("ssl")].into_iter().flatten() {
+            let given = match given.as_str() {
+                "false" | "0" => SslMode::Disable,
+                "true" | "1" => SslMode::Require,
+                given => word(SslMode::WORDS, given).ok_or(UrlError::BadSslMode)?,
+            };
+            mode = mode.max(Some(given));
+        }
+        // Anybody can have a certificate for some name from an authority that every system trusts.
+        let default =
+            if roots == Some(Roots::System) { SslMode::VerifyFull } else { SslMode::Prefer };
+        let negotiation = match self.take("sslnegotiation") {
+            None => Negotiation::Postgres,
+            Some(given) => word(Negotiation::WORDS, &given).ok_or(UrlError::BadNegotiation)?,
+        };
+        let channel_binding = match self.take("channel_binding") {
+            None => ChannelBinding::Prefer,
+            Some(given) => {
+                word(ChannelBinding::WORDS, &given).ok_or(UrlError::BadChannelBinding)?
+            }
+        };
+        let sni = match self.take("sslsni").as_deref() {
+            None | Some("1") => true,
+            Some("0") => false,
+            Some(_) => return Err(UrlError::BadSni),
+        };
+        Ok(TlsParameters {
+            mode: mode.unwrap_or(default),
+            roots,
+            certificate: self.take("sslcert").map(PathBuf::from),
+            key: self.take("sslkey").map(PathBuf::from),
+            negotiation,
+            channel_binding,
+            sni,
+        })
     }
 }
 
-fn address(name: &str, port: u16) -> Result<Address, UrlError> {
-    if name.is_empty() {
-        return Err(UrlError::NoHost);
+fn word<T: Copy>(words: &[(&str, T)], text: &str) -> Option<T> {
+    words.iter().find(|(known, _)| *known == text).map(|(_, value)| *value)
+}
+
+/// Names and addresses of the machines, either of which may be empty.
+fn paired<'a>(names: &'a str, addresses: &'a str) -> Result<Vec<(&'a str, &'a str)>, UrlError> {
+    if addresses.is_empty() {
+        return Ok(names.split(',').map(|name| (name, "")).collect());
     }
-    Ok(if name.starts_with('/') {
-        Address::Unix { path: Path::new(name).join(format!(".s.PGSQL.{port}")) }
+    if names.is_empty() {
+        return Ok(addresses.split(',').map(|address| ("", address)).collect());
+    }
+    if names.split(',').count() != addresses.split(',').count() {
+        return Err(UrlError::UnevenAddresses);
+    }
+    Ok(names.split(',').zip(addresses.split(',')).collect())
+}
+
+/// As in libpq, the address is where to go and the name what to expect there.
+fn host(name: &str, address: &str, port: u16) -> Result<Host, UrlError> {
+    let (place, called) = match (name, address) {
+        ("", "") => return Err(UrlError::NoHost),
+        (name, "") => (name, None),
+        (name, address) => (address, Some(name)),
+    };
+    let called = called.filter(|name| !name.is_empty() && !name.starts_with('/'));
+    let address = if place.starts_with('/') {
+        Address::Unix { path: Path::new(place).join(format!(".s.PGSQL.{port}")) }
     } else {
-        Address::Tcp { host: name.to_owned(), port }
-    })
+        Address::Tcp { host: place.to_owned(), port }
+    };
+    Ok(Host { address, name: called.map(str::to_owned) })
 }
 
 /// Resolves `%XX`. A NUL cannot be sent to PostgreSQL and is refused, as in libpq.
@@ -265,14 +340,18 @@ mod tests {
     fn summary(text: &str) -> String {
         match parse(text) {
             Ok(url) => {
-                let hosts: Vec<_> = url.hosts.iter().map(|h| h.address.to_string()).collect();
+                let host = |host: &Host| match &host.name {
+                    Some(name) => format!("{name}={}", host.address),
+                    None => host.address.to_string(),
+                };
+                let hosts: Vec<_> = url.hosts.iter().map(host).collect();
                 let mut line = format!(
                     "{} {} @ {} / {} {}",
                     url.user,
                     url.password.map_or("-".to_owned(), |p| p.expose().to_owned()),
                     hosts.join(" "),
                     url.database,
-                    url.sslmode
+                    url.tls.mode
                 );
                 for (name, value) in url.parameters {
                     line.push_str(&format!(" {name}={value}"));
@@ -316,7 +395,12 @@ mod tests {
             ),
             (
                 "host=db hostaddr=10.0.0.1 user=app password=''",
-                "app - @ 10.0.0.1:5432 / app prefer",
+                "app - @ db=10.0.0.1:5432 / app prefer",
+            ),
+            ("hostaddr=10.0.0.1,::1 user=app", "app - @ 10.0.0.1:5432 [::1]:5432 / app prefer"),
+            (
+                "host=h1,h2,/tmp hostaddr=10.0.0.1,,10.0.0.3 user=app",
+                "app - @ h1=10.0.0.1:5432 h2:5432 10.0.0.3:5432 / app prefer",
             ),
             ("", "NotOne"),
             ("mysql://app@db/shop", "NotOne"),
@@ -338,15 +422,72 @@ mod tests {
             ("postgres://app@[::1]5/shop", "BadPort"),
             ("postgres://app@db/shop?sslmode", "BadParameter"),
             ("postgres://app@db/shop?sslmode=maybe", "BadSslMode"),
-            ("postgres://app@db/shop?sslmode=require", "NoTls"),
-            ("postgres://app@db/shop?sslmode=verify-full", "NoTls"),
+            ("postgres://app@db/shop?ssl=maybe&sslmode=require", "BadSslMode"),
+            ("postgres://app@db/shop?sslnegotiation=tls", "BadNegotiation"),
+            ("postgres://app@db/shop?channel_binding=allow", "BadChannelBinding"),
+            ("postgres://app@db/shop?sslsni=true", "BadSni"),
             ("host=a,b,c port=1,2 user=app", "UnevenPorts"),
+            ("host=a,b hostaddr=10.0.0.1 user=app", "UnevenAddresses"),
             ("host=db user='app", "OpenQuote"),
             ("host=db app", "BadParameter"),
             ("=db", "BadParameter"),
         ] {
             assert_eq!(summary(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn the_stricter_of_sslmode_and_ssl_counts() {
+        for (query, mode) in [
+            ("", "prefer"),
+            ("sslmode=allow", "allow"),
+            ("sslmode=require", "require"),
+            ("sslmode=verify-ca", "verify-ca"),
+            ("sslmode=verify-full", "verify-full"),
+            ("ssl=true", "require"),
+            ("ssl=1", "require"),
+            ("ssl=verify-full", "verify-full"),
+            ("ssl=false", "disable"),
+            ("ssl=true&sslmode=prefer", "require"),
+            ("ssl=true&sslmode=verify-full", "verify-full"),
+            ("ssl=false&sslmode=verify-full", "verify-full"),
+            ("sslrootcert=system", "verify-full"),
+            ("sslrootcert=system&sslmode=require", "require"),
+            ("sslrootcert=root.pem", "prefer"),
+        ] {
+            let url = parse(&format!("postgres://app@db/shop?{query}")).expect(query);
+            assert_eq!(url.tls.mode.as_str(), mode, "{query}");
+        }
+    }
+
+    #[test]
+    fn parameters_of_tls_are_read() {
+        let parsed = |query: &str| {
+            parse(&format!("postgres://app@db/shop?{query}")).map(|url| (url.tls, url.unused))
+        };
+        let nothing = TlsParameters {
+            mode: SslMode::Prefer,
+            roots: None,
+            certificate: None,
+            key: None,
+            negotiation: Negotiation::Postgres,
+            channel_binding: ChannelBinding::Prefer,
+            sni: true,
+        };
+        assert_eq!(parsed("sslrootcert=&sslcert=&sslsni=1"), Ok((nothing, vec![])));
+        let everything = TlsParameters {
+            mode: SslMode::VerifyCa,
+            roots: Some(Roots::File(PathBuf::from("/etc/my roots.pem"))),
+            certificate: Some(PathBuf::from("client.pem")),
+            key: Some(PathBuf::from("client.key")),
+            negotiation: Negotiation::Direct,
+            channel_binding: ChannelBinding::Require,
+            sni: false,
+        };
+        let query = "sslmode=verify-ca&sslrootcert=/etc/my%20roots.pem&sslcert=client.pem&\
+                     sslkey=client.key&sslnegotiation=direct&channel_binding=require&sslsni=0&\
+                     sslcrl=x";
+        assert_eq!(parsed(query), Ok((everything, vec!["sslcrl".to_owned()])));
     }
 
     #[test]

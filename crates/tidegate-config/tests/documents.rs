@@ -96,6 +96,9 @@ pool_pre_ping = \"always\"
 [[user]]
 name = \"a \\\"b\\\"\"
 password = \"hunter2\"
+
+[auth]
+query = '''SELECT '\"', $1'''
 ";
 
 const SHOWN: &str = r#"plan = "free"                            # tidegate.toml:1
@@ -112,6 +115,11 @@ census = "5s"                            # default
 session = "off"                          # tidegate.toml:5
 transaction = "127.0.0.1:6544"           # default
 http = ["127.0.0.1:1","[::1]:1"]         # tidegate.toml:4
+tls = "off"                              # default
+tls_cert = ""                            # default
+tls_key = ""                             # default
+tls_client_ca = ""                       # default
+tls_client_cert = "optional"             # default
 workers = 1                              # default
 control = ""                             # default
 clients_max = 10000                      # default
@@ -145,6 +153,9 @@ max = "10s"                              # default
 jitter = true                            # default
 budget = 0.1                             # default
 
+[prepared]
+statements_max = 200                     # default
+
 [log]
 format = "text"                          # default
 level = "info"                           # default
@@ -152,6 +163,10 @@ level = "info"                           # default
 [[user]]
 name = "a \"b\""                         # tidegate.toml:15
 password = "***"                         # tidegate.toml:16
+
+[auth]
+query = "SELECT '\"', $1"                # tidegate.toml:19
+query_cache = "1m"                       # default
 
 [profile]
 environment = "production"               # default
@@ -182,6 +197,34 @@ fn what_is_shown_without_origins_can_be_loaded_again() {
         loaded.config
     };
     assert_eq!(hidden(first), hidden(again));
+}
+
+#[test]
+fn what_is_asked_of_tls_can_be_loaded_again_too() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let file = |name: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, "PEM").expect("the file can be written");
+        path.display().to_string()
+    };
+    let (root, pem, key) = (file("my roots.pem"), file("app.pem"), file("app.key"));
+    let written = format!(
+        "[upstream]\nurl = \"host=h1,h2 hostaddr=10.0.0.1,::1 user=app sslmode=verify-full \
+         sslrootcert='{root}' sslcert={pem} sslkey={key} sslnegotiation=direct \
+         channel_binding=require sslsni=0\"\n[listen]\ntls = \"allow\"\n\
+         tls_cert = \"{pem}\"\ntls_key = \"{key}\"\ntls_client_ca = \"{root}\"\n"
+    );
+    let first = loaded(&written);
+    let folder = folder.path().display();
+    assert_eq!(
+        first.config.upstream.url_redacted(),
+        format!(
+            "postgres://app@h1:5432,h2:5432/app?sslmode=verify-full&hostaddr=10.0.0.1,%3A%3A1&\
+             sslrootcert={folder}/my%20roots.pem&sslcert={folder}/app.pem&\
+             sslkey={folder}/app.key&sslnegotiation=direct&channel_binding=require&sslsni=0"
+        )
+    );
+    assert_eq!(loaded(&show(&first, false)).config, first.config);
 }
 
 #[test]

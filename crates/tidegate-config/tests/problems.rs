@@ -1,6 +1,7 @@
 //! Bad settings, and the whole text of what is said about them.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use tidegate_config::{Loaded, Problem, Problems, Sources, load};
@@ -12,6 +13,13 @@ fn load_file(file: &str, env: &[&str], flags: &[&str]) -> Result<Loaded, Problem
     fs::write(&path, file).expect("the file can be written");
     fs::write(folder.path().join("secret"), "hunter2\r\n").expect("the file can be written");
     fs::write(folder.path().join("empty"), "\n").expect("the file can be written");
+    fs::write(folder.path().join("nothing"), "").expect("the file can be written");
+    for (name, mode) in [("pem", 0o644), ("key", 0o600), ("open.key", 0o644)] {
+        let path = folder.path().join(name);
+        fs::write(&path, "PEM").expect("the file can be written");
+        let mode = fs::Permissions::from_mode(mode);
+        fs::set_permissions(&path, mode).expect("its mode can be set");
+    }
     let pairs = |lines: &[&str]| -> Vec<(String, String)> {
         let pair = |line: &&str| line.split_once('=').map(|(a, b)| (a.to_owned(), b.to_owned()));
         lines.iter().filter_map(pair).collect()
@@ -22,13 +30,13 @@ fn load_file(file: &str, env: &[&str], flags: &[&str]) -> Result<Loaded, Problem
     let prefix = format!("{}/", folder.path().display());
     let here = |problem: Problem| Problem {
         message: problem.message.replace(&prefix, ""),
+        remedy: problem.remedy.map(|remedy| remedy.replace(&prefix, "")),
         place: match problem.place {
             tidegate_config::Place::File { line, column, .. } => {
                 tidegate_config::Place::File { path: PathBuf::from("tidegate.toml"), line, column }
             }
             other => other,
         },
-        ..problem
     };
     match load(&sources) {
         Ok(mut loaded) => {
@@ -95,7 +103,7 @@ fn unknown_keys_are_told_with_the_nearest_name() {
     refused(
         "unlimited = true\n",
         "tidegate.toml:1:1: unlimited is not a setting; there is plan, and the sections upstream, \
-         listen, pool, pool_for, timeouts, retry, log, user, profile",
+         listen, pool, pool_for, timeouts, retry, prepared, log, user, auth, profile",
     );
     refused(
         "[[pool_for]]\nuser = \"app\"\nmax_overfow = 1\n",
@@ -113,7 +121,7 @@ fn unknown_and_misshapen_sections_are_told() {
     refused(
         "[kubernetes]\n",
         "tidegate.toml:1:2: [kubernetes] is not a section; the sections are upstream, listen, \
-         pool, pool_for, timeouts, retry, log, user, profile",
+         pool, pool_for, timeouts, retry, prepared, log, user, auth, profile",
     );
     refused("pool = 5\n", "tidegate.toml:1:8: pool is a section: write [pool]");
     refused(
@@ -240,10 +248,9 @@ fn bad_urls_are_told_without_the_url() {
          postgres://USER:PASSWORD@HOST:5432/DATABASE",
     );
     refused(
-        "[upstream]\nurl = \"postgres://app:hunter2@db/app?sslmode=verify-full\"\n",
-        "tidegate.toml:2:7: upstream.url asks for TLS, which this version does not have towards \
-         the upstream\n  write sslmode=prefer where the network between is private, or put a TLS \
-         tunnel in front of the database",
+        "[upstream]\nurl = \"postgres://app:hunter2@db/app?sslmode=verify-all\"\n",
+        "tidegate.toml:2:7: upstream.url has an sslmode that does not exist\n  write disable, \
+         allow, prefer, require, verify-ca, or verify-full",
     );
     refused(
         "[upstream]\nurl = [\"postgres://app:hunter2@db/app\"]\n",
@@ -315,6 +322,101 @@ fn contradictions_are_told() {
 }
 
 #[test]
+fn contradictions_in_what_the_url_asks_of_tls_are_told_all_at_once() {
+    refused(
+        "[upstream]\nurl = \"postgres://app:hunter2@db/app?sslmode=require&sslrootcert=system&\
+         sslcert=pem\"\n",
+        "tidegate.toml:2:7: upstream.url has sslcert, but no sslkey\n  give both or neither; the \
+         file of the authority that signed the server's certificate is sslrootcert\n\n\
+         tidegate.toml:2:7: upstream.url has sslrootcert=system, but sslmode=require verifies no \
+         certificate\n  write sslmode=verify-full",
+    );
+    refused(
+        "[upstream]\nurl = \"postgres://app:hunter2@db/app?sslmode=disable&\
+         sslnegotiation=direct&channel_binding=require&sslkey=key\"\n",
+        "tidegate.toml:2:7: upstream.url has channel_binding=require, which needs TLS, but \
+         sslmode=disable\n  write sslmode=require, or stronger\n\n\
+         tidegate.toml:2:7: upstream.url has sslkey, but no sslcert\n  give both or neither; the \
+         file of the authority that signed the server's certificate is sslrootcert\n\n\
+         tidegate.toml:2:7: upstream.url has sslnegotiation=direct, which leaves no way to do \
+         without TLS, but sslmode=disable\n  write sslmode=require, or stronger",
+    );
+    refused(
+        "[upstream]\nurl = \"host=db user=app sslmode=require sslrootcert=absent \
+         sslcert=nothing sslkey=/nowhere/key\"\n",
+        "tidegate.toml:2:7: upstream.url's sslcert nothing is empty\n\n\
+         tidegate.toml:2:7: upstream.url's sslkey /nowhere/key cannot be read: No such file or \
+         directory (os error 2)\n\n\
+         tidegate.toml:2:7: upstream.url's sslrootcert absent cannot be read: No such file or \
+         directory (os error 2)",
+    );
+}
+
+#[test]
+fn contradictions_in_tls_towards_clients_are_told() {
+    refused(
+        "[listen]\ntls = \"require\"\n",
+        "tidegate.toml:2:7: listen.tls is require, but listen.tls_cert and listen.tls_key are not \
+         set\n  give both, tls_cert = FILE and tls_key = FILE, or write tls = \"off\"",
+    );
+    refused(
+        "[listen]\ntls = \"allow\"\ntls_cert = \"pem\"\ntls_client_cert = \"require\"\n\
+         transaction = \"127.0.0.1:6543\"\n",
+        "tidegate.toml:2:7: listen.tls is allow, but listen.tls_key is not set\n  give both, \
+         tls_cert = FILE and tls_key = FILE, or write tls = \"off\"\n\n\
+         tidegate.toml:4:19: listen.tls_client_cert is require, but listen.tls_client_ca is not \
+         set, so no certificate could be verified\n  give tls_client_ca, the file of the \
+         authority that signs them\n\n\
+         tidegate.toml:5:15: listen.transaction (127.0.0.1:6543) takes the address of \
+         listen.session (127.0.0.1:6543)\n  give each a port of its own",
+    );
+    refused(
+        "[listen]\ntls_client_cert = \"require\"\n",
+        "tidegate.toml:2:19: listen.tls_client_cert is require, but listen.tls is off, so no \
+         client could present one\n  write tls = \"require\", or tls = \"allow\"",
+    );
+    refused(
+        "[listen]\ntls = \"require\"\ntls_cert = \".\"\ntls_key = \"absent\"\n\
+         tls_client_ca = \"nothing\"\n",
+        "tidegate.toml:3:12: listen.tls_cert . cannot be read: Is a directory (os error 21)\n\n\
+         tidegate.toml:4:11: listen.tls_key absent cannot be read: No such file or directory (os \
+         error 2)\n\n\
+         tidegate.toml:5:17: listen.tls_client_ca nothing is empty",
+    );
+    refused(
+        "[listen]\ntls = \"on\"\ntls_client_cert = \"requird\"\n",
+        "tidegate.toml:2:7: listen.tls is \"on\", not one of its words; allowed: off, allow, \
+         require\n\n\
+         tidegate.toml:3:19: listen.tls_client_cert is \"requird\", not one of its words; \
+         allowed: optional, require\n  did you mean \"require\"?",
+    );
+}
+
+#[test]
+fn a_query_that_cannot_be_asked_is_told() {
+    let query = |query: &str, why: &str| {
+        refused(
+            &format!("[auth]\nquery = \"{query}\"\n"),
+            &format!(
+                "tidegate.toml:2:9: auth.query is \"{query}\", {why}; allowed: one statement with $1"
+            ),
+        );
+    };
+    query("SELECT usename, passwd FROM pg_shadow", "a statement without $1");
+    query("SELECT $1, $2", "a statement with a parameter other than $1");
+    query("SELECT $1; DROP TABLE t", "more than one statement");
+    query("SELECT $1, 'x", "a statement with a quote or a comment that does not end");
+    refused(
+        "[auth]\nquery = 1\nquery_cache = \"2d\"\n[prepared]\nstatements_max = 0\n",
+        "tidegate.toml:2:9: auth.query is 1, not text; allowed: one statement with $1\n  put it in \
+         quotes\n\n\
+         tidegate.toml:3:15: auth.query_cache is \"2d\", out of range; allowed: 0s to 1d\n\n\
+         tidegate.toml:5:18: prepared.statements_max is 0, out of range; allowed: 1 to 10000, \
+         \"off\"",
+    );
+}
+
+#[test]
 fn bad_users_are_told() {
     refused(
         "[[user]]\nname = \"app\"\n[[user]]\nname = \"app\"\npassword = \"hunter2\"\n[[user]]\n\
@@ -350,6 +452,21 @@ fn a_user_without_a_password_may_not_be_reached_from_other_machines() {
     );
     refused(
         "[listen]\nsession = \":7000\"\n[upstream]\nurl = \"postgres://app@db\"\n",
+        "tidegate.toml:4:7: user \"app\" has no password, and listen.session is open to other \
+         machines at [::]:7000: it would let anyone in\n  give the user a password, or listen on \
+         127.0.0.1",
+    );
+    refused(
+        "[listen]\nsession = \":7000\"\n[auth]\nquery = \"SELECT f($1)\"\n[[user]]\n\
+         name = \"cron\"\n",
+        "tidegate.toml:6:8: user \"cron\" has no password, and listen.session is open to other \
+         machines at [::]:7000: it would let anyone in\n  give the user a password, leave its \
+         [[user]] out so that auth.query is asked, or listen on 127.0.0.1",
+    );
+    // The URL's user is not looked up, so a query does not help it.
+    refused(
+        "[listen]\nsession = \":7000\"\n[upstream]\nurl = \"postgres://app@db\"\n[auth]\n\
+         query = \"SELECT f($1)\"\n",
         "tidegate.toml:4:7: user \"app\" has no password, and listen.session is open to other \
          machines at [::]:7000: it would let anyone in\n  give the user a password, or listen on \
          127.0.0.1",
@@ -413,6 +530,43 @@ fn what_does_no_harm_is_a_warning() {
         "tidegate.toml:2:7: the parameter pgbouncer of upstream.url is not used\n\n\
          tidegate.toml:5:8: listen.http is open to other machines at [::]:6545; whoever reaches it \
          can read the page and the API",
+    );
+}
+
+#[test]
+fn what_of_tls_is_probably_not_meant_is_a_warning() {
+    warned(
+        "[upstream]\nurl = \"postgres://app:s@db/app?sslrootcert=pem\"\n[listen]\n\
+         tls_cert = \"absent\"\ntls_key = \"absent\"\n",
+        "tidegate.toml:2:7: upstream.url has sslrootcert, but sslmode=prefer verifies no \
+         certificate\n  write sslmode=verify-full\n\n\
+         tidegate.toml:4:12: listen.tls_cert and listen.tls_key are given, but listen.tls is off\n\
+         \x20 write tls = \"require\", or tls = \"allow\"",
+    );
+    warned(
+        "[upstream]\nurl = \"postgres://app:s@db/app?sslmode=disable&sslcert=absent&\
+         sslkey=absent\"\n[listen]\ntls_client_ca = \"absent\"\n",
+        "tidegate.toml:2:7: upstream.url has sslcert, but sslmode=disable shows it to nobody\n\n\
+         tidegate.toml:4:17: listen.tls_client_ca is given, but listen.tls is off\n  write \
+         tls = \"require\", or tls = \"allow\"",
+    );
+    warned(
+        "[upstream]\nurl = \"postgres://app:s@db/app?sslmode=verify-ca&sslcert=pem&\
+         sslkey=open.key\"\n[listen]\ntls = \"allow\"\ntls_cert = \"pem\"\n\
+         tls_key = \"open.key\"\ntls_client_ca = \"pem\"\ntls_client_cert = \"require\"\n",
+        "tidegate.toml:2:7: sslmode=verify-ca of upstream.url accepts what a public authority has \
+         signed for anybody\n  write sslmode=verify-full, or give the authority as sslrootcert\n\n\
+         tidegate.toml:2:7: upstream.url's sslkey open.key is open to other users\n  chmod 600 \
+         open.key\n\n\
+         tidegate.toml:6:11: listen.tls_key open.key is open to other users\n  chmod 600 \
+         open.key\n\n\
+         tidegate.toml:8:19: listen.tls_client_cert is require, but listen.tls is allow: a client \
+         without TLS needs no certificate\n  write tls = \"require\"",
+    );
+    warned(
+        "[upstream]\nurl = \"postgres://app:s@db/app?sslmode=verify-full&sslcert=pem&sslkey=key\"\n\
+         [listen]\ntls = \"require\"\ntls_cert = \"pem\"\ntls_key = \"key\"\n",
+        "",
     );
 }
 

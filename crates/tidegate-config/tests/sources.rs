@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tidegate_config::{
-    Credential, Environment, Loaded, LogFormat, LogLevel, Origin, PlanChoice, Problems, Secret,
-    Sources, SslMode, UpstreamKind, load, search_paths, settings,
+    Address, Auth, ChannelBinding, ClientCert, Credential, Environment, ListenTls, Loaded,
+    LogFormat, LogLevel, Negotiation, Origin, PlanChoice, Prepared, Problems, Roots, Secret,
+    Sources, SslMode, TlsMode, UpstreamKind, UpstreamTls, Verification, load, search_paths,
+    settings,
 };
 use tidegate_pool_core::settings::{PrePing, ResetPolicy};
 
@@ -53,7 +55,18 @@ fn a_database_url_is_enough_and_the_rest_has_the_documented_defaults() {
 
     let upstream = config.upstream;
     assert_eq!(upstream.url_redacted(), "postgres://app:***@db:5432/shop?sslmode=prefer");
-    assert_eq!((upstream.kind, upstream.sslmode), (UpstreamKind::Auto, SslMode::Prefer));
+    assert_eq!(upstream.kind, UpstreamKind::Auto);
+    assert_eq!(
+        upstream.tls,
+        UpstreamTls {
+            mode: SslMode::Prefer,
+            roots: Roots::System,
+            client_certificate: None,
+            negotiation: Negotiation::Postgres,
+            channel_binding: ChannelBinding::Prefer,
+            sni: true,
+        }
+    );
     assert_eq!((upstream.connections, upstream.headroom), (None, 2));
     assert_eq!(upstream.census, Some(seconds(5)));
 
@@ -66,6 +79,16 @@ fn a_database_url_is_enough_and_the_rest_has_the_documented_defaults() {
     assert_eq!(shown(&listen.http), ["127.0.0.1:6545"]);
     assert_eq!((listen.workers.get(), listen.clients_max), (1, 10_000));
     assert_eq!(listen.control, None);
+    assert_eq!(
+        listen.tls,
+        ListenTls {
+            mode: TlsMode::Off,
+            cert: None,
+            key: None,
+            client_ca: None,
+            client_cert: ClientCert::Optional,
+        }
+    );
 
     let pool = config.pool;
     assert_eq!((pool.pool_size, pool.max_overflow), (10, 20));
@@ -88,6 +111,9 @@ fn a_database_url_is_enough_and_the_rest_has_the_documented_defaults() {
     assert_eq!((retry.attempts, retry.jitter, retry.budget), (3, true, 0.1));
     assert_eq!((retry.multiplier, retry.min, retry.max), (seconds(1), seconds(2), seconds(10)));
     assert_eq!((config.log.format, config.log.level), (LogFormat::Text, LogLevel::Info));
+
+    assert_eq!(config.prepared, Prepared { statements_max: Some(200) });
+    assert_eq!(config.auth, Auth { query: None, query_cache: seconds(60) });
 
     let [user] = &config.users[..] else { panic!("one user: {:?}", config.users) };
     assert_eq!(user.name, "app");
@@ -154,12 +180,14 @@ fn an_empty_string_is_not_set_and_zero_is_zero() {
 fn off_is_off() {
     let file = "[upstream]\ncensus = \"off\"\n[listen]\nsession = \"off\"\nhttp = \"off\"\n[pool]\n\
                 pool_recycle = \"off\"\npool_pre_ping = \"off\"\nserver_idle_timeout = \"off\"\n\
-                reset = \"off\"\n[timeouts]\nidle_in_transaction = \"off\"\n";
+                reset = \"off\"\n[timeouts]\nidle_in_transaction = \"off\"\n\
+                [prepared]\nstatements_max = \"off\"\n";
     let config = loaded(file, &[DATABASE_URL], &[]).config;
     assert_eq!((config.upstream.census, config.timeouts.idle_in_transaction), (None, None));
     assert_eq!((config.pool.pool_recycle, config.pool.server_idle_timeout), (None, None));
     assert_eq!((config.pool.pool_pre_ping, config.pool.reset), (PrePing::Off, ResetPolicy::Off));
     assert_eq!((config.listen.session.len(), config.listen.http.len()), (0, 0));
+    assert_eq!(config.prepared.statements_max, None);
 }
 
 #[test]
@@ -197,6 +225,90 @@ fn a_password_file_is_found_beside_the_settings_file_and_loses_only_its_line_end
     let config = loaded(file, &[], &[]).config;
     assert_eq!(config.upstream.password, Some(Secret::new(" from file ")));
     assert_eq!(config.users[0].credential, Credential::Password(Secret::new(" from file ")));
+}
+
+#[test]
+fn what_is_verified_follows_mode_and_roots() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let root = folder.path().join("root.pem");
+    fs::write(&root, "PEM").expect("the file can be written");
+    let root = root.display();
+    for (query, verification) in [
+        (String::new(), Verification::None),
+        ("sslmode=disable".to_owned(), Verification::None),
+        ("sslmode=allow".to_owned(), Verification::None),
+        ("sslmode=require".to_owned(), Verification::None),
+        ("ssl=true".to_owned(), Verification::None),
+        ("sslmode=verify-ca".to_owned(), Verification::Chain),
+        ("sslmode=verify-full".to_owned(), Verification::ChainAndName),
+        ("sslrootcert=system".to_owned(), Verification::ChainAndName),
+        (format!("sslrootcert={root}"), Verification::None),
+        (format!("sslmode=require&sslrootcert={root}"), Verification::Chain),
+        (format!("sslmode=verify-ca&sslrootcert={root}"), Verification::Chain),
+        (format!("sslmode=verify-full&sslrootcert={root}"), Verification::ChainAndName),
+    ] {
+        let url = format!("postgres://app@db/shop?{query}");
+        let loaded = try_load(None, &[("DATABASE_URL", &url)], &[]).expect(&query);
+        assert_eq!(loaded.config.upstream.tls.verification(), verification, "{query}");
+    }
+}
+
+#[test]
+fn a_server_is_known_by_its_host_wherever_that_is() {
+    let url = ("DATABASE_URL", "host=h1,h2,/tmp hostaddr=10.0.0.1,, user=app");
+    let config = try_load(None, &[url], &[]).expect("nothing is wrong").config;
+    let hosts = config.upstream.hosts;
+    let known: Vec<_> =
+        hosts.iter().map(|host| (host.address.to_string(), host.server_name())).collect();
+    let known: Vec<_> = known.iter().map(|(address, name)| (address.as_str(), *name)).collect();
+    assert_eq!(
+        known,
+        [("10.0.0.1:5432", Some("h1")), ("h2:5432", Some("h2")), ("unix:/tmp/.s.PGSQL.5432", None),]
+    );
+    assert!(matches!(hosts[2].address, Address::Unix { .. }));
+}
+
+#[test]
+fn files_of_tls_are_found_beside_the_settings_file() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    for name in ["root.pem", "app.pem", "app.key"] {
+        fs::write(folder.path().join(name), "PEM").expect("the file can be written");
+    }
+    let path = folder.path().join("tidegate.toml");
+    let file = "[upstream]\nurl = \"postgres://app:s@db?sslmode=verify-full&sslrootcert=root.pem&\
+                sslcert=app.pem&sslkey=app.key\"\n[listen]\ntls = \"require\"\n\
+                tls_cert = \"app.pem\"\ntls_key = \"app.key\"\ntls_client_ca = \"root.pem\"\n\
+                tls_client_cert = \"require\"\n";
+    fs::write(&path, file).expect("the file can be written");
+    let config = try_load(Some(&path), &[], &[]).expect("nothing is wrong").config;
+    let here = |name: &str| folder.path().join(name);
+    let tls = config.upstream.tls;
+    assert_eq!(tls.roots, Roots::File(here("root.pem")));
+    assert_eq!(tls.client_certificate, Some((here("app.pem"), here("app.key"))));
+    let tls = config.listen.tls;
+    assert_eq!(tls.certificate(), Some((&*here("app.pem"), &*here("app.key"))));
+    assert_eq!(tls.client_ca, Some(here("root.pem")));
+    assert_eq!((tls.mode, tls.client_cert), (TlsMode::Require, ClientCert::Require));
+
+    // Where the URL stands elsewhere, the working directory counts.
+    let url = ("DATABASE_URL", "postgres://app:s@db?sslmode=require&sslrootcert=Cargo.toml");
+    let config = try_load(None, &[url], &[]).expect("nothing is wrong").config;
+    assert_eq!(config.upstream.tls.roots, Roots::File(PathBuf::from("Cargo.toml")));
+}
+
+#[test]
+fn with_a_query_the_users_of_the_settings_stay_who_they_are() {
+    let query = "[auth]\nquery = \"SELECT * FROM gate.lookup($1)\"\nquery_cache = 0\n";
+    let names = |file: &str| {
+        let config = loaded(file, &[DATABASE_URL], &[]).config;
+        assert_eq!(config.auth.query.as_deref(), Some("SELECT * FROM gate.lookup($1)"));
+        assert_eq!(config.auth.query_cache, Duration::ZERO);
+        config.users.into_iter().map(|user| (user.name, user.credential)).collect::<Vec<_>>()
+    };
+    let password = |text: &str| Credential::Password(Secret::new(text));
+    assert_eq!(names(query), [("app".to_owned(), password("s"))]);
+    let with_user = format!("[[user]]\nname = \"cron\"\npassword = \"p\"\n{query}");
+    assert_eq!(names(&with_user), [("cron".to_owned(), password("p"))]);
 }
 
 #[test]

@@ -117,7 +117,7 @@ fn refresh(hosts: &[Host], known: &Mutex<Known>, nudged: &Receiver<()>) {
 
 fn resolve(hosts: &[Host]) -> Known {
     let mut known = Known::default();
-    for Host { address } in hosts {
+    for Host { address, .. } in hosts {
         match address {
             Address::Unix { path } => known.targets.push(Target::Unix(path.clone())),
             Address::Tcp { host, port } => match (host.as_str(), *port).to_socket_addrs() {
