@@ -138,6 +138,7 @@ impl Shared {
             UpstreamKind::Direct => Kind::Direct,
             UpstreamKind::Pooler => Kind::Pooler,
         };
+        let statements_max = config.prepared.statements_max.map(|max| max as usize);
         let shared = Self {
             resolver: Resolver::start(&config.upstream.hosts),
             upstream: upstream_name(&config),
@@ -147,7 +148,7 @@ impl Shared {
             pools: Mutex::new(pools),
             users,
             statements: Mutex::default(),
-            statements_max: Some(200),
+            statements_max,
             mailboxes,
             failed_logins: Mutex::default(),
             zombies: Mutex::default(),

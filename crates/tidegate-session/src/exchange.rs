@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use tidegate_wire::backend::{self, TransactionStatus};
 use tidegate_wire::frontend;
 
-use crate::prepared::ServerName;
+use crate::prepared::{ClientName, ServerName};
 
 /// Messages of one pipeline whose answers are still to come. Each takes sixteen bytes here; a
 /// client may have as many on their way as fit the kernel's buffers, and is not read from above
@@ -84,6 +84,8 @@ struct Owed {
     kind: Kind,
     fate: Fate,
     about: Option<About>,
+    /// The client's name for the statement that it uses.
+    uses: Option<ClientName>,
 }
 
 /// What a message from the server means.
@@ -172,7 +174,7 @@ impl Exchange {
             _ => self.batch_open = true,
         }
         if !self.skipping {
-            self.owed.push_back(Owed { kind, fate, about: None });
+            self.owed.push_back(Owed { kind, fate, about: None, uses: None });
         }
     }
 
@@ -186,6 +188,20 @@ impl Exchange {
         }
     }
 
+    /// A message that uses a prepared statement is being sent; not while messages are skipped.
+    pub fn sent_using(&mut self, tag: frontend::Tag, name: ClientName) {
+        self.sent(tag, Fate::Forward);
+        if let Some(owed) = self.owed.back_mut() {
+            owed.uses = Some(name);
+        }
+    }
+
+    /// The client's name for the statement that is used by what is answered next.
+    pub fn used_next(&self) -> Option<ClientName> {
+        let next = self.owed.iter().find(|owed| owed.fate == Fate::Forward)?;
+        next.uses
+    }
+
     fn sent_sync(&mut self, fate: Fate) {
         if self.copy_in {
             self.eaten += 1; // Ignored by the server, "for the convenience of client libraries".
@@ -193,14 +209,14 @@ impl Exchange {
         }
         self.batch_open = false;
         self.skipping = false;
-        self.owed.push_back(Owed { kind: Kind::Sync, fate, about: None });
+        self.owed.push_back(Owed { kind: Kind::Sync, fate, about: None, uses: None });
     }
 
     fn sent_copy_end(&mut self, fate: Fate) {
         if self.copy_in {
             self.copy_in = false; // What it has eaten stays in doubt until it has succeeded.
         } else if !self.owed.is_empty() {
-            self.owed.push_back(Owed { kind: Kind::CopyEnd, fate, about: None });
+            self.owed.push_back(Owed { kind: Kind::CopyEnd, fate, about: None, uses: None });
         }
     }
 

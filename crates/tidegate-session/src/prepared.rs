@@ -24,6 +24,13 @@ use crate::sniff::{Scope, Sniffer};
 /// The front of every name that Tidegate gives a statement.
 pub const NAME_PREFIX: &[u8] = b"tidegate_";
 
+/// Whether a name looks like one of Tidegate's. A client's that does goes to the server with one
+/// underscore more in front, so those with underscores count too.
+pub fn is_reserved(name: &[u8]) -> bool {
+    let bare = name.iter().position(|byte| *byte != b'_').and_then(|at| name.get(at..));
+    bare.is_some_and(|bare| bare.starts_with(NAME_PREFIX))
+}
+
 /// Statements of one client. Drivers keep 100 (asyncpg, psycopg, SQLAlchemy, sqlx), 256 (JDBC), or
 /// 512 (pgx); a client with more than this keeps a server for itself instead, where PostgreSQL
 /// bounds them by its own memory.
@@ -166,10 +173,16 @@ pub struct ClientStatements {
     /// What was sent and is not answered yet, in order.
     pending: VecDeque<Pending>,
     bytes: usize,
+    last: u32,
 }
+
+/// A name that a client has given, as a number: each time that it gives one, another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientName(u32);
 
 #[derive(Debug)]
 struct Named {
+    number: ClientName,
     statement: Arc<Statement>,
     /// PostgreSQL has accepted it.
     is_confirmed: bool,
@@ -177,14 +190,14 @@ struct Named {
 
 #[derive(Debug)]
 enum Pending {
-    Close(Box<[u8]>, Arc<Statement>),
+    Close(Box<[u8]>, Named),
     Parse(Box<[u8]>, StatementId),
 }
 
 impl ClientStatements {
-    /// The statement of this name.
-    pub fn get(&self, name: &[u8]) -> Option<&Arc<Statement>> {
-        self.by_name.get(name).map(|named| &named.statement)
+    /// The statement of this name, and the number of the name.
+    pub fn get(&self, name: &[u8]) -> Option<(ClientName, Arc<Statement>)> {
+        self.by_name.get(name).map(|named| (named.number, named.statement.clone()))
     }
 
     /// Whether PostgreSQL would refuse this name because it is in use. Of one whose own Parse is
@@ -204,14 +217,16 @@ impl ClientStatements {
     /// A Parse is being sent or answered.
     pub fn parse_sent(&mut self, name: &[u8], statement: &Arc<Statement>) {
         self.pending.push_back(Pending::Parse(name.into(), statement.id));
-        self.put(name, statement.clone(), false);
+        self.last = self.last.wrapping_add(1);
+        let number = ClientName(self.last);
+        self.put(name, Named { number, statement: statement.clone(), is_confirmed: false });
     }
 
     /// A Close is being answered. False when there is no statement of this name.
     pub fn close_sent(&mut self, name: &[u8]) -> bool {
         let Some((name, named)) = self.by_name.remove_entry(name) else { return false };
         self.bytes -= size(&name, &named.statement);
-        self.pending.push_back(Pending::Close(name, named.statement));
+        self.pending.push_back(Pending::Close(name, named));
         true
     }
 
@@ -229,9 +244,9 @@ impl ClientStatements {
                     self.remove(&name);
                 }
             }
-            Some(Pending::Close(name, statement)) if !has_succeeded => {
+            Some(Pending::Close(name, named)) if !has_succeeded => {
                 if !self.by_name.contains_key(&name) {
-                    self.put(&name, statement, true);
+                    self.put(&name, named);
                 }
             }
             Some(Pending::Close(..)) | None => {}
@@ -244,10 +259,14 @@ impl ClientStatements {
         self.bytes = self.by_name.iter().map(|(name, named)| size(name, &named.statement)).sum();
     }
 
-    /// The name by which the client knows a statement.
-    pub fn name_of(&self, id: StatementId) -> Option<&[u8]> {
-        let named = self.by_name.iter().find(|(_, named)| named.statement.id == id);
-        named.map(|(name, _)| &**name)
+    /// The name with this number, which may be closing.
+    pub fn name(&self, number: ClientName) -> Option<&[u8]> {
+        let closing = self.pending.iter().filter_map(|pending| match pending {
+            Pending::Close(name, named) => Some((name, named)),
+            Pending::Parse(..) => None,
+        });
+        let mut all = closing.chain(&self.by_name);
+        all.find(|(_, named)| named.number == number).map(|(name, _)| &**name)
     }
 
     /// How many there are.
@@ -260,10 +279,10 @@ impl ClientStatements {
         self.by_name.is_empty() && self.pending.is_empty()
     }
 
-    fn put(&mut self, name: &[u8], statement: Arc<Statement>, is_confirmed: bool) {
+    fn put(&mut self, name: &[u8], named: Named) {
         self.remove(name);
-        self.bytes += size(name, &statement);
-        self.by_name.insert(name.into(), Named { statement, is_confirmed });
+        self.bytes += size(name, &named.statement);
+        self.by_name.insert(name.into(), named);
     }
 
     fn remove(&mut self, name: &[u8]) {
@@ -321,6 +340,8 @@ pub struct ServerStatements {
     last_name: u32,
     /// Counts uses, to tell which was longest unused.
     uses: u64,
+    /// Counts the batches that were sent. What fails in one does not fail the next.
+    batch: u64,
 }
 
 #[derive(Debug)]
@@ -329,6 +350,8 @@ struct Parsed {
     _statement: Arc<Statement>,
     name: ServerName,
     used: u64,
+    /// The batch that it was sent with.
+    batch: u64,
     /// PostgreSQL has said that it is there.
     is_confirmed: bool,
 }
@@ -336,15 +359,26 @@ struct Parsed {
 impl ServerStatements {
     /// None yet, and at most so many.
     pub fn new(max: usize) -> Self {
-        Self { by_id: BTreeMap::new(), orphans: Vec::new(), max, last_name: 0, uses: 0 }
+        Self { by_id: BTreeMap::new(), orphans: Vec::new(), max, last_name: 0, uses: 0, batch: 0 }
     }
 
-    /// The name of a statement that is there, or that was sent before and will be.
+    /// The name of a statement that is there, or that was sent with the same batch: if that fails,
+    /// so does what uses it. Of one that was sent with an earlier batch and is not confirmed yet,
+    /// nobody knows.
     pub fn used(&mut self, id: StatementId) -> Option<ServerName> {
         self.uses += 1;
+        let batch = self.batch;
         let parsed = self.by_id.get_mut(&id)?;
+        if !parsed.is_confirmed && parsed.batch != batch {
+            return None;
+        }
         parsed.used = self.uses;
         Some(parsed.name)
+    }
+
+    /// A batch ends.
+    pub fn batch_sent(&mut self) {
+        self.batch += 1;
     }
 
     /// Whether a statement was sent and may still fail.
@@ -357,8 +391,8 @@ impl ServerStatements {
         self.uses += 1;
         self.last_name = self.last_name.wrapping_add(1);
         let name = ServerName(self.last_name);
-        let (id, used) = (statement.id, self.uses);
-        let parsed = Parsed { _statement: statement, name, used, is_confirmed: false };
+        let (id, used, batch) = (statement.id, self.uses, self.batch);
+        let parsed = Parsed { _statement: statement, name, used, batch, is_confirmed: false };
         self.by_id.insert(id, parsed);
         name
     }
@@ -379,12 +413,15 @@ impl ServerStatements {
     /// PostgreSQL has parsed what was sent under this name, or not.
     pub fn parsed(&mut self, name: ServerName, has_succeeded: bool) {
         let found = self.by_id.iter_mut().find(|(_, parsed)| parsed.name == name);
-        let Some((id, parsed)) = found else { return };
-        if has_succeeded {
-            parsed.is_confirmed = true;
-        } else {
-            let id = *id;
-            self.by_id.remove(&id);
+        match (found, has_succeeded) {
+            (Some((_, parsed)), true) => parsed.is_confirmed = true,
+            (Some((id, _)), false) => {
+                let id = *id;
+                self.by_id.remove(&id);
+            }
+            // It was sent again since, when nobody knew.
+            (None, true) => self.orphans.push(name),
+            (None, false) => {}
         }
     }
 
@@ -397,13 +434,6 @@ impl ServerStatements {
     pub fn forget(&mut self) {
         self.by_id.retain(|_, parsed| !parsed.is_confirmed);
         self.orphans.clear();
-    }
-
-    /// Which statement has this name.
-    pub fn id_of(&self, name: &[u8]) -> Option<StatementId> {
-        let digits = std::str::from_utf8(name.strip_prefix(NAME_PREFIX)?).ok()?;
-        let name = ServerName(digits.parse().ok()?);
-        self.by_id.iter().find(|(_, parsed)| parsed.name == name).map(|(id, _)| *id)
     }
 
     /// How many there are.

@@ -20,7 +20,7 @@ use tidegate_wire::sqlstate::SqlState;
 use crate::exchange::{About, Exchange, Fate, OutOfStep, Settled};
 use crate::parameters::Reported;
 use crate::pieces::Pieces;
-use crate::prepared::{ClientStatements, NAME_PREFIX, ServerStatements};
+use crate::prepared::{ClientStatements, ServerStatements, is_reserved};
 use crate::sniff::Scope;
 use crate::splitter::{Part, Splitter};
 
@@ -304,6 +304,7 @@ impl ServerMachine {
             _ => None,
         };
         let mut renamed = None;
+        let used = (tag == backend::Tag::ErrorResponse).then(|| self.exchange.used_next()).flatten();
         let answer = self.exchange.heard(tag, status)?;
         let fate = answer.fate;
         self.fate = fate;
@@ -346,7 +347,8 @@ impl ServerMachine {
                     self.errand_error.get_or_insert_with(text);
                 } else {
                     heard.error = Some(sqlstate);
-                    renamed = self.in_the_clients_words(&fields, names.as_deref());
+                    let name = used.and_then(|used| names.as_deref()?.name(used));
+                    renamed = in_the_clients_words(&fields, name);
                 }
             }
             _ => {}
@@ -354,33 +356,13 @@ impl ServerMachine {
         Ok(renamed)
     }
 
-    /// An error about a prepared statement, with the name that the client gave it.
-    fn in_the_clients_words(
-        &self,
-        fields: &backend::Fields<'_>,
-        names: Option<&ClientStatements>,
-    ) -> Option<Vec<u8>> {
-        let about_names = [
-            SqlState::INVALID_SQL_STATEMENT_NAME,
-            SqlState::DUPLICATE_PREPARED_STATEMENT,
-        ];
-        fields.sqlstate().filter(|sqlstate| about_names.contains(sqlstate))?;
-        let message = fields.message()?;
-        let quoted = |part: &&[u8]| part.starts_with(NAME_PREFIX);
-        let ours = message.split(|byte| *byte == b'"').find(quoted)?;
-        let theirs = names?.name_of(self.statements.id_of(ours)?)?;
-        let at = message.windows(ours.len()).position(|window| window == ours)?;
-        let (front, rest) = message.split_at_checked(at)?;
-        let message = [front, theirs, rest.get(ours.len()..)?].concat();
-        let mut error = Vec::new();
-        fields.push_with_message(&mut error, &message);
-        Some(error)
-    }
-
     // --- Sent for the client. ---
 
     /// A message of the client is being sent.
     pub fn sent(&mut self, tag: frontend::Tag) {
+        if tag == frontend::Tag::Sync {
+            self.statements.batch_sent();
+        }
         self.exchange.sent(tag, Fate::Forward);
     }
 
@@ -498,4 +480,27 @@ const fn is_telling(tag: backend::Tag) -> bool {
 
 fn is_final(severity: Option<Severity>) -> bool {
     matches!(severity, Some(Severity::Fatal | Severity::Panic))
+}
+
+/// An error about a prepared statement, with the name that the client gave it.
+fn in_the_clients_words(fields: &backend::Fields<'_>, name: Option<&[u8]>) -> Option<Vec<u8>> {
+    // No such statement, one more of its name, values that do not fit it.
+    let about_names = [
+        SqlState::INVALID_SQL_STATEMENT_NAME,
+        SqlState::DUPLICATE_PREPARED_STATEMENT,
+        SqlState::PROTOCOL_VIOLATION,
+    ];
+    fields.sqlstate().filter(|sqlstate| about_names.contains(sqlstate))?;
+    let message = fields.message()?;
+    let ours = message.split(|byte| *byte == b'"').find(|part| is_reserved(part))?;
+    let theirs = match ours.strip_prefix(b"_") {
+        Some(escaped) => escaped,
+        None => name?,
+    };
+    let at = message.windows(ours.len()).position(|window| window == ours)?;
+    let (front, rest) = message.split_at_checked(at)?;
+    let message = [front, theirs, rest.get(ours.len()..)?].concat();
+    let mut error = Vec::new();
+    fields.push_with_message(&mut error, &message);
+    Some(error)
 }

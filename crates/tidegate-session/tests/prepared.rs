@@ -198,6 +198,37 @@ fn the_same_text_twice_in_a_pipeline_fails_twice() {
     );
 }
 
+#[test]
+fn what_an_earlier_batch_was_to_bring_is_not_relied_on_before_it_has() {
+    check(
+        "! share
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         ! move
+         > Bind nothing + Bind s1 + Sync + Bind s1 + Bind s1 + Sync \
+             | server: Bind nothing, Parse tidegate_1, Bind tidegate_1, Sync, \
+               Parse tidegate_2, Bind tidegate_2, Bind tidegate_2, Sync | lease
+         < ErrorResponse 26000 + ReadyForQuery I
+         < ParseComplete + BindComplete + BindComplete + ReadyForQuery I \
+             | client: BindComplete, BindComplete, ReadyForQuery I | return",
+    );
+    check(
+        "! share
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         ! move
+         > Bind s1 + Sync + Bind s1 + Sync \
+             | server: Parse tidegate_1, Bind tidegate_1, Sync, \
+               Parse tidegate_2, Bind tidegate_2, Sync | lease
+         < ParseComplete + BindComplete + ReadyForQuery I | client: BindComplete, ReadyForQuery I
+         < ParseComplete + BindComplete + ReadyForQuery I \
+             | client: BindComplete, ReadyForQuery I | return
+         > Parse s2: select 2 + Sync     | server: Close tidegate_1, Parse tidegate_3, Sync | lease
+         < CloseComplete + ParseComplete + ReadyForQuery I \
+             | client: ParseComplete, ReadyForQuery I | return",
+    );
+}
+
 // --- Several clients. ---
 
 #[test]

@@ -111,7 +111,7 @@ fn a_portal_outlives_the_statement_that_was_closed_to_make_room() {
     assert_eq!(count, "1", "at most so many as the settings say");
     raw.run("COMMIT");
     assert_eq!(column(&raw.exchange(&bind("other", "y").sync(), 1)), ["y"]);
-    assert!(scene.gate.metric("tidegate_prepared_evictions_total", &[]) >= 1.0);
+    assert!(scene.gate.metric("tidegate_prepared_cache_evictions_total", &[]) >= 1.0);
 }
 
 #[test]
@@ -144,11 +144,12 @@ impl Random {
 
 const NAMES: [&str; 4] = ["a", "b", "a rather long name", "tidegate_1"];
 
-/// Each takes one parameter, so that any Bind fits any of them that is right.
+/// Most take one parameter, which any Bind brings. The division can't be done while planning:
+/// whether a plan is made for the value depends on how often others have run the statement.
 const TEXTS: [&str; 9] = [
     "SELECT $1::text",
     "SELECT $1::text || 'x'",
-    "SELECT 1 / length($1::text)",
+    "SELECT 1 / (length($1::text) + (random() * 0)::int)",
     "INSERT INTO t VALUES ($1) RETURNING s",
     "SELECT count(*) || $1 FROM t",
     "SELECT $1::text FROM generate_series(1, 20)",
@@ -217,6 +218,19 @@ fn hear(raw: &mut Raw, batch: &Batch, syncs: usize) -> Vec<String> {
     shown.collect()
 }
 
+/// What a batch says, for whoever has to find out what went wrong.
+fn said(batch: &Batch) -> String {
+    let mut rest = batch.bytes();
+    let mut words = String::new();
+    while let [tag, a, b, c, d, ..] = *rest {
+        let length = u32::from_be_bytes([a, b, c, d]) as usize;
+        let body = rest[5..=length].escape_ascii();
+        words.push_str(&format!("{} {body}; ", char::from(tag)));
+        rest = &rest[length + 1..];
+    }
+    words
+}
+
 /// Each client is played beside a direct connection that says the same; what both hear must be the
 /// same. A failure names its seed; `TIDEGATE_SEED=…` plays it again.
 fn play(seed: u64, settings: &str) {
@@ -227,16 +241,23 @@ fn play(seed: u64, settings: &str) {
     let mut pairs: Vec<_> = (0..3)
         .map(|_| (scene.client(scene.cluster.port()), scene.client(scene.gate.transaction)))
         .collect();
+    let mut history = [const { Vec::new() }; 3];
     for nth in 0..150 {
         let at = random.below(pairs.len());
         let (direct, gated) = &mut pairs[at];
         // No transaction stays open: with it one client would hold the servers for all.
         let (batch, syncs) = talk(&mut random);
         let batch = batch.query("ROLLBACK");
+        history[at].push(said(&batch));
         let expected = hear(direct, &batch, syncs + 1);
         cleaner.run("TRUNCATE t");
         let heard = hear(gated, &batch, syncs + 1);
-        assert_eq!(heard, expected, "TIDEGATE_SEED={seed}, talk {nth}, client {at}: {batch:?}");
+        assert_eq!(
+            heard,
+            expected,
+            "TIDEGATE_SEED={seed}, talk {nth}, client {at}, who has said so far:\n{}",
+            history[at].join("\n")
+        );
         cleaner.run("TRUNCATE t");
     }
     assert_eq!(scene.gate.metric("tidegate_pins_total", &[]), 0.0);

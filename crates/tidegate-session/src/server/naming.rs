@@ -18,8 +18,8 @@ use crate::exchange::{About, Fate};
 use crate::pieces::Pieces;
 use crate::pin::PinReason;
 use crate::prepared::{
-    ClientStatements, DEFINITION_BYTES_MAX, Environment, NAME_BYTES_MAX, NAME_PREFIX, ServerName,
-    Statement,
+    ClientStatements, DEFINITION_BYTES_MAX, Environment, NAME_BYTES_MAX, ServerName, Statement,
+    is_reserved,
 };
 use crate::server::ServerMachine;
 use crate::sniff::Scope;
@@ -166,11 +166,9 @@ fn split_name(body: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((name, rest.get(1..)?))
 }
 
-/// A name that is the client's own affair, spelled so that it is none of Tidegate's: those that
-/// look like one get one underscore more in front.
+/// What goes before a name that is the client's own affair, so that it is none of Tidegate's.
 fn escape(name: &[u8]) -> &'static [u8] {
-    let bare = name.iter().position(|byte| *byte != b'_').and_then(|at| name.get(at..));
-    if bare.is_some_and(|bare| bare.starts_with(NAME_PREFIX)) { b"_" } else { b"" }
+    if is_reserved(name) { b"_" } else { b"" }
 }
 
 impl ServerMachine {
@@ -194,25 +192,27 @@ impl ServerMachine {
             }
             Subject::Bind { portal, name } => {
                 let replaced = portal.len() + name.len() + 2;
-                if let Some(statement) = names.get(name).cloned() {
+                if let Some((used, statement)) = names.get(name) {
                     let known = self.ensure(&statement, out, &mut followed);
                     message.push(replaced, &[portal, b"\0", known.text().as_bytes(), b"\0"], out);
+                    self.exchange.sent_using(Tag::Bind, used);
                     followed.pin = followed.pin.or(statement.pin());
                     self.narrow(statement.scope());
                 } else {
                     message.push(replaced, &[portal, b"\0", escape(name), name, b"\0"], out);
+                    self.sent(Tag::Bind);
                 }
-                self.sent(Tag::Bind);
             }
             Subject::Describe { name } => {
                 let replaced = name.len() + 2;
-                if let Some(statement) = names.get(name).cloned() {
+                if let Some((used, statement)) = names.get(name) {
                     let known = self.ensure(&statement, out, &mut followed);
                     message.push(replaced, &[b"S", known.text().as_bytes(), b"\0"], out);
+                    self.exchange.sent_using(Tag::Describe, used);
                 } else {
                     message.push(replaced, &[b"S", escape(name), name, b"\0"], out);
+                    self.sent(Tag::Describe);
                 }
-                self.sent(Tag::Describe);
             }
             Subject::Close { name } => {
                 if names.close_sent(name) {
@@ -237,12 +237,12 @@ impl ServerMachine {
     ) {
         let Parse { message, name, definition } = *parse;
         if names.is_taken(name)
-            && let Some(statement) = names.get(name).cloned()
+            && let Some((used, statement)) = names.get(name)
         {
             // PostgreSQL looks at the text first, and then finds that the name is in use.
             let known = self.ensure(&statement, out, followed);
             message.push(name.len(), &[known.text().as_bytes()], out);
-            self.sent(Tag::Parse);
+            self.exchange.sent_using(Tag::Parse, used);
             return;
         }
         if !names.has_room_for(name, definition) {
