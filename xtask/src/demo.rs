@@ -5,8 +5,8 @@ use std::os::unix::process::CommandExt as _;
 use anyhow::{Context as _, Result};
 
 use crate::install::{self, Need};
-use crate::python;
-use crate::shell::{self, cargo, command, root};
+use crate::shell::command;
+use crate::{gate, python};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -18,16 +18,12 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     install::ensure(&[Need::Postgres, Need::PythonVenv])?;
     let python = python::ready()?;
-    let target = root().join("target");
-    shell::run(
-        cargo(["build", "--release", "--package", "tidegate", "--target-dir"]).arg(&target),
-    )?;
+    let program = gate::build_release()?;
 
     // As `activate` does it: `python3` is then the one that has the packages.
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::iter::once(python.join("bin")).chain(std::env::split_paths(&path));
     let path = std::env::join_paths(folders).context("PATH")?;
-    let program = target.join("release/tidegate");
     let mut demo = command(&program, ["demo"]);
     demo.args(&arguments.rest).env("PATH", path).env("VIRTUAL_ENV", &python);
     // In our place rather than below us: Ctrl-C and the exit code are then the demo's own.

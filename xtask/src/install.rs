@@ -1,7 +1,7 @@
 //! What the machine must have beside a Rust toolchain, and how it gets it.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -10,16 +10,20 @@ use crate::shell::{CannotRun, command, output, run, succeeds};
 /// Something that a package of Debian or Ubuntu brings.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Need {
+    OpenSsl,
     PgBouncer,
     Postgres,
+    Python,
     PythonVenv,
 }
 
 impl Need {
     fn is_met(self) -> bool {
         match self {
-            Self::PgBouncer => Path::new("/usr/sbin/pgbouncer").exists() || on_path("pgbouncer"),
+            Self::OpenSsl => on_path("openssl"),
+            Self::PgBouncer => pgbouncer().is_some(),
             Self::Postgres => has_postgres(Path::new("/usr/lib/postgresql")) || on_path("postgres"),
+            Self::Python => on_path("python3"),
             // Debian's python3 has `venv` without what it needs to work.
             Self::PythonVenv => succeeds(&mut command("python3", ["-c", "import venv, ensurepip"])),
         }
@@ -27,9 +31,11 @@ impl Need {
 
     fn packages(self) -> &'static [&'static str] {
         match self {
+            Self::OpenSsl => &["openssl"],
             Self::PgBouncer => &["pgbouncer"],
             // The extensions come in the server's package on Debian 12, in their own elsewhere.
             Self::Postgres => &["postgresql-15", "postgresql-contrib"],
+            Self::Python => &["python3"],
             Self::PythonVenv => &["python3", "python3-venv"],
         }
     }
@@ -77,7 +83,13 @@ fn has_candidate(package: &str) -> bool {
     policy.is_ok_and(|text| text.contains("Candidate:") && !text.contains("Candidate: (none)"))
 }
 
-fn is_root() -> bool {
+/// Where PgBouncer is. Debian keeps it where only root looks for programs.
+pub(crate) fn pgbouncer() -> Option<PathBuf> {
+    let debian = Path::new("/usr/sbin/pgbouncer");
+    if debian.exists() { Some(debian.to_owned()) } else { find_on_path("pgbouncer") }
+}
+
+pub(crate) fn is_root() -> bool {
     output(&mut command("id", ["-u"])).is_ok_and(|uid| uid.trim() == "0")
 }
 
@@ -87,6 +99,10 @@ fn has_postgres(folder: &Path) -> bool {
 }
 
 fn on_path(program: &str) -> bool {
+    find_on_path(program).is_some()
+}
+
+fn find_on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file())
 }

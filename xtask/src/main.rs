@@ -5,11 +5,13 @@
 mod check;
 mod test;
 mod demo;
+mod bench_peers;
 mod docs;
 mod fuzz;
 mod steps;
 mod tidy;
 mod install;
+mod gate;
 mod python;
 mod runner;
 mod workspace;
@@ -36,6 +38,9 @@ enum Job {
     Test(test::Arguments),
     /// A throwaway PostgreSQL, the gate, an application, and a load; Ctrl-C ends all
     Demo(demo::Arguments),
+    /// Tidegate and the distribution's PgBouncer under the same load: ratios, and whether they are
+    /// good enough
+    BenchPeers(bench_peers::Arguments),
     /// Writes the settings reference and the example file anew
     Docs(docs::Arguments),
     /// Feeds mutated bytes to a target
@@ -49,6 +54,7 @@ fn main() -> ExitCode {
         Job::Check => check::run(),
         Job::Test(arguments) => test::run(&arguments),
         Job::Demo(arguments) => demo::run(&arguments),
+        Job::BenchPeers(arguments) => bench_peers::run(&arguments),
         Job::Docs(arguments) => docs::run(&arguments),
         Job::Fuzz(arguments) => fuzz::run(&arguments),
         Job::Tidy => tidy::run(),
