@@ -126,6 +126,8 @@ pub struct Exchange {
     unsure: bool,
     /// How many of those owed are to be invented.
     invented: usize,
+    /// How many of those owed end with ReadyForQuery.
+    readies: usize,
     /// What became of messages about prepared statements, since it was last asked for.
     settled: VecDeque<Settled>,
 }
@@ -143,6 +145,7 @@ impl Default for Exchange {
             begun: false,
             unsure: false,
             invented: 0,
+            readies: 0,
             settled: VecDeque::new(),
         }
     }
@@ -174,8 +177,13 @@ impl Exchange {
             _ => self.batch_open = true,
         }
         if !self.skipping {
-            self.owed.push_back(Owed { kind, fate, about: None, uses: None });
+            self.owe(kind, fate);
         }
+    }
+
+    fn owe(&mut self, kind: Kind, fate: Fate) {
+        self.readies += usize::from(kind.ends_ready());
+        self.owed.push_back(Owed { kind, fate, about: None, uses: None });
     }
 
     /// A message about a prepared statement is being sent, or its answer is to be invented; not
@@ -209,14 +217,14 @@ impl Exchange {
         }
         self.batch_open = false;
         self.skipping = false;
-        self.owed.push_back(Owed { kind: Kind::Sync, fate, about: None, uses: None });
+        self.owe(Kind::Sync, fate);
     }
 
     fn sent_copy_end(&mut self, fate: Fate) {
         if self.copy_in {
             self.copy_in = false; // What it has eaten stays in doubt until it has succeeded.
         } else if !self.owed.is_empty() {
-            self.owed.push_back(Owed { kind: Kind::CopyEnd, fate, about: None, uses: None });
+            self.owe(Kind::CopyEnd, fate);
         }
     }
 
@@ -248,6 +256,7 @@ impl Exchange {
 
     fn ended(&mut self, owed: Owed, has_succeeded: bool) {
         self.invented -= usize::from(owed.fate == Fate::Invent);
+        self.readies -= usize::from(owed.kind.ends_ready());
         if let Some(about) = owed.about {
             self.settled.push_back(Settled { about, fate: owed.fate, has_succeeded });
         }
@@ -374,6 +383,7 @@ impl Exchange {
             match next.kind {
                 Kind::Sync => {
                     self.owed.remove(1);
+                    self.readies -= 1;
                     self.eaten += 1;
                 }
                 Kind::CopyEnd => {
@@ -416,6 +426,12 @@ impl Exchange {
     /// Whether the server works on something, so that a cancel would have something to stop.
     pub fn is_busy(&self) -> bool {
         self.owed.len() > self.invented
+    }
+
+    /// Whether it is known that the transaction, if there is one, has not failed: all batches
+    /// before the one under way have been answered.
+    pub fn is_sound(&self) -> bool {
+        self.readies == 0 && self.status != TransactionStatus::Failed
     }
 
     /// Whether the server ignores everything up to the next Sync.
@@ -474,6 +490,10 @@ impl About {
 }
 
 impl Kind {
+    const fn ends_ready(self) -> bool {
+        matches!(self, Self::FunctionCall | Self::Query | Self::Sync)
+    }
+
     const fn answer(self) -> &'static str {
         match self {
             Self::Bind => "the answer to Bind",

@@ -99,12 +99,30 @@ fn invented_answers_keep_their_turn_in_a_pipeline() {
         "! share
          > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | lease
          < ParseComplete + ReadyForQuery I | return
-         > Query a + Parse s2: select 1 + Bind s2 + Close s1 + Execute + Sync \
-             | server: Query a, Bind tidegate_1, Execute, Sync | lease
-         < CommandComplete A + ReadyForQuery I
+         > Bind s1 + Parse s2: select 1 + Bind s2 + Close s1 + Execute + Sync \
+             | server: Bind tidegate_1, Bind tidegate_1, Execute, Sync | lease
+         < BindComplete
          < BindComplete                  | client: ParseComplete, BindComplete
          < CommandComplete B             | client: CloseComplete, CommandComplete
          < ReadyForQuery I               | return",
+    );
+}
+
+#[test]
+fn what_a_failed_transaction_would_refuse_is_not_invented() {
+    check(
+        "! share
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Query begin;nonsense          | lease
+         < ErrorResponse 42601 + ReadyForQuery E
+         > Parse s2: select 1 + Sync     | server: Parse tidegate_2, Sync
+         < ErrorResponse 25P02 + ReadyForQuery E
+         > Query rollback
+         < CommandComplete ROLLBACK + ReadyForQuery I | return
+         > Query begin + Parse s2: select 1 + Sync \
+             | server: Query begin, Parse tidegate_3, Sync | lease
+         < CommandComplete BEGIN + ReadyForQuery T + ParseComplete + ReadyForQuery T",
     );
 }
 

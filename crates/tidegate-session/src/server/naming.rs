@@ -251,7 +251,9 @@ impl ServerMachine {
             followed.pin = Some(PinReason::Prepared);
             return;
         }
-        let environment = environment.filter(|_| self.parses_as_logged_in());
+        // In a failed transaction PostgreSQL refuses even what it has parsed before.
+        let is_known = self.parses_as_logged_in() && self.exchange.is_sound();
+        let environment = environment.filter(|_| is_known);
         let mut statement = intern(environment, definition);
         if self.statements.is_unsure_of(statement.id()) {
             statement = intern(None, definition); // The one under way may fail.
