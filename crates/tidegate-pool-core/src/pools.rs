@@ -45,7 +45,8 @@ pub struct Pools<S> {
     free_entries: Vec<usize>,
     serial: u64,
     tickets: u64,
-    tickets_of: BTreeMap<Ticket, PoolId>,
+    /// Checkouts that wait, in all queues.
+    waiting: usize,
     orders: VecDeque<Order<S>>,
     next_timer: Tick,
     draining: bool,
@@ -100,7 +101,7 @@ impl<S> Pools<S> {
             free_entries: Vec::new(),
             serial: 0,
             tickets: 0,
-            tickets_of: BTreeMap::new(),
+            waiting: 0,
             orders: VecDeque::new(),
             next_timer: Tick::NEVER,
             draining: false,
@@ -185,15 +186,18 @@ impl<S> Pools<S> {
             return Checkout::Ready(lease);
         }
         self.tickets += 1;
-        let ticket = Ticket(self.tickets);
+        let ticket = Ticket { number: self.tickets, pool: id };
         let pool = self.pool_mut(id);
         let deadline = now + pool.settings.pool_timeout;
         pool.queues[port.index()].push(Waiting { ticket, waiter, since: now, deadline });
         pool.queue_moved(port, now);
         pool.tally.ports[port.index()].queued += 1;
-        self.tickets_of.insert(ticket, id);
+        self.waiting += 1;
         self.wake_at(deadline);
-        self.feed(now);
+        // A pool that has all its servers may open no other, and no other pool needs more now.
+        if self.pool(id).tally.total() < self.pool(id).settings.servers_max() {
+            self.feed(now);
+        }
         Checkout::Wait(ticket)
     }
 
@@ -224,15 +228,18 @@ impl<S> Pools<S> {
     /// A client gives up its place: it vanished, or it cancelled. False when it has none any
     /// more because an order that ends the wait is on its way.
     pub fn give_up(&mut self, ticket: Ticket, outcome: Outcome, now: Tick) -> bool {
-        let Some(id) = self.tickets_of.remove(&ticket) else { return false };
-        let pool = self.pool_mut(id);
+        let Some(pool) = self.pools.get_mut(ticket.pool.0 as usize).and_then(Option::as_mut) else {
+            return false;
+        };
         for port in Port::ALL {
             if let Some(waiting) = pool.queues[port.index()].remove(ticket) {
                 pool.tally.ports[port.index()].checkout_ended(outcome, waiting.since, now);
                 pool.queue_moved(port, now);
+                self.waiting -= 1;
+                return true;
             }
         }
-        true
+        false
     }
 
     // --- A server comes back. ---
@@ -266,7 +273,7 @@ impl<S> Pools<S> {
     fn place(&mut self, lease: Lease<S>, now: Tick) {
         let id = lease.pool;
         if let Some((port, waiting)) = self.pool_mut(id).pop_waiting(now) {
-            self.tickets_of.remove(&waiting.ticket);
+            self.waiting -= 1;
             self.pool_mut(id).tally.ports[port.index()].checkout_ended(
                 Outcome::Ok,
                 waiting.since,
@@ -303,8 +310,11 @@ impl<S> Pools<S> {
 
     /// Whether `id` has more than its share of a full budget while another pool waits with less.
     fn owes_to_another(&self, id: PoolId, now: Tick) -> bool {
+        if !self.is_anyone_waiting() || self.by_key.len() < 2 {
+            return false;
+        }
         let share = self.fair_share();
-        if !self.is_anyone_waiting() || self.pool(id).tally.total() <= share {
+        if self.pool(id).tally.total() <= share {
             return false;
         }
         let closing: u32 = self.pools().map(|(_, pool)| pool.tally.in_state(State::Closing)).sum();
@@ -570,7 +580,7 @@ impl<S> Pools<S> {
     }
 
     fn is_anyone_waiting(&self) -> bool {
-        !self.tickets_of.is_empty()
+        self.waiting > 0
     }
 
     fn pools(&self) -> impl Iterator<Item = (PoolId, &Pool)> {

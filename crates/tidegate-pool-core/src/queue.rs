@@ -4,11 +4,15 @@ use std::collections::VecDeque;
 
 use tidegate_wire::tick::Tick;
 
-use crate::server::Waiter;
+use crate::server::{PoolId, Waiter};
 
-/// A place in a queue.
+/// A place in a queue. Never given out twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket(pub(crate) u64);
+pub struct Ticket {
+    /// Counts all checkouts that had to wait, so that of two the lower was first.
+    pub(crate) number: u64,
+    pub(crate) pool: PoolId,
+}
 
 /// A checkout that waits.
 #[derive(Debug, Clone, Copy)]

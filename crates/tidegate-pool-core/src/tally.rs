@@ -86,7 +86,8 @@ impl PortTally {
     /// when their wait ends.
     pub fn waiter_seconds(&self, now: Tick) -> f64 {
         let since = now.since(self.waiter_seconds_until).as_secs_f64();
-        f64::from(self.waiting).mul_add(since, self.waiter_seconds)
+        // Not `mul_add`, which is a function call where the processor may lack the instruction.
+        f64::from(self.waiting) * since + self.waiter_seconds
     }
 }
 

@@ -39,7 +39,7 @@ impl<S> Pools<S> {
     pub(super) fn end_waits(&mut self, id: PoolId, now: Tick) {
         for port in Port::ALL {
             while let Some(waiting) = self.pool_mut(id).pop_expired(port, now) {
-                self.tickets_of.remove(&waiting.ticket);
+                self.waiting -= 1;
                 let error = self.timed_out(id, now.since(waiting.since));
                 let tally = &mut self.pool_mut(id).tally.ports[port.index()];
                 tally.checkout_ended(Outcome::Timeout, waiting.since, now);
@@ -71,7 +71,7 @@ impl<S> Pools<S> {
 
     pub(super) fn refuse_all(&mut self, id: PoolId, error: &CheckoutError, now: Tick) {
         while let Some((port, waiting)) = self.pool_mut(id).pop_waiting(now) {
-            self.tickets_of.remove(&waiting.ticket);
+            self.waiting -= 1;
             let tally = &mut self.pool_mut(id).tally.ports[port.index()];
             tally.checkout_ended(Outcome::Rejected, waiting.since, now);
             self.orders.push_back(Order::Refuse(waiting.waiter, error.clone()));
