@@ -1,8 +1,7 @@
 //! The census: what the live server allows, who else is connected, which backends have gone.
 //!
-//! One connection, which takes a slot of the budget like any other and keeps it, so that it can
-//! come back when everything is full. Every few seconds it asks; the budget follows the answer.
-//! Connections that are not ours are told by the pids of those that are.
+//! Every few seconds it asks over the control plane's own connection ([`crate::link`]); the budget
+//! follows the answer. Connections that are not ours are told by the pids of those that are.
 //!
 //! It over-counts in doubt: a row of which nothing but the pid may be seen is a connection.
 
@@ -10,15 +9,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_budget::budget::{Census, Purpose};
+use tidegate_budget::budget::Census;
 use tidegate_budget::limits::{Server, ServerLimits};
-use tidegate_budget::slot::Slot;
-use tidegate_config::Config;
 use tidegate_pool_core::retry::{DialFailure, FailureKind};
-use tidegate_proxy::resolver::Target;
 use tidegate_proxy::shared::{Kind, Shared};
-use tokio::net::{TcpStream, UnixStream};
-use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Client, SimpleQueryMessage};
+
+use crate::link::{self, Link, LinkError};
 
 /// How often a count is repeated at once when servers were being opened while it was taken, and
 /// so may have been counted as somebody else's.
@@ -26,9 +23,6 @@ const RECOUNTS_MAX: u32 = 3;
 
 /// The pause before a recount: a login takes milliseconds.
 const RECOUNT_PAUSE: Duration = Duration::from_millis(50);
-
-/// The pause before the census connects again. Its failure is not a client's.
-const RECONNECT_PAUSE: Duration = Duration::from_secs(2);
 
 /// The answer of a census may take this long; a server that takes longer is counted as lost.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -46,21 +40,12 @@ SELECT rolname, rolconnlimit FROM pg_catalog.pg_roles WHERE rolconnlimit >= 0";
 /// Why a census failed.
 #[derive(Debug, thiserror::Error)]
 enum CensusError {
-    #[error("{0}")]
-    Connect(String),
-    #[error("{}", words(.0))]
+    #[error("{}", link::words(.0))]
     Postgres(#[from] tokio_postgres::Error),
     #[error("no answer within {ANSWER_MAX:?}")]
     TimedOut,
     #[error("the answer is not that of a PostgreSQL server")]
     Unintelligible,
-}
-
-fn words(error: &tokio_postgres::Error) -> String {
-    match error.as_db_error() {
-        Some(error) => format!("{} (SQLSTATE {})", error.message(), error.code().code()),
-        None => error.to_string(),
-    }
 }
 
 /// What the server answered.
@@ -81,17 +66,20 @@ struct Backend {
 }
 
 /// Runs until the upstream turns out to be a pooler, or for ever.
-pub async fn run(shared: Arc<Shared>) {
+pub async fn run(shared: Arc<Shared>, mut link: Link) {
     let Some(period) = shared.config.upstream.census else { return };
-    let mut slot = None;
     let mut has_failed_before = false;
     while shared.kind() != Kind::Pooler {
-        match connect(&shared, &mut slot).await {
+        match link.settled().await {
             Ok(client) => {
                 let result = keep_counting(&shared, &client, period).await;
                 shared.set_census_works(false);
-                if let Err(error) = result {
+                // From a pooler the connection is taken away on purpose.
+                if let Err(error) = result
+                    && shared.kind() != Kind::Pooler
+                {
                     tracing::warn!("the census lost its connection: {error}");
+                    link.give_up(&client);
                 }
             }
             Err(error) => {
@@ -102,81 +90,31 @@ pub async fn run(shared: Arc<Shared>) {
                 go_without(&shared, &error);
             }
         }
-        tokio::time::sleep(RECONNECT_PAUSE).await;
+        link.changed().await;
     }
     // What a pooler says of limits and pids is about something else.
     let now = shared.clock.now();
     shared.with_pools(|pools| {
         pools.budget_mut().census(Census::unknown());
-        drop(slot);
         pools.budget_changed(now);
     });
 }
 
 /// The server's limits stay unknown for now: the plan's holds, and pools find out for themselves
 /// what is the matter.
-fn go_without(shared: &Shared, error: &CensusError) {
+fn go_without(shared: &Shared, error: &LinkError) {
     let now = shared.clock.now();
     shared.with_pools(|pools| {
         if pools.budget_mut().server_limits().is_none() {
             pools.budget_mut().census(Census::unknown());
         }
-        if matches!(error, CensusError::Connect(_)) {
+        if matches!(error, LinkError::Connect(_)) {
             let cause = error.to_string().into();
             let kind = FailureKind::Transient;
             pools.upstream_failed(DialFailure { kind, sqlstate: None, cause }, now);
         }
         pools.budget_changed(now);
     });
-}
-
-async fn connect(shared: &Arc<Shared>, slot: &mut Option<Slot>) -> Result<Client, CensusError> {
-    let config = &shared.config;
-    if slot.is_none() {
-        let database = Arc::from(config.upstream.database.as_str());
-        let user = Arc::from(config.upstream.user.as_str());
-        let now = shared.clock.now();
-        let taken = shared
-            .with_pools(|pools| pools.budget_mut().take(&database, &user, Purpose::Control, now));
-        *slot = Some(taken.map_err(|denied| CensusError::Connect(denied.to_string()))?);
-    }
-    let target = shared.resolver.target().map_err(CensusError::Connect)?;
-    let deadline = config.timeouts.connect;
-    let connecting = async {
-        let login = login(config);
-        let failed = |error: std::io::Error| CensusError::Connect(target.unreachable(&error));
-        match &target {
-            Target::Tcp(address) => {
-                let stream = TcpStream::connect(address).await.map_err(failed)?;
-                stream.set_nodelay(true).map_err(failed)?;
-                let (client, connection) = login.connect_raw(stream, NoTls).await?;
-                tokio::spawn(connection);
-                Ok(client)
-            }
-            Target::Unix(path) => {
-                let stream = UnixStream::connect(path).await.map_err(failed)?;
-                let (client, connection) = login.connect_raw(stream, NoTls).await?;
-                tokio::spawn(connection);
-                Ok(client)
-            }
-        }
-    };
-    let timed_out = |_| CensusError::Connect(format!("{target}: no answer within {deadline:?}"));
-    let result = tokio::time::timeout(deadline, connecting).await.map_err(timed_out)?;
-    if result.is_err() {
-        shared.resolver.failed();
-    }
-    result
-}
-
-fn login(config: &Config) -> tokio_postgres::Config {
-    let mut login = tokio_postgres::Config::new();
-    login.user(&config.upstream.user).dbname(&config.upstream.database);
-    login.application_name("tidegate census").ssl_mode(tokio_postgres::config::SslMode::Disable);
-    if let Some(password) = &config.upstream.password {
-        login.password(password.expose());
-    }
-    login
 }
 
 async fn keep_counting(

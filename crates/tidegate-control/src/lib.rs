@@ -7,6 +7,8 @@
 pub mod census;
 pub mod web;
 
+pub mod link;
+
 pub mod status;
 
 mod process;

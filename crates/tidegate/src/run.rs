@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_config::Config;
+use tidegate_control::link::Link;
 use tidegate_control::{census, web};
 use tidegate_pool_core::server::Port;
 use tidegate_proxy::gate::Gate;
@@ -85,7 +86,10 @@ async fn control(gate: &Gate, config: &Config, web: web::Bound) -> End {
     announce(gate, config, &web);
     let mut interrupt = signal(SignalKind::interrupt()).ok();
     let mut terminate = signal(SignalKind::terminate()).ok();
-    tokio::spawn(census::run(gate.shared.clone()));
+    if config.upstream.census.is_some() {
+        let link = Link::start(gate.shared.clone(), false);
+        tokio::spawn(census::run(gate.shared.clone(), link));
+    }
     tokio::spawn(web::serve(gate.shared.clone(), web, std::future::pending()));
     let mut watch = tokio::time::interval(WATCH);
     loop {
