@@ -13,7 +13,7 @@ use tidegate_wire::sqlstate::SqlState;
 pub(crate) fn reject_reason(refusal: Refusal) -> RejectReason {
     match refusal {
         Refusal::Auth => RejectReason::Auth,
-        Refusal::NotOffered => RejectReason::NotOffered,
+        Refusal::NotOffered | Refusal::TlsRequired => RejectReason::NotOffered,
         Refusal::Startup => RejectReason::Startup,
     }
 }

@@ -10,6 +10,7 @@ use socket2::SockRef;
 use tidegate_pool_core::retry::{DialFailure, FailureKind};
 use tidegate_session::server::ServerError;
 use tidegate_session::server_login::LoginFailure;
+use tidegate_session::tls_request::TlsFailure;
 use tidegate_wire::sqlstate::SqlState;
 
 use crate::channel::Socket;
@@ -69,7 +70,11 @@ pub(crate) fn refused(failure: &LoginFailure) -> DialFailure {
         LoginFailure::Refused(error) => {
             DialFailure { kind: kind(error), sqlstate: Some(error.sqlstate), cause }
         }
-        LoginFailure::NoPassword { .. } | LoginFailure::UnknownMethod(_) => DialFailure {
+        LoginFailure::ChannelBinding(_)
+        | LoginFailure::KeysDoNotFit { .. }
+        | LoginFailure::NoPassword { .. }
+        | LoginFailure::Tls(TlsFailure::NotOffered)
+        | LoginFailure::UnknownMethod(_) => DialFailure {
             kind: FailureKind::Permanent,
             sqlstate: Some(SqlState::INVALID_AUTHORIZATION_SPECIFICATION),
             cause,

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use tidegate_config::{Config, Credential as Configured};
-use tidegate_session::client_login::{Credential, Credentials};
+use tidegate_session::client_login::{Credential, Credentials, Lookup};
+use tidegate_session::server_login::Secret;
 use tidegate_wire::scram::{SaltedKeys, Verifier, VerifierError};
 
 use crate::entropy::Entropy;
@@ -28,12 +29,6 @@ struct User {
     password: Option<Arc<str>>,
     /// Derived by the last login to PostgreSQL; deriving takes milliseconds.
     keys: Mutex<Option<SaltedKeys>>,
-}
-
-/// What a server login for a user needs.
-pub(crate) struct Account {
-    pub(crate) password: Option<Arc<str>>,
-    pub(crate) keys: Option<SaltedKeys>,
 }
 
 /// A verifier in the settings is none.
@@ -78,12 +73,13 @@ impl Users {
     }
 
     /// With what Tidegate logs in as `user`.
-    pub(crate) fn account(&self, user: &str) -> Account {
-        match self.by_name.get(user) {
-            Some(user) => {
-                Account { password: user.password.clone(), keys: lock(&user.keys).clone() }
+    pub(crate) fn secret(&self, user: &str) -> Secret {
+        let Some(user) = self.by_name.get(user) else { return Secret::Nothing };
+        match &user.password {
+            Some(password) => {
+                Secret::Password { password: password.clone(), keys: lock(&user.keys).clone() }
             }
-            None => Account { password: None, keys: None },
+            None => Secret::Nothing,
         }
     }
 
@@ -96,10 +92,10 @@ impl Users {
 }
 
 impl Credentials for Users {
-    fn credential(&self, user: &str) -> Credential {
-        match self.by_name.get(user) {
+    fn credential(&self, user: &str) -> Lookup {
+        Lookup::Known(match self.by_name.get(user) {
             Some(user) => user.credential.clone(),
             None => Credential::Verifier(Verifier::mock(user.as_bytes(), &self.mock_secret)),
-        }
+        })
     }
 }

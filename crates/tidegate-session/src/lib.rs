@@ -4,8 +4,9 @@
 //! ([`client_login`]), says what it wants ([`client`]), and is joined to a server whose machine
 //! ([`server`]) passes answers on, swallows those to Tidegate's own messages, and knows when
 //! nothing is owed any more ([`exchange`]). Statements that clients prepare are shared by all who
-//! define them alike ([`prepared`]). A server has logged in before
-//! ([`server_login`]). No machine here reads a clock, a socket, or a random number.
+//! define them alike ([`prepared`]). A server has logged in before ([`server_login`]), over TLS
+//! where it is asked for ([`tls_request`]). No machine here reads a clock, a socket, or a random
+//! number.
 
 #![cfg_attr(
     not(test),
@@ -22,6 +23,7 @@ pub mod fuzzing;
 
 pub mod client_login;
 pub mod server_login;
+pub mod tls_request;
 
 pub mod client;
 pub mod server;

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use tidegate_wire::backend::{self, Authentication, Fields, Message};
 use tidegate_wire::frame::{Front, HEADER_BYTES, front};
 use tidegate_wire::frontend::{self, SaslInitial};
-use tidegate_wire::scram::{self, ClientFirst, ClientSecret};
+use tidegate_wire::scram::{self, ChannelBinding, ClientFirst, ClientSecret};
 use tidegate_wire::startup::{self, ProtocolVersion};
 
 use crate::wait;
@@ -97,7 +97,9 @@ impl Raw {
                 Message::ErrorResponse(_) => return Err(frame),
                 Message::Authentication(Authentication::Sasl { .. }) => {
                     let secret = ClientSecret::Password(password.as_bytes().to_vec());
-                    let (state, response) = ClientFirst::new(secret, scram::nonce(&[9; 18]));
+                    let binding = ChannelBinding::NotSupported;
+                    let (state, response) =
+                        ClientFirst::new(secret, scram::nonce(&[9; 18]), binding);
                     let initial =
                         SaslInitial { mechanism: b"SCRAM-SHA-256", response: Some(&response) };
                     initial.encode(&mut out).expect("it is short");

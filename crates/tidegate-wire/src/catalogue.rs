@@ -217,6 +217,19 @@ catalogue! {
         detail: "The client's startup packet sets \"{parameter}\".",
         hint: "Correct the options of the connection.",
     }
+    /// The port takes TLS only, and the client did not begin with it.
+    TlsRequired = "TG019", INVALID_AUTHORIZATION_SPECIFICATION, Fatal {
+        message: "this port takes only connections that are encrypted",
+        detail: "The client began its login without TLS.",
+        hint: "Connect with sslmode=require, or with a mode that is stricter.",
+    }
+    /// Client and gate do not agree on the TLS connection between them. It says nothing of the
+    /// user or the password: both are looked at later.
+    ChannelBinding = "TG020", INVALID_AUTHORIZATION_SPECIFICATION, Fatal {
+        message: "channel binding failed",
+        detail: "The cause: {cause}.",
+        hint: "Look for what ends TLS between the client and Tidegate: it may be an attack. If it is meant to be there, connect with channel_binding=disable.",
+    }
 }
 
 impl Code {
@@ -435,6 +448,16 @@ impl Complaint {
     /// The upstream does not take a parameter of the startup packet; `cause` is its message.
     pub fn startup_parameter(parameter: &str, cause: &(impl fmt::Display + ?Sized)) -> Self {
         Filling::of(Code::StartupParameter).fill("cause", cause).fill("parameter", parameter).done()
+    }
+
+    /// The port takes TLS only.
+    pub fn tls_required() -> Self {
+        Filling::of(Code::TlsRequired).done()
+    }
+
+    /// Client and gate do not agree on the TLS connection between them.
+    pub fn channel_binding(cause: &(impl fmt::Display + ?Sized)) -> Self {
+        Filling::of(Code::ChannelBinding).fill("cause", cause).done()
     }
 
     /// The severity that fits a client at this stage.

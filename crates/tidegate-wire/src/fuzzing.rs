@@ -1,6 +1,6 @@
 //! Every decoder over the same bytes, for fuzzers and property tests. Not part of the interface.
 
-use crate::{backend, frame, frontend, scram, sqlstate, startup};
+use crate::{backend, certificate, frame, frontend, scram, sqlstate, startup};
 
 /// Runs each decoder over `data`, and looks at all that decodes.
 ///
@@ -28,6 +28,7 @@ pub fn everything(data: &[u8]) {
             backend_message(&message, data);
         }
     }
+    let _end_point = certificate::end_point(data);
     scram_steps(data);
 }
 
@@ -63,12 +64,24 @@ fn backend_message(message: &backend::Message<'_>, data: &[u8]) {
 }
 
 fn scram_steps(data: &[u8]) {
-    use scram::{ClientFirst, ClientSecret, SaltedKeys, ServerFirst, Verifier};
+    use scram::{
+        ChannelBinding, ClientFirst, ClientSecret, Mechanism, SaltedKeys, ServerFirst, Verifier,
+    };
     let _verifier = str::from_utf8(data).map(Verifier::parse);
-    let verifier = || Verifier::mock(b"user", &[0; 32]);
-    let _first = ServerFirst::new(verifier(), "server".to_owned()).on_client_first(data);
-    let server = ServerFirst::new(verifier(), "server".to_owned());
-    if let Ok((server, _)) = server.on_client_first(b"n,,n=,r=client") {
+    let end_point = certificate::end_point(CERTIFICATE);
+    let server = |end_point: Option<_>| {
+        ServerFirst::new(Verifier::mock(b"user", &[0; 32]), "server".to_owned(), end_point)
+    };
+    for chosen in [Mechanism::Plain, Mechanism::Plus] {
+        for end_point in [None, end_point.clone()] {
+            let _first = server(end_point).on_client_first(chosen, data);
+        }
+    }
+    if let Ok((server, _)) = server(None).on_client_first(Mechanism::Plain, b"n,,n=,r=client") {
+        let _final = server.on_client_final(data);
+    }
+    let first = b"p=tls-server-end-point,,n=,r=client";
+    if let Ok((server, _)) = server(end_point.clone()).on_client_first(Mechanism::Plus, first) {
         let _final = server.on_client_final(data);
     }
     let keys = SaltedKeys {
@@ -77,7 +90,11 @@ fn scram_steps(data: &[u8]) {
         client_key: [0; 32],
         server_key: [0; 32],
     };
-    let client = || ClientFirst::new(ClientSecret::Keys(keys.clone()), "client".to_owned()).0;
+    let binding = end_point.map_or(ChannelBinding::NotSupported, ChannelBinding::EndPoint);
+    let client = || {
+        let secret = ClientSecret::Keys(keys.clone());
+        ClientFirst::new(secret, "client".to_owned(), binding.clone()).0
+    };
     let _first = client().on_server_first(data);
     if let Ok(needs) = client().on_server_first(b"r=clientserver,s=c2FsdA==,i=1")
         && let Ok((client, _)) = needs.answer(&keys)
@@ -85,3 +102,7 @@ fn scram_steps(data: &[u8]) {
         let _final = client.on_server_final(data);
     }
 }
+
+/// The least that reads as one: nothing is signed, by ECDSA with SHA-256.
+const CERTIFICATE: &[u8] =
+    b"\x30\x10\x30\x00\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02\x03\x00";

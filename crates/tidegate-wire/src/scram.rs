@@ -1,5 +1,6 @@
-//! SCRAM-SHA-256, in the role of the server and in that of the client (RFC 5802, RFC 7677, and
-//! what PostgreSQL makes of them: `auth-scram.c`, `scram-common.c`).
+//! SCRAM-SHA-256 and SCRAM-SHA-256-PLUS, in the role of the server and in that of the client
+//! (RFC 5802, RFC 7677, RFC 5929, and what PostgreSQL makes of them: `auth-scram.c`,
+//! `scram-common.c`).
 //!
 //! Each step consumes the state before it, so a step that was skipped does not compile:
 //!
@@ -13,8 +14,9 @@
 //! the salt and iterations, and whoever drives the login looks into its cache, or derives on a
 //! thread that may be slow, and then goes on. Nonces are arguments; see [`nonce`].
 //!
-//! SCRAM-SHA-256-PLUS is not spoken yet. It adds a variant to [`ChannelBinding`], whose data
-//! then joins the header in the one place where `c=` is made and compared.
+//! PLUS binds the login to the TLS connection that carries it: the client proves which certificate
+//! it saw. Whether it is offered, chosen, and used is one rule, [`ChannelBinding`]'s; whoever
+//! removes the offer on its way, or ends TLS in between, is found out.
 
 use std::fmt;
 
@@ -24,8 +26,37 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-/// The mechanism's name in AuthenticationSASL.
+use crate::certificate::EndPoint;
+
+/// The name of the mechanism without channel binding in AuthenticationSASL.
 pub const MECHANISM: &str = "SCRAM-SHA-256";
+
+/// The name of the one with it.
+pub const MECHANISM_PLUS: &str = "SCRAM-SHA-256-PLUS";
+
+/// A mechanism that a client chooses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mechanism {
+    /// Without channel binding.
+    Plain,
+    /// With channel binding.
+    Plus,
+}
+
+impl Mechanism {
+    /// The mechanism of this name.
+    pub fn from_name(name: &[u8]) -> Option<Self> {
+        [Self::Plain, Self::Plus].into_iter().find(|known| known.as_str().as_bytes() == name)
+    }
+
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => MECHANISM,
+            Self::Plus => MECHANISM_PLUS,
+        }
+    }
+}
 
 /// Why a login by SCRAM failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,12 +65,25 @@ pub enum ScramError {
     /// The client wants to act as somebody else. PostgreSQL refuses this, too.
     #[error("client uses authorization identity, but it is not supported")]
     AuthorizationIdentity,
-    /// `c=` is not the header that the client sent first: someone changed one of the two.
-    #[error("the channel binding does not match the one of the first message")]
+    /// The client says that it would bind the channel if only the server could, but the server
+    /// has offered it: the offer was removed on its way.
+    #[error(
+        "the client supports channel binding and thinks that the server does not, but it was offered"
+    )]
+    ChannelBindingDowngraded,
+    /// `c=` is not what the first message and the certificate make it: someone changed a message,
+    /// or the client saw another certificate.
+    #[error("the client saw another certificate, or a message was changed on its way")]
     ChannelBindingMismatch,
-    /// The client wants channel binding with a mechanism that has none.
-    #[error("client requires channel binding, which is not offered")]
-    ChannelBindingUnsupported,
+    /// The client chose the mechanism with channel binding and does not bind.
+    #[error("the client chose {MECHANISM_PLUS} and sent no channel binding")]
+    ChannelBindingMissing,
+    /// The client binds with a mechanism that has no channel binding.
+    #[error("the client sent a channel binding and did not choose {MECHANISM_PLUS}")]
+    ChannelBindingUnchosen,
+    /// The client binds to something other than the certificate.
+    #[error("the client wants a type of channel binding other than tls-server-end-point")]
+    ChannelBindingUnknown,
     /// Keys were given that belong to another salt or another number of iterations.
     #[error("the stored keys are not for the salt and iterations that the server asks for")]
     KeysDoNotFit,
@@ -49,6 +93,9 @@ pub enum ScramError {
         /// The part that is wrong.
         what: &'static str,
     },
+    /// The client chose a mechanism that was not offered.
+    #[error("the client chose a mechanism that was not offered")]
+    MechanismNotOffered,
     /// An extension that must be understood; none is.
     #[error("the SCRAM message requires an unknown extension")]
     MandatoryExtension,
@@ -76,32 +123,62 @@ pub enum ScramError {
 }
 
 /// What the client says of channel binding in its first message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ChannelBinding {
-    /// It cannot do it: `n`.
+    /// It cannot do it, or does not want to: `n`.
     NotSupported,
     /// It could, but thinks that the server cannot: `y`. Right as long as no mechanism with
     /// channel binding is offered; otherwise this is how a removed offer is noticed.
     SupportedButUnused,
+    /// It binds to the server's certificate: `p=tls-server-end-point`. The mechanism is then
+    /// [`Mechanism::Plus`].
+    EndPoint(EndPoint),
 }
 
 impl ChannelBinding {
-    /// The GS2 header: the flag, and no authorization identity.
-    pub const fn gs2_header(self) -> &'static str {
+    /// The mechanism that goes with it.
+    pub const fn mechanism(&self) -> Mechanism {
         match self {
-            Self::NotSupported => "n,,",
-            Self::SupportedButUnused => "y,,",
+            Self::NotSupported | Self::SupportedButUnused => Mechanism::Plain,
+            Self::EndPoint(_) => Mechanism::Plus,
         }
     }
 
-    /// Takes the header off the first message; what is left is the "bare" message.
-    fn split(message: &str) -> Result<(Self, &str), ScramError> {
+    /// The GS2 header: the flag, and no authorization identity.
+    pub const fn gs2_header(&self) -> &'static str {
+        match self {
+            Self::NotSupported => "n,,",
+            Self::SupportedButUnused => "y,,",
+            Self::EndPoint(_) => "p=tls-server-end-point,,",
+        }
+    }
+
+    /// Takes the header off the first message, and holds it against what was chosen and what was
+    /// offered; what is left is the "bare" message.
+    fn split(
+        message: &str,
+        chosen: Mechanism,
+        offered: Option<EndPoint>,
+    ) -> Result<(Self, &str), ScramError> {
         let (flag, rest) =
             message.split_once(',').ok_or(ScramError::Malformed { what: "header" })?;
-        let binding = match flag {
-            "n" => Self::NotSupported,
-            "y" => Self::SupportedButUnused,
-            _ if flag.starts_with("p=") => return Err(ScramError::ChannelBindingUnsupported),
+        let binding = match (chosen, offered, flag) {
+            (Mechanism::Plus, None, _) => return Err(ScramError::MechanismNotOffered),
+            (Mechanism::Plus, Some(end_point), "p=tls-server-end-point") => {
+                Self::EndPoint(end_point)
+            }
+            (Mechanism::Plus, Some(_), "n" | "y") => {
+                return Err(ScramError::ChannelBindingMissing);
+            }
+            (Mechanism::Plus, Some(_), _) if flag.starts_with("p=") => {
+                return Err(ScramError::ChannelBindingUnknown);
+            }
+            (Mechanism::Plain, _, "n") => Self::NotSupported,
+            (Mechanism::Plain, None, "y") => Self::SupportedButUnused,
+            (Mechanism::Plain, Some(_), "y") => return Err(ScramError::ChannelBindingDowngraded),
+            (Mechanism::Plain, _, _) if flag.starts_with("p=") => {
+                return Err(ScramError::ChannelBindingUnchosen);
+            }
             _ => return Err(ScramError::Malformed { what: "channel binding flag" }),
         };
         match rest.split_once(',') {
@@ -113,9 +190,13 @@ impl ChannelBinding {
         }
     }
 
-    /// The value of `c=` that belongs to this header.
-    fn attribute(self) -> String {
-        BASE64.encode(self.gs2_header())
+    /// The value of `c=` that belongs to this binding: its header and its data.
+    fn attribute(&self) -> String {
+        let data = match self {
+            Self::NotSupported | Self::SupportedButUnused => &[],
+            Self::EndPoint(end_point) => end_point.as_bytes(),
+        };
+        BASE64.encode([self.gs2_header().as_bytes(), data].concat())
     }
 }
 
@@ -298,22 +379,37 @@ impl fmt::Debug for ClientKey {
 pub struct ServerFirst {
     verifier: Verifier,
     server_nonce: String,
+    end_point: Option<EndPoint>,
 }
 
 impl ServerFirst {
-    /// `server_nonce` is used once; see [`nonce`].
-    pub fn new(verifier: Verifier, server_nonce: String) -> Self {
-        Self { verifier, server_nonce }
+    /// `server_nonce` is used once; see [`nonce`]. `end_point` is that of the certificate that was
+    /// sent on this very connection; none without TLS, and then PLUS is not offered.
+    pub fn new(verifier: Verifier, server_nonce: String, end_point: Option<EndPoint>) -> Self {
+        Self { verifier, server_nonce, end_point }
     }
 
-    /// Takes client-first, answers with server-first.
+    /// What to offer, the preferred first, as PostgreSQL orders them.
+    pub const fn mechanisms(&self) -> &'static [&'static str] {
+        match self.end_point {
+            Some(_) => &[MECHANISM_PLUS, MECHANISM],
+            None => &[MECHANISM],
+        }
+    }
+
+    /// Takes client-first, answers with server-first. `chosen` is what the client chose of the
+    /// offer.
     ///
     /// The user name inside is ignored, as in PostgreSQL: the startup packet's counts.
     ///
     /// # Errors
     /// See [`ScramError`].
-    pub fn on_client_first(self, message: &[u8]) -> Result<(AwaitingProof, Vec<u8>), ScramError> {
-        let (binding, bare) = ChannelBinding::split(text(message)?)?;
+    pub fn on_client_first(
+        self,
+        chosen: Mechanism,
+        message: &[u8],
+    ) -> Result<(AwaitingProof, Vec<u8>), ScramError> {
+        let (binding, bare) = ChannelBinding::split(text(message)?, chosen, self.end_point)?;
         let mut attributes = Attributes::new(bare);
         attributes.refuse_mandatory_extension()?;
         attributes.take("n=", "user name")?;
@@ -341,8 +437,13 @@ pub struct AwaitingProof {
 
 impl AwaitingProof {
     /// What the client said of channel binding.
-    pub const fn channel_binding(&self) -> ChannelBinding {
-        self.binding
+    pub const fn channel_binding(&self) -> &ChannelBinding {
+        &self.binding
+    }
+
+    /// What the proof is held against.
+    pub const fn verifier(&self) -> &Verifier {
+        &self.verifier
     }
 
     /// Takes client-final; answers with server-final if the proof is right.
@@ -408,9 +509,12 @@ impl ClientFirst {
     /// The state, and client-first. `client_nonce` is used once; see [`nonce`].
     ///
     /// The user name inside stays empty, as PostgreSQL's own client leaves it: the startup packet
-    /// has it.
-    pub fn new(secret: ClientSecret, client_nonce: String) -> (Self, Vec<u8>) {
-        let binding = ChannelBinding::NotSupported;
+    /// has it. The mechanism to choose is the binding's.
+    pub fn new(
+        secret: ClientSecret,
+        client_nonce: String,
+        binding: ChannelBinding,
+    ) -> (Self, Vec<u8>) {
         let bare = format!("n=,r={client_nonce}");
         let message = format!("{}{bare}", binding.gs2_header()).into_bytes();
         (Self { secret, binding, client_nonce, bare }, message)
@@ -450,8 +554,35 @@ impl ClientFirst {
     }
 }
 
-/// The client, once it knows the salt and iterations. Keys from a cache, or from
-/// [`NeedsKeys::derive`], lead on.
+/// A password, and what the server says keys are to be derived with. It owns all of it, so that a
+/// thread that may be slow can have it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Derivation {
+    password: Vec<u8>,
+    salt: Vec<u8>,
+    iterations: u32,
+}
+
+impl Derivation {
+    /// How often the hash is to be applied; at most [`ITERATIONS_MAX`].
+    pub const fn iterations(&self) -> u32 {
+        self.iterations
+    }
+
+    /// Does it. Slow: see [`SaltedKeys::derive`].
+    pub fn derive(&self) -> SaltedKeys {
+        SaltedKeys::derive(&self.password, &self.salt, self.iterations)
+    }
+}
+
+impl fmt::Debug for Derivation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Derivation").field("iterations", &self.iterations).finish_non_exhaustive()
+    }
+}
+
+/// The client, once it knows the salt and iterations. Keys from a cache, from
+/// [`NeedsKeys::derivation`], or from [`NeedsKeys::derive`], lead on.
 #[derive(Debug)]
 pub struct NeedsKeys {
     secret: ClientSecret,
@@ -485,6 +616,19 @@ impl NeedsKeys {
             }
             ClientSecret::Keys(keys) if keys.fit(&self.salt, self.iterations) => Ok(keys.clone()),
             ClientSecret::Keys(_) => Err(ScramError::KeysDoNotFit),
+        }
+    }
+
+    /// The slow part of [`NeedsKeys::derive`], to be done elsewhere; none when the secret is keys,
+    /// from which nothing is derived.
+    pub fn derivation(&self) -> Option<Derivation> {
+        match &self.secret {
+            ClientSecret::Password(password) => Some(Derivation {
+                password: password.clone(),
+                salt: self.salt.clone(),
+                iterations: self.iterations,
+            }),
+            ClientSecret::Keys(_) => None,
         }
     }
 

@@ -14,7 +14,7 @@ use tidegate_pool_core::server::{Flavour, Lease, PoolId, PoolKey, Port, ServerId
 use tidegate_pool_core::settings::PrePing;
 use tidegate_pool_core::tally::Outcome;
 use tidegate_session::client::{ClientMachine, Gathered, Naming, Rules};
-use tidegate_session::client_login::{ClientLogin, LoggedIn, LoginContext, LoginStep};
+use tidegate_session::client_login::{ClientLogin, LoggedIn, LoginContext, LoginStep, TlsOffer};
 use tidegate_session::parameters::StartupParameters;
 use tidegate_session::pin::PinReason;
 use tidegate_session::prepared::Environment;
@@ -168,7 +168,7 @@ impl Worker {
             channel,
             alarm: Alarm::default(),
             port,
-            stage: Stage::Login(Box::new(ClientLogin::new(peer))),
+            stage: Stage::Login(Box::new(ClientLogin::new(peer, TlsOffer::Off))),
             is_login: true,
             machine: ClientMachine::default(),
             session: None,
@@ -310,6 +310,10 @@ impl Worker {
                 self.reject(key, reason, Some(complaint));
             }
             LoginStep::Done(logged_in) => self.authenticated(key, logged_in),
+            // TLS is not offered, and all users are known.
+            LoginStep::NeedsCredential { .. } | LoginStep::StartTls { .. } => {
+                self.remove_client(key);
+            }
         }
     }
 

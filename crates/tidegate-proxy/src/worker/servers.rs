@@ -11,7 +11,10 @@ use tidegate_session::exchange::Exchange;
 use tidegate_session::parameters::StartupParameters;
 use tidegate_session::pieces::Pieces;
 use tidegate_session::server::{Errand, ErrandEnd, Heard, RESET_SQL, ServerFault, ServerMachine};
-use tidegate_session::server_login::{LoggedIn, ServerLogin, ServerLoginSettings};
+use tidegate_session::server_login::{
+    BindChannel, LoggedIn, LoginStep, ServerLogin, ServerLoginSettings,
+};
+use tidegate_session::tls_request::TlsNegotiation;
 use tidegate_wire::catalogue::Complaint;
 use tidegate_wire::frontend;
 use tidegate_wire::sqlstate::SqlState;
@@ -73,21 +76,19 @@ impl Worker {
         if let Err(error) = channel.register(self.poll.registry(), Source::Server(id).token()) {
             return self.dial_failed(dial, dial::unreachable(&target, &error));
         }
-        let account = self.shared.users.account(&dial.key.user);
         let mut nonce = [0; 18];
         self.entropy.fill(&mut nonce);
         let settings = ServerLoginSettings {
             database: dial.key.database.clone(),
             user: dial.key.user.clone(),
-            password: account.password,
-            keys: account.keys,
+            secret: self.shared.users.secret(&dial.key.user),
+            tls: TlsNegotiation::Off,
+            channel_binding: BindChannel::Disable,
             parameters: &parameters,
             nonce: &nonce,
             probe: self.shared.kind() == Kind::Unknown,
         };
-        self.to_server.clear();
-        let login = ServerLogin::new(settings, &mut self.to_server);
-        channel.keep(&self.to_server.to_vec(&[]));
+        let login = ServerLogin::new(settings);
         let server = Server {
             id,
             channel,
@@ -255,7 +256,11 @@ impl Worker {
             && !login.is_connected()
         {
             match server.channel.connected() {
-                Ok(true) => login.connected(),
+                Ok(true) => {
+                    let mut first = Pieces::default();
+                    login.connected(&mut first);
+                    server.channel.keep(&first.to_vec(&[]));
+                }
                 Ok(false) => return,
                 Err(error) => {
                     let failure = dial::unreachable(&server.target, &error);
@@ -309,12 +314,15 @@ impl Worker {
         self.to_server.clear();
         match &mut server.stage {
             Stage::Login(login) => {
-                let outcome = login.receive(bytes, &mut self.to_server);
+                let mut outcome = login.receive(bytes, &mut self.to_server);
+                while let Ok(LoginStep::Derive(derivation)) = outcome {
+                    outcome = login.derived(derivation.derive(), &mut self.to_server);
+                }
                 let sent = server.channel.send(&self.to_server, bytes);
                 match outcome {
-                    Ok(Some(logged_in)) => self.logged_in(id, *logged_in),
-                    Ok(None) if sent.is_ok() => {}
-                    Ok(None) => self.server_ended(id, None),
+                    Ok(LoginStep::Done(logged_in)) => self.logged_in(id, *logged_in),
+                    Ok(_) if sent.is_ok() => {}
+                    Ok(_) => self.server_ended(id, None),
                     Err(failure) => self.login_failed(id, dial::refused(&failure)),
                 }
             }

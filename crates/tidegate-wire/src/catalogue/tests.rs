@@ -39,6 +39,8 @@ fn one_of_each() -> Vec<Complaint> {
             "DateStyle",
             "invalid value for parameter \"DateStyle\": \"x\"",
         ),
+        Complaint::tls_required(),
+        Complaint::channel_binding("the client saw another certificate"),
     ]
 }
 

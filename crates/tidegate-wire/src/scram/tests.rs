@@ -18,8 +18,9 @@ fn rfc_salt() -> Vec<u8> {
 
 fn rfc_server() -> AwaitingProof {
     let verifier = Verifier::from_password(PENCIL, &rfc_salt(), 4096);
-    let server = ServerFirst::new(verifier, RFC_SERVER_NONCE.to_owned());
-    let (awaiting, answer) = server.on_client_first(RFC_CLIENT_FIRST.as_bytes()).unwrap();
+    let server = ServerFirst::new(verifier, RFC_SERVER_NONCE.to_owned(), None);
+    let first = RFC_CLIENT_FIRST.as_bytes();
+    let (awaiting, answer) = server.on_client_first(Mechanism::Plain, first).unwrap();
     assert_eq!(String::from_utf8(answer).unwrap(), RFC_SERVER_FIRST);
     awaiting
 }
@@ -39,18 +40,39 @@ fn quick_verifier() -> Verifier {
 }
 
 fn client(password: &[u8]) -> (ClientFirst, Vec<u8>) {
-    ClientFirst::new(ClientSecret::Password(password.to_vec()), "client".to_owned())
+    bound_client(password, ChannelBinding::NotSupported)
+}
+
+fn bound_client(password: &[u8], binding: ChannelBinding) -> (ClientFirst, Vec<u8>) {
+    ClientFirst::new(ClientSecret::Password(password.to_vec()), "client".to_owned(), binding)
 }
 
 fn play(password: &[u8], verifier: Verifier) -> Result<(Authenticated, ClientKey), ScramError> {
-    let (client, message) = client(password);
-    let server = ServerFirst::new(verifier, "server".to_owned());
-    let (server, message) = server.on_client_first(&message)?;
+    play_bound(password, verifier, ChannelBinding::NotSupported, None)
+}
+
+fn play_bound(
+    password: &[u8],
+    verifier: Verifier,
+    binding: ChannelBinding,
+    sent: Option<EndPoint>,
+) -> Result<(Authenticated, ClientKey), ScramError> {
+    let chosen = binding.mechanism();
+    let (client, message) = bound_client(password, binding);
+    let server = ServerFirst::new(verifier, "server".to_owned(), sent);
+    let (server, message) = server.on_client_first(chosen, &message)?;
     let needs = client.on_server_first(&message)?;
     let keys = needs.derive()?;
     let (client, message) = needs.answer(&keys)?;
     let (client_key, message) = server.on_client_final(&message)?;
     Ok((client.on_server_final(&message)?, client_key))
+}
+
+/// The end point of a server whose certificate is next to nothing and holds this byte.
+fn end_point(byte: u8) -> EndPoint {
+    let oid = b"\x2a\x86\x48\xce\x3d\x04\x03\x02"; // ECDSA with SHA-256.
+    let der = [b"\x30\x13\x30\x03\x02\x01", &[byte][..], b"\x30\x0a\x06\x08", oid, b"\x03\x00"];
+    crate::certificate::end_point(&der.concat()).unwrap()
 }
 
 #[test]
@@ -85,15 +107,131 @@ fn the_key_of_a_login_logs_in_elsewhere() {
 }
 
 #[test]
+fn channel_binding_proves_the_certificate() {
+    let right = ChannelBinding::EndPoint(end_point(1));
+    play_bound(PENCIL, quick_verifier(), right.clone(), Some(end_point(1))).unwrap();
+    let other = play_bound(PENCIL, quick_verifier(), right.clone(), Some(end_point(2)));
+    assert_eq!(other.unwrap_err(), ScramError::ChannelBindingMismatch);
+    let wrong = play_bound(b"wrong", quick_verifier(), right.clone(), Some(end_point(1)));
+    assert_eq!(wrong.unwrap_err(), ScramError::WrongProof);
+    // The client may go without when it cannot bind, or when nothing was offered.
+    for (binding, sent) in [
+        (ChannelBinding::NotSupported, Some(end_point(1))),
+        (ChannelBinding::NotSupported, None),
+        (ChannelBinding::SupportedButUnused, None),
+    ] {
+        play_bound(PENCIL, quick_verifier(), binding, sent).unwrap();
+    }
+}
+
+#[test]
+fn what_is_bound_is_in_the_transcript_as_rfc_5802_has_it() {
+    let bound = ChannelBinding::EndPoint(end_point(1));
+    let (_, message) = bound_client(PENCIL, bound.clone());
+    assert_eq!(message, b"p=tls-server-end-point,,n=,r=client");
+    let expected = [b"p=tls-server-end-point,,", end_point(1).as_bytes()].concat();
+    assert_eq!(BASE64.decode(bound.attribute()).unwrap(), expected);
+    assert_eq!(ChannelBinding::SupportedButUnused.attribute(), "eSws");
+    assert_eq!(ChannelBinding::NotSupported.attribute(), "biws");
+}
+
+#[test]
+fn plus_is_offered_first_and_only_where_there_is_something_to_bind_to() {
+    let offer = |sent| ServerFirst::new(quick_verifier(), "server".to_owned(), sent).mechanisms();
+    assert_eq!(offer(Some(end_point(1))), ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"]);
+    assert_eq!(offer(None), ["SCRAM-SHA-256"]);
+    for name in [MECHANISM, MECHANISM_PLUS] {
+        assert_eq!(Mechanism::from_name(name.as_bytes()).map(Mechanism::as_str), Some(name));
+    }
+    assert_eq!(Mechanism::from_name(b"SCRAM-SHA-1"), None);
+}
+
+#[test]
+fn what_a_client_says_of_channel_binding_must_fit_what_it_chose_and_was_offered() {
+    use Mechanism::{Plain, Plus};
+    use ScramError::{
+        ChannelBindingDowngraded, ChannelBindingMissing, ChannelBindingUnchosen,
+        ChannelBindingUnknown, MechanismNotOffered,
+    };
+    let end_point_flag = "p=tls-server-end-point";
+    let odd = ScramError::Malformed { what: "channel binding flag" };
+    // (chosen, whether PLUS was offered, flag, refusal)
+    let table = [
+        (Plain, false, "n", None),
+        (Plain, false, "y", None),
+        (Plain, false, end_point_flag, Some(ChannelBindingUnchosen)),
+        (Plain, false, "p=tls-unique", Some(ChannelBindingUnchosen)),
+        (Plain, false, "x", Some(odd.clone())),
+        (Plain, true, "n", None),
+        (Plain, true, "y", Some(ChannelBindingDowngraded)),
+        (Plain, true, end_point_flag, Some(ChannelBindingUnchosen)),
+        (Plus, true, end_point_flag, None),
+        (Plus, true, "n", Some(ChannelBindingMissing)),
+        (Plus, true, "y", Some(ChannelBindingMissing)),
+        (Plus, true, "p=tls-unique", Some(ChannelBindingUnknown)),
+        (Plus, true, "p=", Some(ChannelBindingUnknown)),
+        (Plus, true, "p", Some(odd.clone())),
+        (Plus, true, "", Some(odd)),
+        (Plus, false, end_point_flag, Some(MechanismNotOffered)),
+        (Plus, false, "n", Some(MechanismNotOffered)),
+    ];
+    for (chosen, is_offered, flag, refusal) in table {
+        let sent = is_offered.then(|| end_point(1));
+        let server = ServerFirst::new(quick_verifier(), "server".to_owned(), sent);
+        let outcome = server.on_client_first(chosen, format!("{flag},,n=,r=abc").as_bytes());
+        assert_eq!(outcome.err(), refusal, "{chosen:?}, offered: {is_offered}, {flag}");
+    }
+}
+
+#[test]
+fn a_final_message_without_the_bound_data_is_refused() {
+    let server = || {
+        let server = ServerFirst::new(quick_verifier(), "server".to_owned(), Some(end_point(1)));
+        let first = b"p=tls-server-end-point,,n=,r=client";
+        server.on_client_first(Mechanism::Plus, first).unwrap().0
+    };
+    let proof = BASE64.encode([0; KEY_BYTES]);
+    let said = |binding: &[u8]| {
+        let message = format!("c={},r=clientserver,p={proof}", BASE64.encode(binding));
+        server().on_client_final(message.as_bytes()).unwrap_err()
+    };
+    let right = [b"p=tls-server-end-point,,", end_point(1).as_bytes()].concat();
+    assert_eq!(said(&right), ScramError::WrongProof);
+    for cut in 0..right.len() {
+        assert_eq!(said(&right[..cut]), ScramError::ChannelBindingMismatch, "cut at {cut}");
+    }
+    for wrong in [&b"n,,"[..], b"y,,", &[&right[..], &[0]].concat()] {
+        assert_eq!(said(wrong), ScramError::ChannelBindingMismatch);
+    }
+}
+
+#[test]
+fn a_derivation_done_elsewhere_is_the_same_and_keys_need_none() {
+    let first = client(PENCIL).0;
+    let needs = first.on_server_first(b"r=clientserver,s=c2FsdA==,i=2").unwrap();
+    let derivation = needs.derivation().unwrap();
+    assert_eq!(derivation.derive(), SaltedKeys::derive(PENCIL, b"salt", 2));
+    needs.answer(&derivation.derive()).unwrap();
+    let first = keyed(SaltedKeys::derive(PENCIL, b"salt", 2)).0;
+    let needs = first.on_server_first(b"r=clientserver,s=c2FsdA==,i=2").unwrap();
+    assert_eq!(needs.derivation(), None);
+}
+
+fn keyed(keys: SaltedKeys) -> (ClientFirst, Vec<u8>) {
+    let secret = ClientSecret::Keys(keys);
+    ClientFirst::new(secret, "client".to_owned(), ChannelBinding::NotSupported)
+}
+
+#[test]
 fn keys_for_another_salt_are_refused_before_they_are_used() {
     let keys = SaltedKeys::derive(PENCIL, b"other", 2);
-    let (first, _) = ClientFirst::new(ClientSecret::Keys(keys.clone()), "client".to_owned());
+    let (first, _) = keyed(keys.clone());
     let needs = first.on_server_first(b"r=clientserver,s=c2FsdA==,i=2").unwrap();
     assert_eq!(needs.derive(), Err(ScramError::KeysDoNotFit));
     assert_eq!(needs.answer(&keys).unwrap_err(), ScramError::KeysDoNotFit);
 
     let keys = SaltedKeys::derive(PENCIL, b"salt", 2);
-    let (first, _) = ClientFirst::new(ClientSecret::Keys(keys.clone()), "client".to_owned());
+    let (first, _) = keyed(keys.clone());
     let needs = first.on_server_first(b"r=clientserver,s=c2FsdA==,i=2").unwrap();
     assert_eq!(needs.derive(), Ok(keys));
 }
@@ -146,8 +284,10 @@ fn a_verifier_round_trips_and_a_wrong_one_names_its_fault() {
 fn secrets_do_not_show_in_debug() {
     let keys = SaltedKeys::derive(PENCIL, b"salt", 2);
     let (first, _) = client(PENCIL);
+    let needs = client(PENCIL).0.on_server_first(b"r=clientserver,s=c2FsdA==,i=2").unwrap();
     let shown = format!(
-        "{:?} {:?} {:?} {first:?} {:?}",
+        "{:?} {:?} {:?} {first:?} {:?} {:?}",
+        needs.derivation(),
         keys.verifier(),
         ClientKey(keys.client_key),
         ClientSecret::Keys(keys.clone()),
@@ -160,17 +300,16 @@ fn secrets_do_not_show_in_debug() {
 #[test]
 fn the_first_message_of_a_client_is_checked() {
     let check = |message: &str, error: Option<ScramError>| {
-        let server = ServerFirst::new(quick_verifier(), "server".to_owned());
-        assert_eq!(server.on_client_first(message.as_bytes()).err(), error, "{message}");
+        let server = ServerFirst::new(quick_verifier(), "server".to_owned(), None);
+        let outcome = server.on_client_first(Mechanism::Plain, message.as_bytes());
+        assert_eq!(outcome.err(), error, "{message}");
     };
     let malformed = |what| Some(ScramError::Malformed { what });
     check("n,,n=app,r=abc", None);
     check("y,,n=,r=abc", None);
     check("n,,n=,r=abc,x=extension", None);
-    check("p=tls-server-end-point,,n=,r=abc", Some(ScramError::ChannelBindingUnsupported));
     check("n,a=admin,n=,r=abc", Some(ScramError::AuthorizationIdentity));
     check("n,,m=must,n=,r=abc", Some(ScramError::MandatoryExtension));
-    check("x,,n=,r=abc", malformed("channel binding flag"));
     check("n,b,n=,r=abc", malformed("header"));
     check("n", malformed("header"));
     check("n,", malformed("header"));
@@ -181,8 +320,8 @@ fn the_first_message_of_a_client_is_checked() {
     check("n,,n=app,r=a b", malformed("nonce"));
     check(&format!("n,,n=,r={}", "x".repeat(1016)), None);
     check(&format!("n,,n=,r={}", "x".repeat(1017)), malformed("length"));
-    let server = ServerFirst::new(quick_verifier(), "server".to_owned());
-    let not_utf8 = server.on_client_first(b"n,,n=\xff,r=abc");
+    let server = ServerFirst::new(quick_verifier(), "server".to_owned(), None);
+    let not_utf8 = server.on_client_first(Mechanism::Plain, b"n,,n=\xff,r=abc");
     assert_eq!(not_utf8.err(), malformed("encoding"));
 }
 
@@ -210,8 +349,8 @@ fn the_final_message_of_a_client_is_checked() {
 
 /// As [`rfc_server`], with nonce and verifier that need no derivation.
 fn rfc_server_quick() -> AwaitingProof {
-    let server = ServerFirst::new(quick_verifier(), RFC_SERVER_NONCE.to_owned());
-    server.on_client_first(RFC_CLIENT_FIRST.as_bytes()).unwrap().0
+    let server = ServerFirst::new(quick_verifier(), RFC_SERVER_NONCE.to_owned(), None);
+    server.on_client_first(Mechanism::Plain, RFC_CLIENT_FIRST.as_bytes()).unwrap().0
 }
 
 #[test]
