@@ -3,6 +3,10 @@
 //! A channel with nothing to write owns no buffer. Readiness is edge-triggered: `readable` stays
 //! set until a read comes back short or empty, so a channel whose reading was put off by
 //! back-pressure goes on where it stopped, with no system call in between.
+//!
+//! A channel may speak TLS; whoever reads from it and writes to it sees plaintext all the same.
+//! During the handshake a read brings a [`Step`] instead, which is for the crew; until it comes
+//! back ([`Channel::stepped`]) the channel wants no turn. What is counted as unsent is ciphertext.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
@@ -12,13 +16,20 @@ use mio::{Interest, Registry, Token};
 
 use tidegate_session::pieces::Pieces;
 
+use crate::tls::connection::{End, Handshake, Step, Stepped, Tls, Unsealable};
+use crate::tls::failure::HandshakeError;
+
 /// Above this much unsent output the source of it is not read from any more. One read adds at
-/// most [`READ_BYTES`], so a channel holds at most the sum of the two and a few of our own
-/// messages: about 128 KiB.
+/// most [`READ_BYTES`] (with TLS 0.2 % more), so a channel holds at most the sum of the two and a
+/// few of our own messages: about 128 KiB. As much that was sent may stand before it.
 const HIGH_WATER_BYTES: usize = 64 * 1024;
 
 /// The size of a worker's read buffer and thus the work of one step.
 pub(crate) const READ_BYTES: usize = 64 * 1024;
+
+/// Reads without a byte of plaintext in a row: a megabyte of records with nothing in them, which
+/// no honest peer sends.
+const EMPTY_READS_MAX: usize = 16;
 
 /// Stretches that go to the kernel in one call. A forwarded batch is one; one that is cut by our
 /// own messages is a few.
@@ -30,11 +41,29 @@ pub(crate) enum Socket {
     Unix(UnixStream),
 }
 
+impl Socket {
+    /// Ends only with an answer of the kernel's: a signal is none.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let result = match self {
+                Self::Tcp(stream) => stream.read(buffer),
+                Self::Unix(stream) => stream.read(buffer),
+            };
+            match result {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+}
+
 /// What a read found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Input {
     /// This many bytes.
     Bytes(usize),
+    /// A part of a TLS handshake that can be done, by the crew.
+    Handshake(Box<Step>),
     /// Nothing for now.
     Nothing,
     /// The peer has ended its side.
@@ -47,9 +76,27 @@ pub(crate) enum Input {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Broken;
 
+/// Where a channel stands that does not speak in clear (any more).
+///
+/// ```text
+/// Away --stepped: goes on--> Shaking --read--> Away
+/// Away --stepped: done--> Up     Away, Up --failed--> Failed
+/// ```
+#[derive(Debug)]
+enum Secure {
+    /// The crew is at a step of the handshake.
+    Away,
+    /// It is the peer's turn in the handshake.
+    Shaking(Tls),
+    Up(Tls),
+    /// Nothing can be said or understood any more; the peer has been sent an alert.
+    Failed,
+}
+
 #[derive(Debug)]
 pub(crate) struct Channel {
     socket: Socket,
+    secure: Option<Box<Secure>>,
     out: Vec<u8>,
     sent: usize,
     /// There may be something to read.
@@ -66,6 +113,7 @@ impl Channel {
     pub(crate) fn new(socket: Socket) -> Self {
         Self {
             socket,
+            secure: None,
             out: Vec::new(),
             sent: 0,
             readable: false,
@@ -109,31 +157,166 @@ impl Channel {
     /// but for the end of the stream: when it arrives together with the last bytes, the kernel
     /// says so once.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Input {
-        loop {
-            let result = match &mut self.socket {
-                Socket::Tcp(stream) => stream.read(buffer),
-                Socket::Unix(stream) => stream.read(buffer),
-            };
-            return match result {
-                Ok(0) => Input::End,
-                Ok(bytes) => {
-                    self.readable = bytes == buffer.len() || self.hung_up;
-                    Input::Bytes(bytes)
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.readable = false;
-                    Input::Nothing
-                }
-                Err(error) => Input::Broken(error.kind()),
-            };
+        match self.secure.as_deref() {
+            None => self.read_socket(buffer),
+            Some(Secure::Away) => Input::Nothing,
+            Some(Secure::Shaking(_)) => self.read_handshake(buffer),
+            Some(Secure::Up(_)) if buffer.len() < READ_BYTES => self.read_a_little(buffer),
+            Some(Secure::Up(_)) => self.read_records(buffer),
+            Some(Secure::Failed) => self.read_past(buffer),
         }
     }
+
+    fn read_socket(&mut self, buffer: &mut [u8]) -> Input {
+        match self.socket.read(buffer) {
+            Ok(0) => Input::End,
+            Ok(bytes) => {
+                self.readable = bytes == buffer.len() || self.hung_up;
+                Input::Bytes(bytes)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.readable = false;
+                Input::Nothing
+            }
+            Err(error) => Input::Broken(error.kind()),
+        }
+    }
+
+    fn read_handshake(&mut self, buffer: &mut [u8]) -> Input {
+        let bytes = match self.read_socket(buffer) {
+            Input::Bytes(bytes) => bytes,
+            other => return other,
+        };
+        match self.secure.as_deref_mut().map(|secure| std::mem::replace(secure, Secure::Away)) {
+            Some(Secure::Shaking(tls)) => Input::Handshake(Box::new(tls.step(&buffer[..bytes]))),
+            _ => Input::Nothing,
+        }
+    }
+
+    /// Reads ciphertext and decrypts it in place, so that nothing of it stays behind but the
+    /// beginning of a record. Reads on when what came was no plaintext.
+    fn read_records(&mut self, buffer: &mut [u8]) -> Input {
+        let Some(Secure::Up(tls)) = self.secure.as_deref_mut() else { return Input::Nothing };
+        let unread = tls.take_unread(buffer);
+        if unread > 0 {
+            self.readable = true; // The socket has not been asked.
+            return Input::Bytes(unread);
+        }
+        for _ in 0..EMPTY_READS_MAX {
+            match tls.end() {
+                None => {}
+                Some(End::Closed) => return Input::End,
+                Some(End::Failed(_)) => break,
+            }
+            let Some(filled) = tls.put_back(buffer) else { break };
+            let (bytes, may_have_more) = match self.socket.read(&mut buffer[filled..]) {
+                Ok(0) => return Input::End, // Without TLS's own goodbye: PostgreSQL does that, too.
+                Ok(bytes) => (bytes, filled + bytes == buffer.len() || self.hung_up),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => (0, false),
+                Err(error) => return Input::Broken(error.kind()),
+            };
+            let plaintext = tls.open(&mut buffer[..filled + bytes], &mut self.out);
+            self.readable = may_have_more || tls.has_unread();
+            if plaintext > 0 || !self.readable {
+                // It may have left words of TLS's own. If they can't be sent, reading will tell.
+                let _ = self.flush();
+                return if plaintext > 0 { Input::Bytes(plaintext) } else { Input::Nothing };
+            }
+        }
+        self.fail()
+    }
+
+    /// TLS does not decrypt by halves: what is more than `buffer` holds waits for the next read.
+    fn read_a_little(&mut self, buffer: &mut [u8]) -> Input {
+        let mut large = Vec::new();
+        if !self.tls().is_some_and(Tls::has_unread) {
+            large.resize(READ_BYTES, 0);
+            match self.read_records(&mut large) {
+                Input::Bytes(bytes) => large.truncate(bytes),
+                other => return other,
+            }
+        }
+        let Some(Secure::Up(tls)) = self.secure.as_deref_mut() else { return Input::Nothing };
+        tls.keep_unread(&large);
+        match tls.take_unread(buffer) {
+            0 => self.read_records(&mut vec![0; READ_BYTES]), // Only the end was left.
+            bytes => {
+                self.readable |= tls.has_unread();
+                Input::Bytes(bytes)
+            }
+        }
+    }
+
+    /// What the peer says after TLS has failed is not looked at; only its end is awaited.
+    fn read_past(&mut self, buffer: &mut [u8]) -> Input {
+        for _ in 0..EMPTY_READS_MAX {
+            match self.read_socket(buffer) {
+                Input::Bytes(_) if self.readable => {}
+                Input::Bytes(_) => return Input::Nothing,
+                other => return other,
+            }
+        }
+        Input::Broken(io::ErrorKind::InvalidData)
+    }
+
+    /// The peer broke TLS. It gets what alert there is.
+    fn fail(&mut self) -> Input {
+        if let Some(End::Failed(error)) = self.tls().and_then(Tls::end) {
+            tracing::debug!("a TLS connection has failed: {error}");
+        }
+        let _ = self.flush();
+        self.secure = Some(Box::new(Secure::Failed));
+        Input::Broken(io::ErrorKind::InvalidData)
+    }
+
+    // --- TLS. ---
+
+    /// Begins to speak TLS with whatever comes next; `input` has come already. What was written
+    /// before goes out in clear. The step is for the crew.
+    pub(crate) fn start_tls(&mut self, tls: Tls, input: &[u8]) -> Box<Step> {
+        debug_assert!(self.secure.is_none(), "a channel starts TLS once");
+        self.secure = Some(Box::new(Secure::Away));
+        Box::new(tls.step(input))
+    }
+
+    /// A step has been done: the peer is told what it must be told. Afterwards the channel may
+    /// want a turn.
+    ///
+    /// # Errors
+    /// The handshake has failed. All that remains is [`Channel::shutdown_write`], and some time
+    /// for the peer to read the alert.
+    pub(crate) fn stepped(&mut self, stepped: Stepped) -> Result<Handshake, HandshakeError> {
+        let Stepped { tls, output, outcome } = stepped;
+        self.readable |= tls.has_unread();
+        self.out.extend_from_slice(&output);
+        if self.flush().is_err() {
+            self.readable = true; // What it said before that is still to be read.
+        }
+        self.secure = Some(Box::new(match &outcome {
+            Ok(Handshake::GoesOn) => Secure::Shaking(tls),
+            Ok(Handshake::Done) => Secure::Up(tls),
+            Err(_) => Secure::Failed,
+        }));
+        outcome
+    }
+
+    /// The TLS connection, once both sides may speak.
+    pub(crate) fn tls(&self) -> Option<&Tls> {
+        match self.secure.as_deref() {
+            Some(Secure::Up(tls)) => Some(tls),
+            _ => None,
+        }
+    }
+
+    // --- Writing. ---
 
     /// Writes what a machine wants written; what the kernel does not take now is kept.
     pub(crate) fn send(&mut self, pieces: &Pieces, input: &[u8]) -> Result<(), Broken> {
         if pieces.is_empty() {
             return Ok(());
+        }
+        if self.secure.is_some() {
+            return self.send_sealed(pieces, input);
         }
         if !self.is_drained() || pieces.len() > SLICES_MAX {
             let was_drained = self.is_drained();
@@ -153,8 +336,22 @@ impl Channel {
         Ok(())
     }
 
+    /// Several pieces become one record rather than several.
+    fn send_sealed(&mut self, pieces: &Pieces, input: &[u8]) -> Result<(), Broken> {
+        let mut slices = pieces.slices(input);
+        match (slices.next(), pieces.len()) {
+            (Some(only), 1) => self.send_bytes(only),
+            _ => self.send_bytes(&pieces.to_vec(input)),
+        }
+    }
+
     /// Writes these bytes.
     pub(crate) fn send_bytes(&mut self, bytes: &[u8]) -> Result<(), Broken> {
+        if self.secure.is_some() {
+            let was_drained = self.is_drained();
+            self.append(bytes)?;
+            return if was_drained { self.flush() } else { Ok(()) };
+        }
         let taken = if self.is_drained() { self.write(&[IoSlice::new(bytes)])? } else { 0 };
         self.out.extend_from_slice(&bytes[taken..]);
         Ok(())
@@ -162,7 +359,22 @@ impl Channel {
 
     /// Keeps these bytes until [`Channel::flush`], without trying.
     pub(crate) fn keep(&mut self, bytes: &[u8]) {
-        self.out.extend_from_slice(bytes);
+        // What can't be kept can't be sent either; the next send or read tells.
+        let _ = self.append(bytes);
+    }
+
+    /// Nothing is ever said in clear once TLS has begun: before the handshake is done and after
+    /// it has failed the connection is as good as broken.
+    fn append(&mut self, bytes: &[u8]) -> Result<(), Broken> {
+        match self.secure.as_deref_mut() {
+            None => self.out.extend_from_slice(bytes),
+            Some(Secure::Up(tls)) => {
+                tls.seal(bytes, &mut self.out).map_err(|Unsealable| Broken)?;
+            }
+            Some(_) if bytes.is_empty() => {}
+            Some(Secure::Away | Secure::Shaking(_) | Secure::Failed) => return Err(Broken),
+        }
+        Ok(())
     }
 
     /// Writes what waits.
@@ -172,7 +384,14 @@ impl Channel {
             let result = self.write(&[IoSlice::new(&out[self.sent..])]);
             self.out = out;
             match result? {
-                0 => return Ok(()),
+                0 => {
+                    // A peer that is never quite done would let what was sent pile up for ever.
+                    if self.sent >= HIGH_WATER_BYTES {
+                        self.out.drain(..self.sent);
+                        self.sent = 0;
+                    }
+                    return Ok(());
+                }
                 taken => self.sent += taken,
             }
         }
@@ -219,7 +438,8 @@ impl Channel {
     /// True when it has something to read, may be read from, and is not in the ready list yet:
     /// the caller puts it there.
     pub(crate) fn wants_turn(&mut self) -> bool {
-        let wants = self.readable && !self.paused && !self.queued;
+        let is_away = matches!(self.secure.as_deref(), Some(Secure::Away));
+        let wants = self.readable && !self.paused && !self.queued && !is_away;
         self.queued |= wants;
         wants
     }
@@ -236,9 +456,16 @@ impl Channel {
 
     /// Says that nothing more will be written.
     pub(crate) fn shutdown_write(&mut self) {
+        if let Some(Secure::Up(tls)) = self.secure.as_deref_mut() {
+            tls.say_goodbye(&mut self.out);
+            let _ = self.flush();
+        }
         let _ = match &self.socket {
             Socket::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Socket::Unix(stream) => stream.shutdown(Shutdown::Write),
         };
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -138,7 +138,7 @@ impl Worker {
         }
         let mut nothing = [0; 16];
         match cancel.channel.read(&mut nothing) {
-            Input::Nothing | Input::Bytes(_) => {}
+            Input::Nothing | Input::Bytes(_) | Input::Handshake(_) => {}
             Input::End => self.cancel_ended(place, true),
             // PostgreSQL closes without reading to the end now and then; the request was read.
             Input::Broken(_) => {

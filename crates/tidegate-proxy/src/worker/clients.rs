@@ -258,7 +258,7 @@ impl Worker {
                 self.client_says(key, &buffer[..bytes]);
                 self.queue_client(key);
             }
-            Input::Nothing => {}
+            Input::Nothing | Input::Handshake(_) => {}
             Input::End | Input::Broken(_) => self.client_gone(key, Goodbye::Vanished),
         }
     }

@@ -301,7 +301,7 @@ impl Worker {
                 self.server_says(id, &buffer[..bytes]);
                 self.queue_server(id);
             }
-            Input::Nothing => {}
+            Input::Nothing | Input::Handshake(_) => {}
             Input::End => self.server_ended(id, None),
             Input::Broken(kind) => self.server_ended(id, Some(kind)),
         }
@@ -414,7 +414,7 @@ impl Worker {
                         }
                         self.to_client.clear();
                     }
-                    Input::Nothing => break,
+                    Input::Nothing | Input::Handshake(_) => break,
                     Input::End => ended = Some(None),
                     Input::Broken(kind) => ended = Some(Some(kind)),
                 }
