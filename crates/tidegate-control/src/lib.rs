@@ -5,9 +5,11 @@
 //! client of it that the command line uses.
 
 pub mod census;
+pub mod lookups;
 pub mod web;
 
 pub mod link;
+mod secure;
 
 pub mod status;
 

@@ -9,6 +9,8 @@ use crate::counter::Counter;
 pub enum RejectReason {
     /// The password is wrong, the user unknown, or the exchange broken.
     Auth,
+    /// Nobody could be asked who the user is.
+    Lookup,
     /// `clients_max` is reached, or there is no file descriptor left.
     MaxClients,
     /// The client asked for something that is not offered on this port.
@@ -21,30 +23,36 @@ pub enum RejectReason {
     Startup,
     /// It did not log in within the time.
     Timeout,
+    /// A TLS handshake failed, or it came without TLS, which is required.
+    Tls,
 }
 
 impl RejectReason {
     /// All reasons, for metrics that start at zero.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Auth,
+        Self::Lookup,
         Self::MaxClients,
         Self::NotOffered,
         Self::NoServer,
         Self::Shutdown,
         Self::Startup,
         Self::Timeout,
+        Self::Tls,
     ];
 
     /// The word for logs and metric labels.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Auth => "auth",
+            Self::Lookup => "lookup",
             Self::MaxClients => "max_client",
             Self::NotOffered => "not_offered",
             Self::NoServer => "no_server",
             Self::Shutdown => "shutdown",
             Self::Startup => "startup",
             Self::Timeout => "timeout",
+            Self::Tls => "tls",
         }
     }
 }

@@ -357,12 +357,6 @@ impl Channel {
         Ok(())
     }
 
-    /// Keeps these bytes until [`Channel::flush`], without trying.
-    pub(crate) fn keep(&mut self, bytes: &[u8]) {
-        // What can't be kept can't be sent either; the next send or read tells.
-        let _ = self.append(bytes);
-    }
-
     /// Nothing is ever said in clear once TLS has begun: before the handshake is done and after
     /// it has failed the connection is as good as broken.
     fn append(&mut self, bytes: &[u8]) -> Result<(), Broken> {

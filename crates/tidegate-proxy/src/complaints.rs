@@ -13,8 +13,9 @@ use tidegate_wire::sqlstate::SqlState;
 pub(crate) fn reject_reason(refusal: Refusal) -> RejectReason {
     match refusal {
         Refusal::Auth => RejectReason::Auth,
-        Refusal::NotOffered | Refusal::TlsRequired => RejectReason::NotOffered,
+        Refusal::NotOffered => RejectReason::NotOffered,
         Refusal::Startup => RejectReason::Startup,
+        Refusal::TlsRequired => RejectReason::Tls,
     }
 }
 

@@ -16,11 +16,13 @@ use tidegate_wire::sqlstate::SqlState;
 use crate::channel::Socket;
 use crate::listener::set_tcp_options;
 use crate::resolver::Target;
+use crate::tls::connector::NameError;
+use crate::tls::failure::HandshakeError;
 
 /// Begins to connect. Whether it succeeds is known when the socket becomes writable.
 pub(crate) fn connect(target: &Target) -> io::Result<Socket> {
     match target {
-        Target::Tcp(address) => {
+        Target::Tcp { address, .. } => {
             let stream = TcpStream::connect(*address)?;
             set_tcp_options(&SockRef::from(&stream))?;
             Ok(Socket::Tcp(stream))
@@ -61,6 +63,24 @@ pub(crate) fn ended(
         }
         None => transient(&format!("{target}: the connection was closed at once")),
     }
+}
+
+/// The TLS handshake has failed. Certificates do not get right by themselves.
+pub(crate) fn insecure(target: &Target, error: &HandshakeError) -> DialFailure {
+    let kind = match error {
+        HandshakeError::NotTls | HandshakeError::TooLong { .. } | HandshakeError::Broken(_) => {
+            FailureKind::Transient
+        }
+        _ => FailureKind::Permanent,
+    };
+    let sqlstate = Some(SqlState::CANNOT_CONNECT);
+    DialFailure { kind, sqlstate, cause: format!("{target}: no TLS: {error}").into() }
+}
+
+/// No certificate can be for the host.
+pub(crate) fn unnamed(error: &NameError) -> DialFailure {
+    let sqlstate = Some(SqlState::CANNOT_CONNECT);
+    DialFailure { kind: FailureKind::Permanent, sqlstate, cause: error.to_string().into() }
 }
 
 /// The upstream refused the login.

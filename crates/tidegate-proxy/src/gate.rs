@@ -16,8 +16,9 @@ use crate::entropy::Entropy;
 use crate::limits;
 use crate::listener::{ListenError, Listener, PortListener};
 use crate::settings;
-use crate::shared::{Mailbox, Shared};
+use crate::shared::{Mailbox, Shared, Tls};
 use crate::tasks;
+use crate::tls::files::FileError;
 use crate::token::Source;
 use crate::users::{UserError, Users};
 use crate::worker::Worker;
@@ -28,6 +29,9 @@ pub enum GateError {
     /// An address could not be had.
     #[error("{0}")]
     Listen(#[from] ListenError),
+    /// A certificate or key is wrong.
+    #[error("{0}")]
+    Tls(#[from] FileError),
     /// A user in the settings is wrong.
     #[error("{0}")]
     User(#[from] UserError),
@@ -83,6 +87,7 @@ impl Gate {
         }
         let mut entropy = Entropy::new();
         let users = Users::new(&config, &mut entropy)?;
+        let tls = Tls::load(&config)?;
         let mut listeners = Vec::new();
         let ports = [
             (Port::Session, &config.listen.session),
@@ -111,8 +116,15 @@ impl Gate {
             settings::retry(&config, &mut entropy),
         );
         let clock = Clock::new();
-        let shared =
-            Arc::new(Shared::new(config, clock, pools, users, mailboxes, descriptors.clients_max));
+        let shared = Arc::new(Shared::new(
+            config,
+            clock,
+            pools,
+            users,
+            tls,
+            mailboxes,
+            descriptors.clients_max,
+        ));
         let mut workers = Vec::new();
         for (index, poll) in polls.into_iter().enumerate() {
             let own: Vec<_> = listeners
@@ -145,8 +157,8 @@ impl Gate {
         }
     }
 
-    /// Whether a worker has ended by itself, which only a bug can do.
+    /// Whether a thread has ended by itself, which only a bug can do.
     pub fn is_broken(&self) -> bool {
-        self.workers.iter().any(JoinHandle::is_finished)
+        self.workers.iter().any(JoinHandle::is_finished) || self.shared.crew.is_broken()
     }
 }

@@ -23,11 +23,8 @@ mod welcome;
 mod timers;
 mod token;
 
-#[cfg_attr(not(test), expect(dead_code, reason = "no worker starts TLS yet"))]
 mod channel;
-#[cfg_attr(not(test), expect(dead_code, reason = "no worker starts TLS yet"))]
 pub mod tls;
-#[cfg_attr(not(test), expect(dead_code, reason = "no worker starts TLS yet"))]
 mod crypto;
 mod entropy;
 pub mod limits;

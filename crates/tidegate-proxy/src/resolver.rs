@@ -21,7 +21,12 @@ const REFRESH: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// A TCP address.
-    Tcp(SocketAddr),
+    Tcp {
+        /// Where to connect.
+        address: SocketAddr,
+        /// The host that it is an address of, for which the certificate must be.
+        host: Arc<str>,
+    },
     /// A Unix socket.
     Unix(PathBuf),
 }
@@ -40,7 +45,7 @@ impl Target {
 impl std::fmt::Display for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Tcp { address, .. } => write!(f, "{address}"),
             Self::Unix(path) => write!(f, "{}", path.display()),
         }
     }
@@ -117,11 +122,15 @@ fn refresh(hosts: &[Host], known: &Mutex<Known>, nudged: &Receiver<()>) {
 
 fn resolve(hosts: &[Host]) -> Known {
     let mut known = Known::default();
-    for Host { address, .. } in hosts {
-        match address {
+    for host_and_name in hosts {
+        let certified = Arc::<str>::from(host_and_name.server_name().unwrap_or_default());
+        match &host_and_name.address {
             Address::Unix { path } => known.targets.push(Target::Unix(path.clone())),
             Address::Tcp { host, port } => match (host.as_str(), *port).to_socket_addrs() {
-                Ok(addresses) => known.targets.extend(addresses.map(Target::Tcp)),
+                Ok(addresses) => known.targets.extend(addresses.map(|address| {
+                    let host = certified.clone();
+                    Target::Tcp { address, host }
+                })),
                 Err(error) => {
                     known.cause = Some(format!("could not resolve \"{host}\": {error}"));
                 }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use mio::{Registry, Waker};
 
@@ -16,18 +16,25 @@ use tidegate_observe::traffic::Traffic;
 use tidegate_pool_core::order::CheckoutError;
 use tidegate_pool_core::pools::{Pools, View};
 use tidegate_pool_core::server::{Lease, PoolKey, Port, ServerId};
+use tidegate_session::client_login::Credential;
 use tidegate_session::parameters::StartupParameters;
 use tidegate_session::prepared::Interner;
-
 use tidegate_wire::catalogue::Complaint;
+use tidegate_wire::scram::{Derivation, SaltedKeys, Verifier};
 
 use crate::clock::Clock;
 use crate::complaints;
+use crate::crypto::Crew;
 use crate::locks::lock;
 use crate::logins::FailedLogins;
 use crate::resolver::Resolver;
 use crate::server::Server;
-use crate::token::ClientKey;
+use crate::settings;
+use crate::tls::acceptor::Acceptor;
+use crate::tls::connection::{Step, Stepped};
+use crate::tls::connector::Connector;
+use crate::tls::files::FileError;
+use crate::token::{ClientKey, Source};
 use crate::users::Users;
 use crate::welcome::Welcome;
 
@@ -61,6 +68,12 @@ pub(crate) enum Mail {
     HandOff(ClientKey, Lease<Box<Server>>),
     /// A client of this worker that waited gets none.
     Refuse(ClientKey, CheckoutError),
+    /// The keys of a password, for a server that logs in.
+    Derived(ServerId, SaltedKeys),
+    /// A step of a TLS handshake has been done.
+    Stepped(Source, Box<Stepped>),
+    /// What was found of the user that a client logs in as; or why nobody could be asked.
+    UserFound(ClientKey, Result<Credential, Arc<str>>),
 }
 
 /// Where a worker is reached.
@@ -86,6 +99,28 @@ impl Mailbox {
 /// more, all are forgotten and learned again, at one checkout each. 1024 x 1 kB = 1 MB.
 const WELCOMES_MAX: usize = 1024;
 
+/// What connections are secured with, on both sides, where they are.
+#[derive(Debug, Clone)]
+pub(crate) struct Tls {
+    /// Towards clients.
+    pub(crate) acceptor: Option<Arc<Acceptor>>,
+    /// Towards PostgreSQL.
+    pub(crate) connector: Option<Arc<Connector>>,
+}
+
+impl Tls {
+    /// Reads the files that the settings name.
+    pub(crate) fn load(config: &Config) -> Result<Self, FileError> {
+        Ok(Self {
+            acceptor: settings::acceptor(config)?.map(Arc::new),
+            connector: settings::connector(config)?.map(Arc::new),
+        })
+    }
+}
+
+/// Asks somebody to look up a user; [`Shared::user_found`] is the answer.
+type Ask = Box<dyn Fn(&str) + Send + Sync>;
+
 type Welcomes = BTreeMap<PoolKey, Vec<Arc<Welcome>>>;
 
 /// Servers whose connection broke without a goodbye: their slots are held until the census has
@@ -110,7 +145,12 @@ pub struct Shared {
     pub(crate) statements: Mutex<Interner>,
     /// How many of them a server keeps; none: their names are passed on and pin.
     pub(crate) statements_max: Option<usize>,
-    pub(crate) mailboxes: Vec<Mailbox>,
+    /// Shared by itself, since jobs of the crew outlive what they are part of.
+    pub(crate) mailboxes: Arc<[Mailbox]>,
+    pub(crate) crew: Crew,
+    tls: Mutex<Tls>,
+    /// Who looks up users, once it has said so.
+    ask: OnceLock<Ask>,
     pub(crate) failed_logins: Mutex<FailedLogins>,
     pub(crate) zombies: Mutex<Zombies>,
     /// Connections that are logged in or have a place reserved to.
@@ -130,6 +170,7 @@ impl Shared {
         clock: Clock,
         pools: Pools<Box<Server>>,
         users: Users,
+        tls: Tls,
         mailboxes: Vec<Mailbox>,
         clients_max: u32,
     ) -> Self {
@@ -149,7 +190,10 @@ impl Shared {
             users,
             statements: Mutex::default(),
             statements_max,
-            mailboxes,
+            mailboxes: mailboxes.into(),
+            crew: Crew::start(),
+            tls: Mutex::new(tls),
+            ask: OnceLock::new(),
             failed_logins: Mutex::default(),
             zombies: Mutex::default(),
             clients: AtomicU32::new(0),
@@ -213,6 +257,65 @@ impl Shared {
             Kind::Pooler => 2,
         };
         self.kind.store(number, Ordering::Relaxed);
+    }
+
+    pub(crate) fn tls(&self) -> Tls {
+        lock(&self.tls).clone()
+    }
+
+    /// What the control plane secures its own connection with, if anything.
+    pub fn connector(&self) -> Option<Arc<Connector>> {
+        self.tls().connector
+    }
+
+    /// Reads certificates and keys again, for connections that are made from now on.
+    ///
+    /// # Errors
+    /// What is wrong with which file; nothing has changed then.
+    pub fn reload_certificates(&self) -> Result<(), FileError> {
+        let tls = Tls::load(&self.config)?;
+        *lock(&self.tls) = tls;
+        Ok(())
+    }
+
+    /// Lets the crew do a step of a TLS handshake; worker `index` gets it back.
+    pub(crate) fn shake_hands(&self, index: u16, source: Source, step: Box<Step>) {
+        let mailboxes = self.mailboxes.clone();
+        let reply = move |stepped| {
+            mailboxes[usize::from(index)].put(Mail::Stepped(source, Box::new(stepped)));
+        };
+        self.crew.submit(move || step.run(), reply);
+    }
+
+    /// Lets the crew derive keys from a password; worker `index` gets them.
+    pub(crate) fn derive(&self, index: u16, server: ServerId, derivation: Derivation) {
+        let mailboxes = self.mailboxes.clone();
+        let reply = move |keys| mailboxes[usize::from(index)].put(Mail::Derived(server, keys));
+        self.crew.submit(move || derivation.derive(), reply);
+    }
+
+    /// Says who looks up users. It may be asked from any thread, and must not wait.
+    pub fn look_users_up_by(&self, ask: impl Fn(&str) + Send + Sync + 'static) {
+        let _ = self.ask.set(Box::new(ask)); // There is one control plane.
+    }
+
+    /// Looks up a user for a client of worker `index`, who is told by mail.
+    pub(crate) fn look_up(&self, user: &Arc<str>, index: u16, client: ClientKey) {
+        if self.users.wait_for(user, index, client) {
+            match self.ask.get() {
+                Some(ask) => ask(user),
+                None => self.user_found(user, Err("the gate is only starting".into())),
+            }
+        }
+    }
+
+    /// What was found of a user: a verifier, nobody, or why it could not be asked.
+    pub fn user_found(&self, user: &str, answer: Result<Option<Verifier>, Arc<str>>) {
+        let now = self.clock.now();
+        for (worker, client) in self.users.found(user, answer.clone().ok(), now) {
+            let credential = answer.clone().map(|found| self.users.credential(user, found));
+            self.mailboxes[usize::from(worker)].put(Mail::UserFound(client, credential));
+        }
     }
 
     /// The counters of a port of a pool, made if need be.

@@ -25,11 +25,18 @@ impl ClientKey {
     }
 }
 
+/// A connection of this worker that carries a cancel request to PostgreSQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct CancelKey {
+    pub(crate) place: u32,
+    pub(crate) serial: u32,
+}
+
 /// Whatever can wake a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Source {
     /// A connection that carries a cancel request to PostgreSQL.
-    Cancel(u32),
+    Cancel(CancelKey),
     Client(ClientKey),
     Listener(u32),
     Mailbox,
@@ -43,13 +50,13 @@ const CANCEL: u64 = 2;
 const LISTENER: u64 = 3;
 const MAILBOX: u64 = 4;
 
-/// Serial numbers of clients stay below 2^29 so that a token has room for the kind.
-pub(crate) const CLIENT_SERIAL_MAX: u32 = (1 << 29) - 1;
+/// Serial numbers stay below 2^29 so that a token has room for the kind.
+pub(crate) const SERIAL_MAX: u32 = (1 << 29) - 1;
 
 impl Source {
     pub(crate) fn token(self) -> Token {
         let (kind, bits) = match self {
-            Self::Cancel(place) => (CANCEL, u64::from(place)),
+            Self::Cancel(key) => (CANCEL, u64::from(key.serial) << 32 | u64::from(key.place)),
             Self::Client(key) => (CLIENT, key.to_bits()),
             Self::Listener(place) => (LISTENER, u64::from(place)),
             Self::Mailbox => (MAILBOX, 0),
@@ -64,7 +71,7 @@ impl Source {
         match bits >> KIND_SHIFT {
             CLIENT => Self::Client(ClientKey::from_bits(rest)),
             SERVER => Self::Server(ServerId::from_bits(rest)),
-            CANCEL => Self::Cancel(rest as u32),
+            CANCEL => Self::Cancel(CancelKey { place: rest as u32, serial: (rest >> 32) as u32 }),
             LISTENER => Self::Listener(rest as u32),
             _ => Self::Mailbox,
         }
@@ -78,8 +85,8 @@ mod tests {
     #[test]
     fn a_token_names_what_it_was_made_from() {
         let sources = [
-            Source::Cancel(7),
-            Source::Client(ClientKey { place: u32::MAX, serial: CLIENT_SERIAL_MAX }),
+            Source::Cancel(CancelKey { place: 7, serial: 3 }),
+            Source::Client(ClientKey { place: u32::MAX, serial: SERIAL_MAX }),
             Source::Client(ClientKey { place: 0, serial: 0 }),
             Source::Listener(3),
             Source::Mailbox,

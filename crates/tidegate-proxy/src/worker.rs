@@ -5,12 +5,16 @@
 //! result starves nobody. What a machine decides is carried out at once. What the pools order
 //! (dial, hand off, close) is carried out before the turn ends.
 //!
-//! - [`clients`]: connections from applications: accept, login, batches, goodbye.
-//! - [`servers`]: connections to PostgreSQL: dialing, answers, errands, the end.
+//! - [`logins`]: connections from applications until they are clients: accept, TLS, login, welcome.
+//! - [`clients`]: clients: batches, leases, pins, goodbye.
+//! - [`dialing`]: connections to PostgreSQL until they are servers: dialing, TLS, login.
+//! - [`servers`]: servers: in and out of a worker's hands, answers, errands, the end.
 //! - [`cancels`]: cancel requests, from clients and to PostgreSQL.
 
 mod cancels;
+mod logins;
 mod clients;
+mod dialing;
 mod servers;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -74,6 +78,7 @@ pub(crate) struct Worker {
     /// Servers in this worker's hands, by [`ServerId::place`].
     servers: Vec<Option<Box<Server>>>,
     cancels: Slab<CancelRequest>,
+    cancel_serial: u32,
     /// Servers whose cancel waits until one may be sent.
     cancels_wanted: VecDeque<ServerId>,
     /// Connections that may have something to read.
@@ -125,6 +130,7 @@ impl Worker {
             logging_in: 0,
             servers: Vec::new(),
             cancels: Slab::new(),
+            cancel_serial: 0,
             cancels_wanted: VecDeque::new(),
             ready: VecDeque::new(),
             timers: Timers::default(),
@@ -220,7 +226,7 @@ impl Worker {
                     self.ready.push_back(source);
                 }
             }
-            Source::Cancel(place) => self.cancel_event(place),
+            Source::Cancel(key) => self.cancel_event(key),
         }
     }
 
@@ -250,6 +256,14 @@ impl Worker {
                 Some(Mail::Cancel(key, secret)) => self.cancel_client(key, &secret),
                 Some(Mail::HandOff(key, lease)) => self.handed_off(key, lease),
                 Some(Mail::Refuse(key, error)) => self.refused(key, &error),
+                Some(Mail::Derived(id, keys)) => self.derived(id, keys),
+                Some(Mail::Stepped(source, stepped)) => match source {
+                    Source::Cancel(key) => self.cancel_stepped(key, *stepped),
+                    Source::Client(key) => self.client_stepped(key, *stepped),
+                    Source::Server(id) => self.server_stepped(id, *stepped),
+                    Source::Listener(_) | Source::Mailbox => {}
+                },
+                Some(Mail::UserFound(key, found)) => self.user_found(key, found),
             }
         }
         // The control plane may have left orders when it changed the budget.
@@ -268,7 +282,7 @@ impl Worker {
             match source {
                 Source::Client(key) => self.client_timer(key),
                 Source::Server(id) => self.server_timer(id),
-                Source::Cancel(place) => self.cancel_timer(place),
+                Source::Cancel(key) => self.cancel_timer(key),
                 Source::Listener(_) | Source::Mailbox => {}
             }
         }
@@ -338,9 +352,11 @@ impl Worker {
                 .and_then(Option::as_deref_mut)
                 .filter(|server| server.id == id)
                 .map(|server| &mut server.alarm),
-            Source::Cancel(place) => {
-                self.cancels.get_mut(place as usize).map(|cancel| &mut cancel.alarm)
-            }
+            Source::Cancel(key) => self
+                .cancels
+                .get_mut(key.place as usize)
+                .filter(|cancel| cancel.key == key)
+                .map(|cancel| &mut cancel.alarm),
             Source::Listener(_) | Source::Mailbox => None,
         };
         if let Some(alarm) = alarm {

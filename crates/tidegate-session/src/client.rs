@@ -435,12 +435,7 @@ impl ClientMachine {
 }
 
 impl Watch {
-    fn look(
-        &mut self,
-        bytes: &[u8],
-        last: bool,
-        server: &mut ServerMachine,
-    ) -> Option<PinReason> {
+    fn look(&mut self, bytes: &[u8], last: bool, server: &mut ServerMachine) -> Option<PinReason> {
         match self {
             Self::Nothing | Self::Subject(_) => None,
             Self::Name(is_named) => {

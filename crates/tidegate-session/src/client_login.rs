@@ -177,6 +177,7 @@ pub struct ClientLogin {
     peer: Option<IpAddr>,
     has_spoken: bool,
     tls: TlsOffer,
+    user: Option<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -227,12 +228,24 @@ impl ClientLogin {
     /// A connection that was just accepted.
     pub fn new(peer: Option<IpAddr>, tls: TlsOffer) -> Self {
         let start = Start { channel: Channel::Plain, declined_ssl: false, declined_gss: false };
-        Self { state: State::Start(start), buffer: Vec::new(), peer, has_spoken: false, tls }
+        Self {
+            state: State::Start(start),
+            buffer: Vec::new(),
+            peer,
+            has_spoken: false,
+            tls,
+            user: None,
+        }
     }
 
     /// The address it came from; none for a Unix socket.
     pub fn peer(&self) -> Option<IpAddr> {
         self.peer
+    }
+
+    /// As whom it wants to log in, once it has said so.
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
     }
 
     /// Whether a startup packet has come, so that an error would be understood.
@@ -439,9 +452,11 @@ impl ClientLogin {
         };
         let negotiation = startup.negotiate();
         reply.own(|out| negotiation.encode(out));
+        let name = Arc::<str>::from(user);
+        self.user = Some(name.clone());
         let asked = Box::new(Asked {
             channel,
-            user: user.into(),
+            user: name,
             database: database.into(),
             parameters,
             version: negotiation.version,

@@ -304,7 +304,8 @@ impl ServerMachine {
             _ => None,
         };
         let mut renamed = None;
-        let used = (tag == backend::Tag::ErrorResponse).then(|| self.exchange.used_next()).flatten();
+        let used =
+            (tag == backend::Tag::ErrorResponse).then(|| self.exchange.used_next()).flatten();
         let answer = self.exchange.heard(tag, status)?;
         let fate = answer.fate;
         self.fate = fate;

@@ -140,8 +140,7 @@ impl Sniffer {
             (Place::Start | Place::MayBeComment(_), b'-' | b'/') => Place::MayBeComment(byte),
             (Place::MayBeComment(_), _) => Place::Start,
             // The next word may be a comment's: it does not tell what is set or prepared.
-            (Place::Set, b'-' | b'/')
-            | (Place::SetLocal | Place::Scoped, b'-' | b'/' | b'.') => {
+            (Place::Set, b'-' | b'/') | (Place::SetLocal | Place::Scoped, b'-' | b'/' | b'.') => {
                 self.found = self.found.or(Some(PinReason::Set));
                 Place::Rest
             }
@@ -232,8 +231,13 @@ fn scope_of(word: &[u8]) -> Option<Scope> {
     match word {
         // PostgreSQL reports these, so [`crate::server`] sees them too, but only at the end of a
         // batch.
-        b"client_encoding" | b"datestyle" | b"intervalstyle" | b"names"
-        | b"standard_conforming_strings" | b"time" | b"timezone" => Some(Scope::Constants),
+        b"client_encoding"
+        | b"datestyle"
+        | b"intervalstyle"
+        | b"names"
+        | b"standard_conforming_strings"
+        | b"time"
+        | b"timezone" => Some(Scope::Constants),
         b"role" | b"schema" | b"search_path" | b"session" => Some(Scope::Names),
         _ => None,
     }

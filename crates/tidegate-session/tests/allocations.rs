@@ -46,8 +46,7 @@ impl Pair {
         let naming = Naming { environment: &self.environment, intern: &mut intern };
         let mut rules = Rules { watch: true, naming: Some(naming) };
         let (to_server, to_client) = (&mut self.to_server, &mut self.to_client);
-        let relayed =
-            self.client.relay(batch, &mut rules, &mut self.server, to_server, to_client);
+        let relayed = self.client.relay(batch, &mut rules, &mut self.server, to_server, to_client);
         assert_eq!(relayed.expect("a client speaks rightly").pin, None);
         assert!(!self.to_server.is_empty());
         self.to_client.clear();

@@ -230,6 +230,12 @@ catalogue! {
         detail: "The cause: {cause}.",
         hint: "Look for what ends TLS between the client and Tidegate: it may be an attack. If it is meant to be there, connect with channel_binding=disable.",
     }
+    /// Nobody could be asked who the user is.
+    LookupFailed = "TG021", CANNOT_CONNECT, Fatal {
+        message: "could not look up the user",
+        detail: "The cause: {cause}.",
+        hint: "Check that auth.query runs as the user of upstream.url in its database; Tidegate's log has more.",
+    }
 }
 
 impl Code {
@@ -458,6 +464,12 @@ impl Complaint {
     /// Client and gate do not agree on the TLS connection between them.
     pub fn channel_binding(cause: &(impl fmt::Display + ?Sized)) -> Self {
         Filling::of(Code::ChannelBinding).fill("cause", cause).done()
+    }
+
+    /// Nobody could be asked who the user is. `cause` is shown to whoever connects: it should not
+    /// tell who exists.
+    pub fn lookup_failed(cause: &(impl fmt::Display + ?Sized)) -> Self {
+        Filling::of(Code::LookupFailed).fill("cause", cause).done()
     }
 
     /// The severity that fits a client at this stage.

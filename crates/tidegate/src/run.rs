@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tidegate_config::Config;
 use tidegate_control::link::Link;
-use tidegate_control::{census, web};
+use tidegate_control::{census, lookups, web};
 use tidegate_pool_core::server::Port;
 use tidegate_proxy::gate::Gate;
 use tokio::signal::unix::{SignalKind, signal};
@@ -86,9 +86,13 @@ async fn control(gate: &Gate, config: &Config, web: web::Bound) -> End {
     announce(gate, config, &web);
     let mut interrupt = signal(SignalKind::interrupt()).ok();
     let mut terminate = signal(SignalKind::terminate()).ok();
-    if config.upstream.census.is_some() {
-        let link = Link::start(gate.shared.clone(), false);
-        tokio::spawn(census::run(gate.shared.clone(), link));
+    let mut hangup = signal(SignalKind::hangup()).ok();
+    if config.upstream.census.is_some() || config.auth.query.is_some() {
+        let link = Link::start(gate.shared.clone(), config.auth.query.is_some());
+        tokio::spawn(census::run(gate.shared.clone(), link.clone()));
+        if let Some(query) = config.auth.query.clone() {
+            tokio::spawn(lookups::run(gate.shared.clone(), link, query));
+        }
     }
     tokio::spawn(web::serve(gate.shared.clone(), web, std::future::pending()));
     let mut watch = tokio::time::interval(WATCH);
@@ -96,8 +100,17 @@ async fn control(gate: &Gate, config: &Config, web: web::Bound) -> End {
         tokio::select! {
             () = received(interrupt.as_mut()) => return End::Signal(INTERRUPTED),
             () = received(terminate.as_mut()) => return End::Signal(0),
+            () = received(hangup.as_mut()) => reload_certificates(gate),
             _ = watch.tick() => if gate.is_broken() { return End::Broken },
         }
+    }
+}
+
+/// SIGHUP: certificates that were renewed are used from now on.
+fn reload_certificates(gate: &Gate) {
+    match gate.shared.reload_certificates() {
+        Ok(()) => tracing::info!("certificates and keys were read again"),
+        Err(error) => tracing::error!("certificates stay as they were: {error}"),
     }
 }
 

@@ -488,9 +488,10 @@ fn a_late_cancel_never_reaches_the_next_client() {
     let mut first = scene.client(scene.gate.transaction);
     let mut second = scene.client(scene.gate.transaction);
     let (mut cancelled, mut finished) = (0, 0);
+    let mut seconds = 0.002;
     for round in 0..400 {
-        // It ends about when the cancel arrives.
-        first.query(&format!("SELECT pg_sleep({})", f64::from(round % 40) / 8000.0));
+        // It ends about when the cancel arrives: it is made shorter or longer by who was first.
+        first.query(&format!("SELECT pg_sleep({seconds:.6})"));
         second.query("SELECT pg_sleep(0.01)");
         first.cancel(scene.gate.session);
         let frames = first.until_ready();
@@ -498,8 +499,12 @@ fn a_late_cancel_never_reaches_the_next_client() {
             Some(error) => {
                 assert_eq!(error.sqlstate(), "57014");
                 cancelled += 1;
+                seconds *= 0.8;
             }
-            None => finished += 1,
+            None => {
+                finished += 1;
+                seconds = f64::min(seconds * 1.25, 0.02);
+            }
         }
         assert_eq!(second.tags(), "TDCZI", "round {round}");
     }

@@ -195,7 +195,11 @@ fn talk(random: &mut Random) -> (Batch, usize) {
                 5 => batch.flush(),
                 _ if is_sure => {
                     let batch = batch.bind(name, &[Some(value)], Format::Text);
-                    if random.below(2) == 0 { batch.describe().execute(0) } else { batch.execute(3) }
+                    if random.below(2) == 0 {
+                        batch.describe().execute(0)
+                    } else {
+                        batch.execute(3)
+                    }
                 }
                 _ => batch.execute(0),
             };

@@ -606,7 +606,6 @@ fn nothing_is_said_in_clear_once_tls_has_begun() {
     let step = shell.channels[index].start_tls(scene.acceptor.accept(Opening::Requested), &[]);
     let channel = &mut shell.channels[index];
     assert_eq!(channel.send_bytes(b"a secret"), Err(Broken));
-    channel.keep(b"a secret");
     channel.mark_readable();
     channel.queued = false;
     assert!(!channel.wants_turn(), "the crew is at it");

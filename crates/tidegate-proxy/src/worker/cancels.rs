@@ -2,19 +2,26 @@
 //!
 //! PostgreSQL takes a cancel on a connection of its own and closes it once the signal is sent.
 //! Until then the server it is meant for is not handed out: the signal would hit whatever the
-//! next client runs. Such a connection takes no slot; two at a time are under way.
+//! next client runs. Such a connection takes no slot; two at a time are under way. It has TLS
+//! where the server's has: whoever could read the request could repeat it.
 
 use std::sync::atomic::Ordering;
 
 use tidegate_observe::front::CancelOutcome;
 use tidegate_pool_core::server::ServerId;
+use tidegate_session::pieces::Pieces;
+use tidegate_session::tls_request::{TlsNegotiation, TlsRequest, TlsStep};
 use tidegate_wire::startup;
 
 use crate::channel::{Channel, Input};
 use crate::dial;
+use crate::resolver::Target;
+use crate::settings;
 use crate::shared::{Kind, Mail};
 use crate::timers::Alarm;
-use crate::token::{ClientKey, Source};
+use crate::tls::Opening;
+use crate::tls::connection::{Handshake, Stepped};
+use crate::token::{CancelKey, ClientKey, SERIAL_MAX, Source};
 use crate::worker::Worker;
 use crate::worker::clients::client_of_pid;
 
@@ -24,9 +31,24 @@ const CANCELS_MAX: u32 = 2;
 
 /// A connection that carries a cancel request to PostgreSQL.
 pub(super) struct CancelRequest {
+    pub(super) key: CancelKey,
     server: ServerId,
     channel: Channel,
     pub(super) alarm: Alarm,
+    target: Target,
+    tls: TlsRequest,
+    stage: Stage,
+    request: Vec<u8>,
+}
+
+/// Where it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Connecting,
+    /// It is being secured.
+    Securing,
+    /// The request has been written.
+    Sent,
 }
 
 impl Worker {
@@ -116,51 +138,148 @@ impl Worker {
         let mut channel = Channel::new(socket);
         let mut request = Vec::new();
         startup::push_cancel_request(&mut request, server.pid, &server.secret);
-        channel.keep(&request);
+        let negotiation = match server.channel.tls() {
+            None => TlsNegotiation::Off,
+            Some(_) => match settings::opening(&self.shared.config.upstream.tls) {
+                Opening::Direct => TlsNegotiation::Direct,
+                Opening::Requested => TlsNegotiation::Require,
+            },
+        };
         let entry = self.cancels.vacant_entry();
-        let place = entry.key() as u32;
-        if channel.register(self.poll.registry(), Source::Cancel(place).token()).is_err() {
+        let key = CancelKey { place: entry.key() as u32, serial: self.cancel_serial };
+        self.cancel_serial = (self.cancel_serial + 1) & SERIAL_MAX;
+        if channel.register(self.poll.registry(), Source::Cancel(key).token()).is_err() {
             return false;
         }
         server.cancels += 1;
         server.is_spoilt |= is_pooler;
-        entry.insert(CancelRequest { server: id, channel, alarm: Alarm::default() });
-        self.set_alarm(Source::Cancel(place), deadline);
+        entry.insert(CancelRequest {
+            key,
+            server: id,
+            channel,
+            alarm: Alarm::default(),
+            target: server.target.clone(),
+            tls: TlsRequest::new(negotiation),
+            stage: Stage::Connecting,
+            request,
+        });
+        self.set_alarm(Source::Cancel(key), deadline);
         true
     }
 
-    pub(super) fn cancel_event(&mut self, place: u32) {
-        let Some(cancel) = self.cancels.get_mut(place as usize) else { return };
-        match cancel.channel.connected() {
-            Ok(false) => return,
-            Ok(true) if cancel.channel.flush().is_ok() => {}
-            _ => return self.cancel_ended(place, false),
+    fn cancel(&mut self, key: CancelKey) -> Option<&mut CancelRequest> {
+        self.cancels.get_mut(key.place as usize).filter(|cancel| cancel.key == key)
+    }
+
+    pub(super) fn cancel_event(&mut self, key: CancelKey) {
+        let Some(cancel) = self.cancel(key) else { return };
+        if cancel.stage == Stage::Connecting {
+            match cancel.channel.connected() {
+                Ok(false) => return,
+                Ok(true) => {
+                    cancel.stage = Stage::Securing;
+                    let mut out = Pieces::default();
+                    let step = cancel.tls.begin(&mut out);
+                    // If it can't be sent, reading will tell.
+                    let _ = cancel.channel.send(&out, &[]);
+                    self.cancel_step(key, &step);
+                }
+                Err(_) => return self.cancel_ended(key, false),
+            }
         }
-        let mut nothing = [0; 16];
-        match cancel.channel.read(&mut nothing) {
-            Input::Nothing | Input::Bytes(_) | Input::Handshake(_) => {}
-            Input::End => self.cancel_ended(place, true),
+        let Some(cancel) = self.cancel(key) else { return };
+        if cancel.channel.flush().is_err() {
+            return self.cancel_ended(key, false);
+        }
+        self.read_cancel(key);
+    }
+
+    fn read_cancel(&mut self, key: CancelKey) {
+        let Some(cancel) = self.cancel(key) else { return };
+        let mut answer = [0; 16];
+        match cancel.channel.read(&mut answer) {
+            Input::Bytes(bytes) if cancel.stage == Stage::Securing => {
+                match cancel.tls.receive(&answer[..bytes]) {
+                    Ok(step) => self.cancel_step(key, &step),
+                    Err(_) => self.cancel_ended(key, false),
+                }
+            }
+            Input::Handshake(step) => {
+                self.shared.shake_hands(self.index, Source::Cancel(key), step);
+            }
+            Input::Nothing | Input::Bytes(_) => {}
+            Input::End => {
+                let was_sent = cancel.stage == Stage::Sent;
+                self.cancel_ended(key, was_sent);
+            }
             // PostgreSQL closes without reading to the end now and then; the request was read.
             Input::Broken(_) => {
-                let was_sent = cancel.channel.is_drained();
-                self.cancel_ended(place, was_sent);
+                let was_sent = cancel.stage == Stage::Sent && cancel.channel.is_drained();
+                self.cancel_ended(key, was_sent);
             }
         }
     }
 
-    pub(super) fn cancel_timer(&mut self, place: u32) {
-        let Some(cancel) = self.cancels.get_mut(place as usize) else { return };
-        if self.timers.fired(Source::Cancel(place), &mut cancel.alarm, self.now) {
-            self.cancel_ended(place, false);
+    fn cancel_step(&mut self, key: CancelKey, step: &TlsStep) {
+        match step {
+            TlsStep::More => {}
+            TlsStep::Plain { .. } => self.write_cancel(key),
+            TlsStep::StartTls => {
+                let connector = self.shared.tls().connector;
+                let opening = settings::opening(&self.shared.config.upstream.tls);
+                let Some(cancel) = self.cancel(key) else { return };
+                let tls = match (connector, &cancel.target) {
+                    (Some(connector), Target::Tcp { host, .. }) => connector.connect(host, opening),
+                    _ => return self.cancel_ended(key, false),
+                };
+                match tls {
+                    Ok(tls) => {
+                        let step = cancel.channel.start_tls(tls, &[]);
+                        self.shared.shake_hands(self.index, Source::Cancel(key), step);
+                    }
+                    Err(_) => self.cancel_ended(key, false),
+                }
+            }
+        }
+    }
+
+    /// A step of the TLS handshake has been done.
+    pub(super) fn cancel_stepped(&mut self, key: CancelKey, stepped: Stepped) {
+        let Some(cancel) = self.cancel(key) else { return };
+        match cancel.channel.stepped(stepped) {
+            Ok(Handshake::GoesOn) => {}
+            Ok(Handshake::Done) => self.write_cancel(key),
+            Err(_) => return self.cancel_ended(key, false),
+        }
+        self.read_cancel(key);
+    }
+
+    fn write_cancel(&mut self, key: CancelKey) {
+        let Some(cancel) = self.cancel(key) else { return };
+        cancel.stage = Stage::Sent;
+        let request = std::mem::take(&mut cancel.request);
+        if cancel.channel.send_bytes(&request).is_err() {
+            self.cancel_ended(key, false);
+        }
+    }
+
+    pub(super) fn cancel_timer(&mut self, key: CancelKey) {
+        let Some(cancel) = self.cancels.get_mut(key.place as usize) else { return };
+        if cancel.key == key && self.timers.fired(Source::Cancel(key), &mut cancel.alarm, self.now)
+        {
+            self.cancel_ended(key, false);
         }
     }
 
     /// The connection that carried a cancel has ended. If it is not known whether the cancel was
     /// delivered, it may still come, and the server can't be used any more.
-    fn cancel_ended(&mut self, place: u32, is_delivered: bool) {
-        let mut cancel = self.cancels.remove(place as usize);
-        self.clear_alarm(Source::Cancel(place), &mut cancel.alarm);
-        let was_sent = cancel.channel.is_drained();
+    fn cancel_ended(&mut self, key: CancelKey, is_delivered: bool) {
+        if self.cancel(key).is_none() {
+            return;
+        }
+        let mut cancel = self.cancels.remove(key.place as usize);
+        self.clear_alarm(Source::Cancel(key), &mut cancel.alarm);
+        let was_sent = cancel.stage == Stage::Sent && cancel.channel.is_drained();
         cancel.channel.deregister(self.poll.registry());
         drop(cancel.channel);
         self.shared.cancels_in_flight.fetch_sub(1, Ordering::Relaxed);

@@ -1,6 +1,5 @@
-//! Connections from applications: accept, login, batches, goodbye.
+//! Clients: batches, leases, pins, goodbye.
 
-use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,43 +13,41 @@ use tidegate_pool_core::server::{Flavour, Lease, PoolId, PoolKey, Port, ServerId
 use tidegate_pool_core::settings::PrePing;
 use tidegate_pool_core::tally::Outcome;
 use tidegate_session::client::{ClientMachine, Gathered, Naming, Rules};
-use tidegate_session::client_login::{ClientLogin, LoggedIn, LoginContext, LoginStep, TlsOffer};
+use tidegate_session::client_login::{ClientLogin, LoggedIn};
 use tidegate_session::parameters::StartupParameters;
 use tidegate_session::pin::PinReason;
 use tidegate_session::prepared::Environment;
 use tidegate_session::server::{Errand, ServerError};
-use tidegate_wire::backend::{self, Severity, TransactionStatus};
+use tidegate_wire::backend::{Severity, TransactionStatus};
 use tidegate_wire::catalogue::Complaint;
 use tidegate_wire::tick::Tick;
 
 use crate::channel::{Channel, Input};
 use crate::complaints;
-use crate::limits::LOGINS_MAX;
 use crate::locks::lock;
 use crate::server::Server;
 use crate::timers::Alarm;
-use crate::token::{CLIENT_SERIAL_MAX, ClientKey, Source};
-use crate::welcome::{self, Welcome};
-use crate::worker::{ACCEPTS_PER_TURN, PIN_ORIGINS_MAX, Worker};
+use crate::token::{ClientKey, Source};
+use crate::worker::{PIN_ORIGINS_MAX, Worker};
 
 /// A connection from an application.
 pub(super) struct Client {
     pub(super) key: ClientKey,
     pub(super) channel: Channel,
     pub(super) alarm: Alarm,
-    port: Port,
-    stage: Stage,
+    pub(super) port: Port,
+    pub(super) stage: Stage,
     /// Whether it counts among the connections that have not logged in.
-    is_login: bool,
+    pub(super) is_login: bool,
     pub(super) machine: ClientMachine,
     /// What is known since it logged in.
-    session: Option<Box<Session>>,
-    ticket: Option<Ticket>,
-    lease: Option<ServerId>,
-    pin: Option<PinReason>,
+    pub(super) session: Option<Box<Session>>,
+    pub(super) ticket: Option<Ticket>,
+    pub(super) lease: Option<ServerId>,
+    pub(super) pin: Option<PinReason>,
 }
 
-enum Stage {
+pub(super) enum Stage {
     /// From the first byte to the right password.
     Login(Box<ClientLogin>),
     /// It has the right password; a server is to tell what it must be told.
@@ -64,23 +61,23 @@ enum Stage {
 }
 
 /// A client's session.
-struct Session {
-    pool: PoolId,
-    key: PoolKey,
-    parameters: Arc<StartupParameters>,
-    flavour: Flavour,
+pub(super) struct Session {
+    pub(super) pool: PoolId,
+    pub(super) key: PoolKey,
+    pub(super) parameters: Arc<StartupParameters>,
+    pub(super) flavour: Flavour,
     /// What those parameters make of the statements that it prepares.
-    environment: Environment,
-    traffic: Arc<Traffic>,
+    pub(super) environment: Environment,
+    pub(super) traffic: Arc<Traffic>,
     /// The secret that cancels its statements; only its first `secret_len` bytes.
-    secret: [u8; SECRET_BYTES],
-    secret_len: usize,
-    peer: Option<IpAddr>,
+    pub(super) secret: [u8; SECRET_BYTES],
+    pub(super) secret_len: usize,
+    pub(super) peer: Option<IpAddr>,
 }
 
 /// The length of a cancel secret where the protocol allows more than four bytes (3.2): 256 bits
 /// can't be guessed, as PostgreSQL 18 has it.
-const SECRET_BYTES: usize = 32;
+pub(super) const SECRET_BYTES: usize = 32;
 
 impl Client {
     pub(super) fn traffic(&self) -> Option<&Traffic> {
@@ -104,83 +101,6 @@ impl Client {
 }
 
 impl Worker {
-    // --- Accepting. ---
-
-    pub(super) fn accept(&mut self) {
-        for place in std::mem::take(&mut self.accepting) {
-            if self.accept_some(place) {
-                self.accepting.insert(place);
-            }
-        }
-    }
-
-    /// Accepts one turn's worth. True when more may wait.
-    fn accept_some(&mut self, place: u32) -> bool {
-        for _ in 0..ACCEPTS_PER_TURN {
-            // What comes beyond stays in the kernel's backlog until a login has ended.
-            if self.logging_in >= LOGINS_MAX {
-                return true;
-            }
-            let Some(listener) = self.listeners.get(place as usize) else { return false };
-            let port = listener.port;
-            match listener.listener.accept() {
-                Ok((socket, address)) => {
-                    let peer = address.map(|address| address.ip());
-                    self.accepted(Channel::new(socket), port, peer);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                Err(error) if is_out_of_descriptors(&error) => {
-                    self.accept_without_descriptor(place as usize);
-                }
-                Err(_) => {} // The peer was quicker than we; the next one may be there.
-            }
-        }
-        true
-    }
-
-    fn accept_without_descriptor(&mut self, place: usize) {
-        self.spare = None;
-        if let Some(listener) = self.listeners.get(place)
-            && let Ok((socket, _)) = listener.listener.accept()
-        {
-            self.shared.front.port(listener.port).rejected[RejectReason::MaxClients as usize]
-                .add(1);
-            let mut channel = Channel::new(socket);
-            let mut words = Vec::new();
-            Complaint::client_limit(self.shared.clients_max).encode(Severity::Fatal, &mut words);
-            // Whether it arrives or not, the connection ends here.
-            let _ = channel.send_bytes(&words);
-            tracing::warn!("out of file descriptors: refused a connection; raise LimitNOFILE");
-        }
-        self.spare = std::fs::File::open("/dev/null").ok();
-    }
-
-    fn accepted(&mut self, mut channel: Channel, port: Port, peer: Option<IpAddr>) {
-        self.shared.front.port(port).accepts.add(1);
-        let entry = self.clients.vacant_entry();
-        let key = ClientKey { place: entry.key() as u32, serial: self.client_serial };
-        self.client_serial = (self.client_serial + 1) & CLIENT_SERIAL_MAX;
-        if channel.register(self.poll.registry(), Source::Client(key).token()).is_err() {
-            return; // The kernel has no memory for it; the peer sees the connection end.
-        }
-        entry.insert(Client {
-            key,
-            channel,
-            alarm: Alarm::default(),
-            port,
-            stage: Stage::Login(Box::new(ClientLogin::new(peer, TlsOffer::Off))),
-            is_login: true,
-            machine: ClientMachine::default(),
-            session: None,
-            ticket: None,
-            lease: None,
-            pin: None,
-        });
-        self.logging_in += 1;
-        let deadline = self.now + self.shared.config.timeouts.client_login;
-        self.set_alarm(Source::Client(key), deadline);
-    }
-
     // --- Events. ---
 
     pub(super) fn client_writable(&mut self, key: ClientKey) {
@@ -258,12 +178,15 @@ impl Worker {
                 self.client_says(key, &buffer[..bytes]);
                 self.queue_client(key);
             }
-            Input::Nothing | Input::Handshake(_) => {}
+            Input::Handshake(step) => {
+                self.shared.shake_hands(self.index, Source::Client(key), step);
+            }
+            Input::Nothing => {}
             Input::End | Input::Broken(_) => self.client_gone(key, Goodbye::Vanished),
         }
     }
 
-    fn queue_client(&mut self, key: ClientKey) {
+    pub(super) fn queue_client(&mut self, key: ClientKey) {
         if let Some(client) = self.clients.get_mut(key.place as usize)
             && client.key == key
         {
@@ -274,7 +197,7 @@ impl Worker {
         }
     }
 
-    fn client_says(&mut self, key: ClientKey, bytes: &[u8]) {
+    pub(super) fn client_says(&mut self, key: ClientKey, bytes: &[u8]) {
         let Some(client) = self.client(key) else { return };
         match (&client.stage, client.lease) {
             (Stage::Login(_), _) => self.log_in(key, bytes),
@@ -282,170 +205,6 @@ impl Worker {
             (Stage::Ready, None) => self.gather(key, bytes),
             (Stage::Welcoming(_) | Stage::Penalty(_) | Stage::Closing, _) => {}
         }
-    }
-
-    // --- Login. ---
-
-    fn log_in(&mut self, key: ClientKey, bytes: &[u8]) {
-        let Some(client) = self.clients.get_mut(key.place as usize) else { return };
-        let Stage::Login(login) = &mut client.stage else { return };
-        self.to_client.clear();
-        let mut context = LoginContext {
-            credentials: &self.shared.users,
-            entropy: &mut |out: &mut [u8]| self.entropy.fill(out),
-        };
-        let step = login.receive(bytes, &mut context, &mut self.to_client);
-        let sent = client.channel.send(&self.to_client, bytes);
-        if sent.is_err() {
-            return self.client_gone(key, Goodbye::Vanished);
-        }
-        match step {
-            LoginStep::More => {}
-            LoginStep::Cancel { pid, secret } => {
-                self.cancel_requested(pid, &secret);
-                self.remove_client(key);
-            }
-            LoginStep::Refused(reason, complaint) => {
-                let reason = complaints::reject_reason(reason);
-                self.reject(key, reason, Some(complaint));
-            }
-            LoginStep::Done(logged_in) => self.authenticated(key, logged_in),
-            // TLS is not offered, and all users are known.
-            LoginStep::NeedsCredential { .. } | LoginStep::StartTls { .. } => {
-                self.remove_client(key);
-            }
-        }
-    }
-
-    /// Refuses a connection that is not a client yet.
-    fn reject(&mut self, key: ClientKey, reason: RejectReason, complaint: Option<Complaint>) {
-        let now = self.now;
-        let Some(client) = self.client(key) else { return };
-        let port = client.port;
-        let peer = match &client.stage {
-            Stage::Login(login) => login.peer(),
-            _ => None,
-        };
-        self.shared.front.port(port).rejected[reason as usize].add(1);
-        let Some(complaint) = complaint else { return self.remove_client(key) };
-        tracing::info!(
-            port = port.as_str(), reason = reason.as_str(), peer = ?peer,
-            "refused a connection: {}", complaint.message
-        );
-        let mut words = Vec::new();
-        complaint.encode(Severity::Fatal, &mut words);
-        let penalty = match (reason, peer) {
-            (RejectReason::Auth, Some(peer)) => lock(&self.shared.failed_logins).failed(peer, now),
-            _ => Duration::ZERO,
-        };
-        if penalty.is_zero() {
-            return self.say_last_words(key, &words);
-        }
-        if let Some(client) = self.client(key) {
-            client.stage = Stage::Penalty(words);
-            client.channel.paused = true;
-        }
-        self.set_alarm(Source::Client(key), now + penalty);
-    }
-
-    /// The password was right.
-    fn authenticated(&mut self, key: ClientKey, logged_in: LoggedIn) {
-        if self.shared.is_draining() {
-            return self.reject(key, RejectReason::Shutdown, Some(Complaint::draining()));
-        }
-        let places = self.shared.clients_max;
-        let taken =
-            self.shared.clients.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
-                (taken < places).then_some(taken + 1)
-            });
-        if taken.is_err() {
-            let complaint = Complaint::client_limit(places);
-            return self.reject(key, RejectReason::MaxClients, Some(complaint));
-        }
-        let Some(client) = self.client(key) else { return };
-        let port = client.port;
-        let peer = match &client.stage {
-            Stage::Login(login) => login.peer(),
-            _ => None,
-        };
-        let pool_key =
-            PoolKey { database: logged_in.database.clone(), user: logged_in.user.clone() };
-        let config = self.shared.config.clone();
-        let pool = self.with_pools(|pools| {
-            pools.join(&pool_key, port, || config.pool_settings(&pool_key.database, &pool_key.user))
-        });
-        let welcome = self.shared.welcome(&pool_key, &logged_in.parameters);
-        let parameters = match &welcome {
-            Some(welcome) => welcome.parameters.clone(),
-            None => Arc::new(logged_in.parameters.clone()),
-        };
-        let mut secret = [0; SECRET_BYTES];
-        self.entropy.fill(&mut secret);
-        let session = Session {
-            pool,
-            traffic: self.shared.traffic(&pool_key, port),
-            key: pool_key,
-            flavour: welcome::flavour(&parameters),
-            environment: Environment::of(&parameters),
-            parameters,
-            secret,
-            secret_len: if logged_in.version.has_long_secrets() { SECRET_BYTES } else { 4 },
-            peer,
-        };
-        self.logging_in -= 1;
-        let Some(client) = self.clients.get_mut(key.place as usize) else { return };
-        client.is_login = false;
-        client.session = Some(Box::new(session));
-        client.stage = Stage::Welcoming(Box::new(logged_in));
-        self.timers.clear(Source::Client(key), &mut client.alarm);
-        match welcome {
-            Some(welcome) => self.welcome(key, &welcome),
-            None => {
-                client.channel.paused = true;
-                self.check_out(key, &[]);
-            }
-        }
-    }
-
-    /// A server with the client's startup parameters has told what the client must be told.
-    fn learn_welcome(&mut self, key: ClientKey, id: ServerId) {
-        let Some(statuses) = self.server(id).and_then(|server| {
-            let reported = server.machine()?.reported();
-            Some(welcome::statuses(reported))
-        }) else {
-            return;
-        };
-        let shared = self.shared.clone();
-        let Some(client) = self.client(key) else { return };
-        let Some(session) = &mut client.session else { return };
-        let welcome = shared.learn(&session.key, &session.parameters, statuses);
-        session.parameters = welcome.parameters.clone();
-        self.end_lease(key, id);
-        self.welcome(key, &welcome);
-    }
-
-    fn welcome(&mut self, key: ClientKey, welcome: &Welcome) {
-        let index = self.index;
-        let Some(client) = self.client(key) else { return };
-        let stage = std::mem::replace(&mut client.stage, Stage::Ready);
-        let Stage::Welcoming(logged_in) = stage else { return };
-        let Some(session) = &client.session else { return };
-        let mut words = Vec::with_capacity(welcome.statuses.len() + 64);
-        words.extend_from_slice(&welcome.statuses);
-        let pid = client_pid(index, key);
-        backend::push_backend_key_data(&mut words, pid, &session.secret[..session.secret_len]);
-        backend::push_ready(&mut words, TransactionStatus::Idle);
-        let sent = client.channel.send_bytes(&words);
-        client.channel.paused = false;
-        let port = client.port;
-        self.shared.front.port(port).logins.add(1);
-        if sent.is_err() {
-            return self.client_gone(key, Goodbye::Vanished);
-        }
-        if !logged_in.rest.is_empty() {
-            self.client_says(key, &logged_in.rest);
-        }
-        self.queue_client(key);
     }
 
     // --- Batches. ---
@@ -471,7 +230,7 @@ impl Worker {
     }
 
     /// The client needs a server for `batch`.
-    fn check_out(&mut self, key: ClientKey, batch: &[u8]) {
+    pub(super) fn check_out(&mut self, key: ClientKey, batch: &[u8]) {
         let waiter = Waiter { worker: self.index, client: key.to_bits() };
         let now = self.now;
         let Some(client) = self.client(key) else { return };
@@ -853,7 +612,7 @@ impl Worker {
 
     /// Writes `words`, says that nothing follows, and closes when the peer has closed too: closing
     /// while words of its own are unread would make the kernel destroy ours on their way.
-    fn say_last_words(&mut self, key: ClientKey, words: &[u8]) {
+    pub(super) fn say_last_words(&mut self, key: ClientKey, words: &[u8]) {
         let deadline = self.now + LINGER;
         let Some(client) = self.client(key) else { return };
         if client.channel.send_bytes(words).is_err() {
@@ -895,7 +654,7 @@ impl Worker {
         }
     }
 
-    fn remove_client(&mut self, key: ClientKey) {
+    pub(super) fn remove_client(&mut self, key: ClientKey) {
         if self.client(key).is_none() {
             return;
         }
@@ -947,9 +706,4 @@ fn machine_waits_in_transaction(server: &Server) -> bool {
     let crate::server::Stage::Up(machine) = &server.stage else { return false };
     let exchange = machine.exchange();
     exchange.owes_nothing() && exchange.status() != TransactionStatus::Idle
-}
-
-fn is_out_of_descriptors(error: &io::Error) -> bool {
-    // EMFILE, ENFILE: of this process, of this machine.
-    matches!(error.raw_os_error(), Some(24 | 23))
 }

@@ -1,32 +1,20 @@
-//! Connections to PostgreSQL: dialing, answers, errands, the end.
+//! Servers: in and out of a worker's hands, answers, errands, the end.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_budget::budget::Census;
-use tidegate_pool_core::order::Dial;
-use tidegate_pool_core::retry::DialFailure;
 use tidegate_pool_core::server::{CloseReason, Hygiene, Lease, ServerId};
 use tidegate_session::exchange::Exchange;
-use tidegate_session::parameters::StartupParameters;
-use tidegate_session::pieces::Pieces;
-use tidegate_session::server::{Errand, ErrandEnd, Heard, RESET_SQL, ServerFault, ServerMachine};
-use tidegate_session::server_login::{
-    BindChannel, LoggedIn, LoginStep, ServerLogin, ServerLoginSettings,
-};
-use tidegate_session::tls_request::TlsNegotiation;
+use tidegate_session::server::{Errand, ErrandEnd, Heard, RESET_SQL, ServerFault};
 use tidegate_wire::catalogue::Complaint;
 use tidegate_wire::frontend;
 use tidegate_wire::sqlstate::SqlState;
-use tidegate_wire::tick::Tick;
 
-use crate::channel::{Channel, Input};
+use crate::channel::Input;
 use crate::complaints;
 use crate::dial;
 use crate::locks::lock;
 use crate::server::{Claim, Server, Stage};
 use crate::shared::Kind;
-use crate::timers::Alarm;
 use crate::token::{ClientKey, Source};
 use crate::welcome;
 use crate::worker::Worker;
@@ -56,150 +44,15 @@ const POOLER_COOLING: Duration = Duration::from_secs(1);
 const UNSEEN_COOLING: Duration = Duration::from_secs(10);
 
 impl Worker {
-    // --- Dialing. ---
+    // --- In and out of a worker's hands. ---
 
-    pub(super) fn dial(&mut self, dial: Dial) {
-        let id = dial.server;
-        let parameters = Arc::<StartupParameters>::default();
-        let (target, connection) = match self.shared.resolver.target() {
-            Ok(target) => {
-                let connection = dial::connect(&target);
-                (target, connection)
-            }
-            Err(cause) => return self.dial_failed(dial, dial::unresolved(&cause)),
-        };
-        let socket = match connection {
-            Ok(socket) => socket,
-            Err(error) => return self.dial_failed(dial, dial::unreachable(&target, &error)),
-        };
-        let mut channel = Channel::new(socket);
-        if let Err(error) = channel.register(self.poll.registry(), Source::Server(id).token()) {
-            return self.dial_failed(dial, dial::unreachable(&target, &error));
-        }
-        let mut nonce = [0; 18];
-        self.entropy.fill(&mut nonce);
-        let settings = ServerLoginSettings {
-            database: dial.key.database.clone(),
-            user: dial.key.user.clone(),
-            secret: self.shared.users.secret(&dial.key.user),
-            tls: TlsNegotiation::Off,
-            channel_binding: BindChannel::Disable,
-            parameters: &parameters,
-            nonce: &nonce,
-            probe: self.shared.kind() == Kind::Unknown,
-        };
-        let login = ServerLogin::new(settings);
-        let server = Server {
-            id,
-            channel,
-            home: self.index,
-            stage: Stage::Login(Box::new(login)),
-            claim: Claim::Dial(dial),
-            client: None,
-            target,
-            pid: 0,
-            secret: Vec::new(),
-            base: parameters.clone(),
-            parameters,
-            adapting_to: None,
-            dirty: false,
-            was_reset: false,
-            cancels: 0,
-            cancel_wanted: false,
-            is_spoilt: false,
-            parked: false,
-            recover_until: Tick::ZERO,
-            last_words: None,
-            alarm: Alarm::default(),
-        };
-        self.place(Box::new(server));
-        let deadline = self.now + self.shared.config.timeouts.connect;
-        self.set_alarm(Source::Server(id), deadline);
-    }
-
-    fn place(&mut self, server: Box<Server>) {
+    pub(super) fn place(&mut self, server: Box<Server>) {
         let place = server.id.place();
         if self.servers.len() <= place {
             self.servers.resize_with(place + 1, || None);
         }
         self.servers[place] = Some(server);
     }
-
-    /// A dial that came to nothing before there was a connection.
-    fn dial_failed(&mut self, dial: Dial, failure: DialFailure) {
-        let id = dial.server;
-        let now = self.now;
-        self.report_failure(&dial, &failure);
-        self.with_pools(|pools| {
-            pools.dial_failed(dial, failure, now);
-            pools.gone(id, now);
-        });
-    }
-
-    fn report_failure(&mut self, dial: &Dial, failure: &DialFailure) {
-        self.shared.resolver.failed();
-        // Once per cause; the metric counts each.
-        let is_news = self.shared.pools().last_failure() != Some(failure);
-        if is_news {
-            tracing::warn!(
-                database = %dial.key.database, user = %dial.key.user,
-                kind = failure.kind.as_str(), "can't open a server: {}", failure.cause
-            );
-        }
-    }
-
-    /// A login has failed; the connection is closed.
-    fn login_failed(&mut self, id: ServerId, failure: DialFailure) {
-        let now = self.now;
-        let Some(server) = self.server(id) else { return };
-        let Claim::Dial(dial) = std::mem::replace(&mut server.claim, Claim::None) else { return };
-        self.report_failure(&dial, &failure);
-        self.with_pools(|pools| pools.dial_failed(dial, failure, now));
-        self.wait_for_end(id);
-    }
-
-    fn logged_in(&mut self, id: ServerId, logged_in: LoggedIn) {
-        let now = self.now;
-        let statements_max = self.shared.statements_max.unwrap_or_default();
-        let Some(server) = self.server(id) else { return };
-        let Claim::Dial(dial) = std::mem::replace(&mut server.claim, Claim::None) else { return };
-        server.pid = logged_in.pid;
-        server.secret = logged_in.secret;
-        let statuses = welcome::statuses(&logged_in.reported);
-        let base = server.base.clone();
-        let mut machine = ServerMachine::new(logged_in.reported, statements_max);
-        // A notice or a parameter; nobody is there to be told. What can't be followed is found
-        // to be out of step by the first errand.
-        let (mut nobody, mut nothing) = (Pieces::default(), Pieces::default());
-        let rest = machine.receive(&logged_in.rest, None, &mut nobody, &mut nothing);
-        server.stage = Stage::Up(Box::new(machine));
-        if rest.is_err() {
-            server.channel.shutdown_write();
-        }
-        let pid = server.pid;
-        self.quiet(id);
-        if let Some(keys) = logged_in.keys {
-            self.shared.users.remember(&dial.key.user, keys);
-        }
-        // Two dials at once ask both; the first to hear says it.
-        if let Some(is_direct) = logged_in.is_direct
-            && self.shared.kind() == Kind::Unknown
-        {
-            let kind = if is_direct { Kind::Direct } else { Kind::Pooler };
-            tracing::info!(kind = kind.as_str(), "found out what the upstream is");
-            self.shared.set_kind(kind);
-            if kind == Kind::Pooler {
-                // What it says of limits is about something else; only the plan's holds.
-                self.shared.pools().budget_mut().census(Census::unknown());
-            }
-        }
-        self.shared.learn(&dial.key, &base, statuses);
-        let flavour = welcome::flavour(&base);
-        let Some(server) = self.take(id) else { return };
-        self.with_pools(|pools| pools.dialed(dial, server, flavour, pid, now));
-    }
-
-    // --- In and out of a worker's hands. ---
 
     /// Takes a server over from the pool, and from another worker's driver if need be.
     pub(super) fn adopt(&mut self, lease: Lease<Box<Server>>) {
@@ -216,7 +69,7 @@ impl Worker {
         self.place(server);
     }
 
-    fn take(&mut self, id: ServerId) -> Option<Box<Server>> {
+    pub(super) fn take(&mut self, id: ServerId) -> Option<Box<Server>> {
         let place = self.servers.get_mut(id.place())?;
         if place.as_ref()?.id != id {
             return None;
@@ -252,22 +105,12 @@ impl Worker {
 
     pub(super) fn server_writable(&mut self, id: ServerId) {
         let Some(server) = self.server(id) else { return };
-        if let Stage::Login(login) = &mut server.stage
-            && !login.is_connected()
+        if matches!(&server.stage, Stage::Login(login) if !login.is_connected())
+            && !self.dial_connected(id)
         {
-            match server.channel.connected() {
-                Ok(true) => {
-                    let mut first = Pieces::default();
-                    login.connected(&mut first);
-                    server.channel.keep(&first.to_vec(&[]));
-                }
-                Ok(false) => return,
-                Err(error) => {
-                    let failure = dial::unreachable(&server.target, &error);
-                    return self.connect_failed(id, failure);
-                }
-            }
+            return;
         }
+        let Some(server) = self.server(id) else { return };
         if !server.channel.is_drained() && server.channel.flush().is_err() {
             server.channel.readable = true; // What it said before that is still to be read.
         }
@@ -275,14 +118,7 @@ impl Worker {
         self.balance_server(id);
     }
 
-    fn connect_failed(&mut self, id: ServerId, failure: DialFailure) {
-        let Some(mut server) = self.remove_server(id) else { return };
-        if let Claim::Dial(dial) = std::mem::replace(&mut server.claim, Claim::None) {
-            self.dial_failed(dial, failure);
-        }
-    }
-
-    fn queue_server(&mut self, id: ServerId) {
+    pub(super) fn queue_server(&mut self, id: ServerId) {
         if let Some(server) = self.servers.get_mut(id.place()).and_then(Option::as_deref_mut)
             && server.channel.wants_turn()
         {
@@ -301,7 +137,10 @@ impl Worker {
                 self.server_says(id, &buffer[..bytes]);
                 self.queue_server(id);
             }
-            Input::Nothing | Input::Handshake(_) => {}
+            Input::Handshake(step) => {
+                self.shared.shake_hands(self.index, Source::Server(id), step);
+            }
+            Input::Nothing => {}
             Input::End => self.server_ended(id, None),
             Input::Broken(kind) => self.server_ended(id, Some(kind)),
         }
@@ -313,19 +152,7 @@ impl Worker {
         };
         self.to_server.clear();
         match &mut server.stage {
-            Stage::Login(login) => {
-                let mut outcome = login.receive(bytes, &mut self.to_server);
-                while let Ok(LoginStep::Derive(derivation)) = outcome {
-                    outcome = login.derived(derivation.derive(), &mut self.to_server);
-                }
-                let sent = server.channel.send(&self.to_server, bytes);
-                match outcome {
-                    Ok(LoginStep::Done(logged_in)) => self.logged_in(id, *logged_in),
-                    Ok(_) if sent.is_ok() => {}
-                    Ok(_) => self.server_ended(id, None),
-                    Err(failure) => self.login_failed(id, dial::refused(&failure)),
-                }
-            }
+            Stage::Login(_) => self.dialed_says(id, bytes),
             Stage::Up(machine) => {
                 self.to_client.clear();
                 let client = server.client.and_then(|key| self.clients.get_mut(key.place as usize));
@@ -404,7 +231,8 @@ impl Worker {
                         // be told, and nothing of it is an answer.
                         // After a farewell nobody may get the server, although its end is still
                         // to come.
-                        match machine.receive(said, None, &mut self.to_client, &mut self.to_server) {
+                        match machine.receive(said, None, &mut self.to_client, &mut self.to_server)
+                        {
                             Ok(heard) if heard.fatal.is_some() => {
                                 server.last_words = heard.fatal;
                                 is_of_no_use = true;
@@ -634,7 +462,7 @@ impl Worker {
         self.wait_for_end(id);
     }
 
-    fn wait_for_end(&mut self, id: ServerId) {
+    pub(super) fn wait_for_end(&mut self, id: ServerId) {
         let deadline = self.now + CLOSE_MAX;
         let Some(server) = self.server(id) else { return };
         server.claim = Claim::None;
@@ -655,7 +483,7 @@ impl Worker {
     }
 
     /// The stream from a server has ended, in order or not.
-    fn server_ended(&mut self, id: ServerId, broken: Option<std::io::ErrorKind>) {
+    pub(super) fn server_ended(&mut self, id: ServerId, broken: Option<std::io::ErrorKind>) {
         let now = self.now;
         let Some(server) = self.server(id) else { return };
         match &server.stage {
@@ -748,7 +576,7 @@ impl Worker {
         self.set_alarm(Source::Server(id), now + cooling);
     }
 
-    fn remove_server(&mut self, id: ServerId) -> Option<Box<Server>> {
+    pub(super) fn remove_server(&mut self, id: ServerId) -> Option<Box<Server>> {
         self.quiet(id);
         let mut server = self.take(id)?;
         server.channel.deregister(self.poll.registry());
@@ -756,7 +584,7 @@ impl Worker {
     }
 
     /// The server has no deadline any more.
-    fn quiet(&mut self, id: ServerId) {
+    pub(super) fn quiet(&mut self, id: ServerId) {
         if let Some(server) = self.servers.get_mut(id.place()).and_then(Option::as_deref_mut) {
             self.timers.clear(Source::Server(id), &mut server.alarm);
         }

@@ -41,6 +41,7 @@ fn one_of_each() -> Vec<Complaint> {
         ),
         Complaint::tls_required(),
         Complaint::channel_binding("the client saw another certificate"),
+        Complaint::lookup_failed("no answer within 10s"),
     ]
 }
 

@@ -1,0 +1,78 @@
+//! TLS for the control plane's own connection: the settings of servers, in tokio's terms.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tidegate_proxy::tls::connector::Connector;
+use tidegate_wire::certificate;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream as RustlsStream;
+
+/// Secures a connection to `host`.
+pub(crate) struct Secured {
+    pub(crate) connector: Arc<Connector>,
+    pub(crate) host: Arc<str>,
+}
+
+impl TlsConnect<TcpStream> for Secured {
+    type Stream = Stream;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Stream>> + Send>>;
+
+    fn connect(self, stream: TcpStream) -> Self::Future {
+        Box::pin(async move {
+            let name = self.connector.server_name(&self.host).map_err(io::Error::other)?;
+            let tls = TlsConnector::from(self.connector.config().clone());
+            tls.connect(name, stream).await.map(Stream)
+        })
+    }
+}
+
+/// A connection that was secured.
+pub(crate) struct Stream(RustlsStream<TcpStream>);
+
+impl TlsStream for Stream {
+    fn channel_binding(&self) -> ChannelBinding {
+        let shown = self.0.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+        match shown.and_then(|leaf| certificate::end_point(leaf)) {
+            Some(end_point) => {
+                ChannelBinding::tls_server_end_point(end_point.as_bytes().to_vec())
+            }
+            None => ChannelBinding::none(),
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}

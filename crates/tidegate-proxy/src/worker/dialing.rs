@@ -1,0 +1,278 @@
+//! Connections to PostgreSQL until they are servers: dialing, TLS, login.
+
+use std::sync::Arc;
+
+use tidegate_budget::budget::Census;
+use tidegate_pool_core::order::Dial;
+use tidegate_pool_core::retry::DialFailure;
+use tidegate_pool_core::server::ServerId;
+use tidegate_session::parameters::StartupParameters;
+use tidegate_session::pieces::Pieces;
+use tidegate_session::server::ServerMachine;
+use tidegate_session::server_login::{
+    LoggedIn, LoginFailure, LoginStep, ServerLogin, ServerLoginSettings,
+};
+use tidegate_session::tls_request::TlsNegotiation;
+use tidegate_wire::certificate;
+use tidegate_wire::scram::SaltedKeys;
+use tidegate_wire::tick::Tick;
+
+use crate::channel::Channel;
+use crate::dial;
+use crate::resolver::Target;
+use crate::server::{Claim, Server, Stage};
+use crate::settings;
+use crate::shared::Kind;
+use crate::timers::Alarm;
+use crate::tls::connection::{Handshake, Stepped, Tls};
+use crate::token::Source;
+use crate::welcome;
+use crate::worker::Worker;
+
+impl Worker {
+    // --- Dialing. ---
+
+    pub(super) fn dial(&mut self, dial: Dial) {
+        let id = dial.server;
+        let parameters = Arc::<StartupParameters>::default();
+        let (target, connection) = match self.shared.resolver.target() {
+            Ok(target) => {
+                let connection = dial::connect(&target);
+                (target, connection)
+            }
+            Err(cause) => return self.dial_failed(dial, dial::unresolved(&cause)),
+        };
+        let socket = match connection {
+            Ok(socket) => socket,
+            Err(error) => return self.dial_failed(dial, dial::unreachable(&target, &error)),
+        };
+        let mut channel = Channel::new(socket);
+        if let Err(error) = channel.register(self.poll.registry(), Source::Server(id).token()) {
+            return self.dial_failed(dial, dial::unreachable(&target, &error));
+        }
+        let mut nonce = [0; 18];
+        self.entropy.fill(&mut nonce);
+        let settings = ServerLoginSettings {
+            database: dial.key.database.clone(),
+            user: dial.key.user.clone(),
+            secret: self.shared.users.secret(&dial.key.user),
+            tls: match &target {
+                Target::Tcp { .. } => settings::negotiation(&self.shared.config.upstream.tls),
+                Target::Unix(_) => TlsNegotiation::Off, // Nobody can listen there.
+            },
+            channel_binding: settings::channel_binding(&self.shared.config.upstream.tls),
+            parameters: &parameters,
+            nonce: &nonce,
+            probe: self.shared.kind() == Kind::Unknown,
+        };
+        let login = ServerLogin::new(settings);
+        let server = Server {
+            id,
+            channel,
+            home: self.index,
+            stage: Stage::Login(Box::new(login)),
+            claim: Claim::Dial(dial),
+            client: None,
+            target,
+            pid: 0,
+            secret: Vec::new(),
+            base: parameters.clone(),
+            parameters,
+            adapting_to: None,
+            dirty: false,
+            was_reset: false,
+            cancels: 0,
+            cancel_wanted: false,
+            is_spoilt: false,
+            parked: false,
+            recover_until: Tick::ZERO,
+            last_words: None,
+            alarm: Alarm::default(),
+        };
+        self.place(Box::new(server));
+        let deadline = self.now + self.shared.config.timeouts.connect;
+        self.set_alarm(Source::Server(id), deadline);
+    }
+
+    /// A dial that came to nothing before there was a connection.
+    pub(super) fn dial_failed(&mut self, dial: Dial, failure: DialFailure) {
+        let id = dial.server;
+        let now = self.now;
+        self.report_failure(&dial, &failure);
+        self.with_pools(|pools| {
+            pools.dial_failed(dial, failure, now);
+            pools.gone(id, now);
+        });
+    }
+
+    fn report_failure(&mut self, dial: &Dial, failure: &DialFailure) {
+        self.shared.resolver.failed();
+        // Once per cause; the metric counts each.
+        let is_news = self.shared.pools().last_failure() != Some(failure);
+        if is_news {
+            tracing::warn!(
+                database = %dial.key.database, user = %dial.key.user,
+                kind = failure.kind.as_str(), "can't open a server: {}", failure.cause
+            );
+        }
+    }
+
+    pub(super) fn connect_failed(&mut self, id: ServerId, failure: DialFailure) {
+        let Some(mut server) = self.remove_server(id) else { return };
+        if let Claim::Dial(dial) = std::mem::replace(&mut server.claim, Claim::None) {
+            self.dial_failed(dial, failure);
+        }
+    }
+
+    // --- Logging in. ---
+
+    /// The connection stands, or not yet. False when it never will.
+    pub(super) fn dial_connected(&mut self, id: ServerId) -> bool {
+        let Some(server) = self.servers.get_mut(id.place()).and_then(Option::as_deref_mut) else {
+            return false;
+        };
+        let Stage::Login(login) = &mut server.stage else { return true };
+        match server.channel.connected() {
+            Ok(false) => false,
+            Ok(true) => {
+                self.to_server.clear();
+                let step = login.connected(&mut self.to_server);
+                // If it can't be sent, reading will tell.
+                let _ = server.channel.send(&self.to_server, &[]);
+                self.dial_step(id, Ok(step));
+                true
+            }
+            Err(error) => {
+                let failure = dial::unreachable(&server.target, &error);
+                self.connect_failed(id, failure);
+                false
+            }
+        }
+    }
+
+    /// One that logs in has said something.
+    pub(super) fn dialed_says(&mut self, id: ServerId, bytes: &[u8]) {
+        let Some(server) = self.servers.get_mut(id.place()).and_then(Option::as_deref_mut) else {
+            return;
+        };
+        let Stage::Login(login) = &mut server.stage else { return };
+        self.to_server.clear();
+        let step = login.receive(bytes, &mut self.to_server);
+        let sent = server.channel.send(&self.to_server, bytes);
+        match step {
+            Ok(LoginStep::Done(_)) | Err(_) => self.dial_step(id, step),
+            _ if sent.is_err() => self.server_ended(id, None),
+            step => self.dial_step(id, step),
+        }
+    }
+
+    /// The keys of its password have been derived.
+    pub(super) fn derived(&mut self, id: ServerId, keys: SaltedKeys) {
+        let Some(server) = self.server(id) else { return };
+        let Stage::Login(login) = &mut server.stage else { return };
+        let mut out = Pieces::default();
+        let step = login.derived(keys, &mut out);
+        // If it can't be sent, reading will tell.
+        let _ = server.channel.send(&out, &[]);
+        self.dial_step(id, step);
+    }
+
+    fn dial_step(&mut self, id: ServerId, step: Result<LoginStep, LoginFailure>) {
+        match step {
+            Ok(LoginStep::More) => {}
+            Ok(LoginStep::Derive(derivation)) => self.shared.derive(self.index, id, derivation),
+            Ok(LoginStep::Done(logged_in)) => self.logged_in(id, *logged_in),
+            Ok(LoginStep::StartTls) => self.start_tls(id),
+            Err(failure) => self.login_failed(id, dial::refused(&failure)),
+        }
+    }
+
+    fn start_tls(&mut self, id: ServerId) {
+        let connector = self.shared.tls().connector;
+        let opening = settings::opening(&self.shared.config.upstream.tls);
+        let Some(server) = self.server(id) else { return };
+        let (Some(connector), Target::Tcp { host, .. }) = (connector, &server.target) else {
+            return;
+        };
+        match connector.connect(host, opening) {
+            Ok(tls) => {
+                let step = server.channel.start_tls(tls, &[]);
+                self.shared.shake_hands(self.index, Source::Server(id), step);
+            }
+            Err(error) => self.login_failed(id, dial::unnamed(&error)),
+        }
+    }
+
+    /// A step of the TLS handshake with a server has been done.
+    pub(super) fn server_stepped(&mut self, id: ServerId, stepped: Stepped) {
+        let Some(server) = self.server(id) else { return };
+        let outcome = server.channel.stepped(stepped);
+        let shown = server.channel.tls().and_then(Tls::server_certificate);
+        let end_point = shown.and_then(certificate::end_point);
+        match (outcome, &mut server.stage) {
+            (Ok(Handshake::Done), Stage::Login(login)) => {
+                let mut out = Pieces::default();
+                login.secured(end_point, &mut out);
+                // If it can't be sent, reading will tell.
+                let _ = server.channel.send(&out, &[]);
+            }
+            (Err(error), Stage::Login(_)) => {
+                let failure = dial::insecure(&server.target, &error);
+                return self.login_failed(id, failure);
+            }
+            _ => {} // It goes on, or the time was up.
+        }
+        self.queue_server(id);
+    }
+
+    /// A login has failed; the connection is closed.
+    pub(super) fn login_failed(&mut self, id: ServerId, failure: DialFailure) {
+        let now = self.now;
+        let Some(server) = self.server(id) else { return };
+        let Claim::Dial(dial) = std::mem::replace(&mut server.claim, Claim::None) else { return };
+        self.report_failure(&dial, &failure);
+        self.with_pools(|pools| pools.dial_failed(dial, failure, now));
+        self.wait_for_end(id);
+    }
+
+    fn logged_in(&mut self, id: ServerId, logged_in: LoggedIn) {
+        let now = self.now;
+        let statements_max = self.shared.statements_max.unwrap_or_default();
+        let Some(server) = self.server(id) else { return };
+        let Claim::Dial(dial) = std::mem::replace(&mut server.claim, Claim::None) else { return };
+        server.pid = logged_in.pid;
+        server.secret = logged_in.secret;
+        let statuses = welcome::statuses(&logged_in.reported);
+        let base = server.base.clone();
+        let mut machine = ServerMachine::new(logged_in.reported, statements_max);
+        // A notice or a parameter; nobody is there to be told. What can't be followed is found
+        // to be out of step by the first errand.
+        let (mut nobody, mut nothing) = (Pieces::default(), Pieces::default());
+        let rest = machine.receive(&logged_in.rest, None, &mut nobody, &mut nothing);
+        server.stage = Stage::Up(Box::new(machine));
+        if rest.is_err() {
+            server.channel.shutdown_write();
+        }
+        let pid = server.pid;
+        self.quiet(id);
+        if let Some(keys) = logged_in.keys {
+            self.shared.users.derived(&dial.key.user, keys);
+        }
+        // Two dials at once ask both; the first to hear says it.
+        if let Some(is_direct) = logged_in.is_direct
+            && self.shared.kind() == Kind::Unknown
+        {
+            let kind = if is_direct { Kind::Direct } else { Kind::Pooler };
+            tracing::info!(kind = kind.as_str(), "found out what the upstream is");
+            self.shared.set_kind(kind);
+            if kind == Kind::Pooler {
+                // What it says of limits is about something else; only the plan's holds.
+                self.shared.pools().budget_mut().census(Census::unknown());
+            }
+        }
+        self.shared.learn(&dial.key, &base, statuses);
+        let flavour = welcome::flavour(&base);
+        let Some(server) = self.take(id) else { return };
+        self.with_pools(|pools| pools.dialed(dial, server, flavour, pid, now));
+    }
+}

@@ -1,0 +1,356 @@
+//! Connections from applications until they are clients like any other: accept, TLS, login,
+//! welcome.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tidegate_observe::front::{Goodbye, RejectReason};
+use tidegate_pool_core::server::{PoolKey, Port, ServerId};
+use tidegate_session::client::ClientMachine;
+use tidegate_session::client_login::{
+    ClientLogin, Credential, LoggedIn, LoginContext, LoginStep, Refusal, TlsOffer, TlsStart,
+};
+use tidegate_session::pieces::Pieces;
+use tidegate_session::prepared::Environment;
+use tidegate_wire::backend::{self, Severity, TransactionStatus};
+use tidegate_wire::catalogue::Complaint;
+use tidegate_wire::certificate;
+
+use crate::channel::Channel;
+use crate::complaints;
+use crate::limits::LOGINS_MAX;
+use crate::locks::lock;
+use crate::settings;
+use crate::timers::Alarm;
+use crate::tls::Opening;
+use crate::tls::connection::{Handshake, Stepped, Tls};
+use crate::token::{ClientKey, SERIAL_MAX, Source};
+use crate::welcome::{self, Welcome};
+use crate::worker::clients::{Client, SECRET_BYTES, Session, Stage, client_pid};
+use crate::worker::{ACCEPTS_PER_TURN, Worker};
+
+impl Worker {
+    // --- Accepting. ---
+
+    pub(super) fn accept(&mut self) {
+        for place in std::mem::take(&mut self.accepting) {
+            if self.accept_some(place) {
+                self.accepting.insert(place);
+            }
+        }
+    }
+
+    /// Accepts one turn's worth. True when more may wait.
+    fn accept_some(&mut self, place: u32) -> bool {
+        for _ in 0..ACCEPTS_PER_TURN {
+            // What comes beyond stays in the kernel's backlog until a login has ended.
+            if self.logging_in >= LOGINS_MAX {
+                return true;
+            }
+            let Some(listener) = self.listeners.get(place as usize) else { return false };
+            let port = listener.port;
+            match listener.listener.accept() {
+                Ok((socket, address)) => {
+                    let peer = address.map(|address| address.ip());
+                    self.accepted(Channel::new(socket), port, peer);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(error) if is_out_of_descriptors(&error) => {
+                    self.accept_without_descriptor(place as usize);
+                }
+                Err(_) => {} // The peer was quicker than we; the next one may be there.
+            }
+        }
+        true
+    }
+
+    fn accept_without_descriptor(&mut self, place: usize) {
+        self.spare = None;
+        if let Some(listener) = self.listeners.get(place)
+            && let Ok((socket, _)) = listener.listener.accept()
+        {
+            self.shared.front.port(listener.port).rejected[RejectReason::MaxClients as usize]
+                .add(1);
+            let mut channel = Channel::new(socket);
+            let mut words = Vec::new();
+            Complaint::client_limit(self.shared.clients_max).encode(Severity::Fatal, &mut words);
+            // Whether it arrives or not, the connection ends here.
+            let _ = channel.send_bytes(&words);
+            tracing::warn!("out of file descriptors: refused a connection; raise LimitNOFILE");
+        }
+        self.spare = std::fs::File::open("/dev/null").ok();
+    }
+
+    fn accepted(&mut self, mut channel: Channel, port: Port, peer: Option<IpAddr>) {
+        self.shared.front.port(port).accepts.add(1);
+        let entry = self.clients.vacant_entry();
+        let key = ClientKey { place: entry.key() as u32, serial: self.client_serial };
+        self.client_serial = (self.client_serial + 1) & SERIAL_MAX;
+        if channel.register(self.poll.registry(), Source::Client(key).token()).is_err() {
+            return; // The kernel has no memory for it; the peer sees the connection end.
+        }
+        // Nobody can listen on a Unix socket.
+        let offer = peer.map_or(TlsOffer::Off, |_| settings::tls_offer(&self.shared.config));
+        entry.insert(Client {
+            key,
+            channel,
+            alarm: Alarm::default(),
+            port,
+            stage: Stage::Login(Box::new(ClientLogin::new(peer, offer))),
+            is_login: true,
+            machine: ClientMachine::default(),
+            session: None,
+            ticket: None,
+            lease: None,
+            pin: None,
+        });
+        self.logging_in += 1;
+        let deadline = self.now + self.shared.config.timeouts.client_login;
+        self.set_alarm(Source::Client(key), deadline);
+    }
+
+    // --- Login. ---
+
+    pub(super) fn log_in(&mut self, key: ClientKey, bytes: &[u8]) {
+        self.login_step(key, bytes, |login, context, reply| login.receive(bytes, context, reply));
+    }
+
+    /// What was found of the user has come.
+    pub(super) fn user_found(&mut self, key: ClientKey, found: Result<Credential, Arc<str>>) {
+        match found {
+            Ok(credential) => self.login_step(key, &[], |login, context, reply| {
+                login.credential_found(credential, context, reply)
+            }),
+            Err(cause) => {
+                let complaint = Complaint::lookup_failed(&*cause);
+                self.reject(key, RejectReason::Lookup, Some(complaint));
+            }
+        }
+    }
+
+    /// One step of a login, and what follows from it.
+    fn login_step(
+        &mut self,
+        key: ClientKey,
+        input: &[u8],
+        step: impl FnOnce(&mut ClientLogin, &mut LoginContext<'_>, &mut Pieces) -> LoginStep,
+    ) {
+        let Some(client) = self.clients.get_mut(key.place as usize) else { return };
+        let Stage::Login(login) = &mut client.stage else { return };
+        if client.key != key {
+            return;
+        }
+        self.to_client.clear();
+        let mut context = LoginContext {
+            credentials: &self.shared.users.at(self.now),
+            entropy: &mut |out: &mut [u8]| self.entropy.fill(out),
+        };
+        let step = step(login, &mut context, &mut self.to_client);
+        let sent = client.channel.send(&self.to_client, input);
+        if sent.is_err() {
+            return self.client_gone(key, Goodbye::Vanished);
+        }
+        match step {
+            LoginStep::More => {}
+            LoginStep::Cancel { pid, secret } => {
+                self.cancel_requested(pid, &secret);
+                self.remove_client(key);
+            }
+            LoginStep::NeedsCredential { user, .. } => {
+                self.shared.look_up(&user, self.index, key);
+            }
+            LoginStep::Refused(reason, complaint) => {
+                if reason == Refusal::Auth
+                    && let Some(user) = login.user()
+                {
+                    self.shared.users.doubt(user, self.now);
+                }
+                let reason = complaints::reject_reason(reason);
+                self.reject(key, reason, Some(complaint));
+            }
+            LoginStep::StartTls { start, received } => {
+                let opening = match start {
+                    TlsStart::Direct => Opening::Direct,
+                    TlsStart::Negotiated => Opening::Requested,
+                };
+                // It is offered only where there is a certificate.
+                let Some(acceptor) = self.shared.tls().acceptor else { return };
+                let step = client.channel.start_tls(acceptor.accept(opening), &received);
+                self.shared.shake_hands(self.index, Source::Client(key), step);
+            }
+            LoginStep::Done(logged_in) => self.authenticated(key, logged_in),
+        }
+    }
+
+    /// A step of the TLS handshake with a client has been done.
+    pub(super) fn client_stepped(&mut self, key: ClientKey, stepped: Stepped) {
+        let Some(client) = self.client(key) else { return };
+        match client.channel.stepped(stepped) {
+            Ok(Handshake::GoesOn) => {}
+            Ok(Handshake::Done) => {
+                let tls = client.channel.tls();
+                let version = tls.map(Tls::version);
+                tracing::debug!(port = client.port.as_str(), version, "a client speaks TLS");
+                let shown = tls.and_then(Tls::server_certificate);
+                let end_point = shown.and_then(certificate::end_point);
+                if let Stage::Login(login) = &mut client.stage {
+                    login.secured(end_point);
+                }
+            }
+            Err(error) => {
+                tracing::info!(port = client.port.as_str(), "a TLS handshake failed: {error}");
+                let port = client.port;
+                self.shared.front.port(port).rejected[RejectReason::Tls as usize].add(1);
+                return self.say_last_words(key, &[]);
+            }
+        }
+        self.queue_client(key);
+    }
+
+    /// Refuses a connection that is not a client yet.
+    pub(super) fn reject(
+        &mut self,
+        key: ClientKey,
+        reason: RejectReason,
+        complaint: Option<Complaint>,
+    ) {
+        let now = self.now;
+        let Some(client) = self.client(key) else { return };
+        let port = client.port;
+        let peer = match &client.stage {
+            Stage::Login(login) => login.peer(),
+            _ => None,
+        };
+        self.shared.front.port(port).rejected[reason as usize].add(1);
+        let Some(complaint) = complaint else { return self.remove_client(key) };
+        tracing::info!(
+            port = port.as_str(), reason = reason.as_str(), peer = ?peer,
+            "refused a connection: {}", complaint.message
+        );
+        let mut words = Vec::new();
+        complaint.encode(Severity::Fatal, &mut words);
+        let penalty = match (reason, peer) {
+            (RejectReason::Auth, Some(peer)) => lock(&self.shared.failed_logins).failed(peer, now),
+            _ => Duration::ZERO,
+        };
+        if penalty.is_zero() {
+            return self.say_last_words(key, &words);
+        }
+        if let Some(client) = self.client(key) {
+            client.stage = Stage::Penalty(words);
+            client.channel.paused = true;
+        }
+        self.set_alarm(Source::Client(key), now + penalty);
+    }
+
+    /// The password was right.
+    fn authenticated(&mut self, key: ClientKey, logged_in: LoggedIn) {
+        if self.shared.is_draining() {
+            return self.reject(key, RejectReason::Shutdown, Some(Complaint::draining()));
+        }
+        let places = self.shared.clients_max;
+        let taken =
+            self.shared.clients.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
+                (taken < places).then_some(taken + 1)
+            });
+        if taken.is_err() {
+            let complaint = Complaint::client_limit(places);
+            return self.reject(key, RejectReason::MaxClients, Some(complaint));
+        }
+        let Some(client) = self.client(key) else { return };
+        let port = client.port;
+        let peer = match &client.stage {
+            Stage::Login(login) => login.peer(),
+            _ => None,
+        };
+        if let Some(keys) = &logged_in.keys {
+            self.shared.users.proved(&logged_in.user, keys.clone());
+        }
+        let pool_key =
+            PoolKey { database: logged_in.database.clone(), user: logged_in.user.clone() };
+        let config = self.shared.config.clone();
+        let pool = self.with_pools(|pools| {
+            pools.join(&pool_key, port, || config.pool_settings(&pool_key.database, &pool_key.user))
+        });
+        let welcome = self.shared.welcome(&pool_key, &logged_in.parameters);
+        let parameters = match &welcome {
+            Some(welcome) => welcome.parameters.clone(),
+            None => Arc::new(logged_in.parameters.clone()),
+        };
+        let mut secret = [0; SECRET_BYTES];
+        self.entropy.fill(&mut secret);
+        let session = Session {
+            pool,
+            traffic: self.shared.traffic(&pool_key, port),
+            key: pool_key,
+            flavour: welcome::flavour(&parameters),
+            environment: Environment::of(&parameters),
+            parameters,
+            secret,
+            secret_len: if logged_in.version.has_long_secrets() { SECRET_BYTES } else { 4 },
+            peer,
+        };
+        self.logging_in -= 1;
+        let Some(client) = self.clients.get_mut(key.place as usize) else { return };
+        client.is_login = false;
+        client.session = Some(Box::new(session));
+        client.stage = Stage::Welcoming(Box::new(logged_in));
+        self.timers.clear(Source::Client(key), &mut client.alarm);
+        match welcome {
+            Some(welcome) => self.welcome(key, &welcome),
+            None => {
+                client.channel.paused = true;
+                self.check_out(key, &[]);
+            }
+        }
+    }
+
+    /// A server with the client's startup parameters has told what the client must be told.
+    pub(super) fn learn_welcome(&mut self, key: ClientKey, id: ServerId) {
+        let Some(statuses) = self.server(id).and_then(|server| {
+            let reported = server.machine()?.reported();
+            Some(welcome::statuses(reported))
+        }) else {
+            return;
+        };
+        let shared = self.shared.clone();
+        let Some(client) = self.client(key) else { return };
+        let Some(session) = &mut client.session else { return };
+        let welcome = shared.learn(&session.key, &session.parameters, statuses);
+        session.parameters = welcome.parameters.clone();
+        self.end_lease(key, id);
+        self.welcome(key, &welcome);
+    }
+
+    fn welcome(&mut self, key: ClientKey, welcome: &Welcome) {
+        let index = self.index;
+        let Some(client) = self.client(key) else { return };
+        let stage = std::mem::replace(&mut client.stage, Stage::Ready);
+        let Stage::Welcoming(logged_in) = stage else { return };
+        let Some(session) = &client.session else { return };
+        let mut words = Vec::with_capacity(welcome.statuses.len() + 64);
+        words.extend_from_slice(&welcome.statuses);
+        let pid = client_pid(index, key);
+        backend::push_backend_key_data(&mut words, pid, &session.secret[..session.secret_len]);
+        backend::push_ready(&mut words, TransactionStatus::Idle);
+        let sent = client.channel.send_bytes(&words);
+        client.channel.paused = false;
+        let port = client.port;
+        self.shared.front.port(port).logins.add(1);
+        if sent.is_err() {
+            return self.client_gone(key, Goodbye::Vanished);
+        }
+        if !logged_in.rest.is_empty() {
+            self.client_says(key, &logged_in.rest);
+        }
+        self.queue_client(key);
+    }
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    // EMFILE, ENFILE: of this process, of this machine.
+    matches!(error.raw_os_error(), Some(24 | 23))
+}
