@@ -41,9 +41,7 @@ impl TlsStream for Stream {
     fn channel_binding(&self) -> ChannelBinding {
         let shown = self.0.get_ref().1.peer_certificates().and_then(|chain| chain.first());
         match shown.and_then(|leaf| certificate::end_point(leaf)) {
-            Some(end_point) => {
-                ChannelBinding::tls_server_end_point(end_point.as_bytes().to_vec())
-            }
+            Some(end_point) => ChannelBinding::tls_server_end_point(end_point.as_bytes().to_vec()),
             None => ChannelBinding::none(),
         }
     }

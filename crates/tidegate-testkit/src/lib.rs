@@ -6,6 +6,7 @@
 pub mod scene;
 
 pub mod batch;
+pub mod certificates;
 pub mod gate;
 pub mod python;
 pub mod raw;

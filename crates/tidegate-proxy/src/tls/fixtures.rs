@@ -1,107 +1,23 @@
-//! Authorities and certificates for tests, made anew by each.
+//! What tests of TLS need beside certificates: both sides of a connection, ours and others'.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
-};
 use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
-use tempfile::TempDir;
+use tidegate_testkit::certificates::{Authority, Folder, Issued};
 
 use super::acceptor::{Acceptor, ClientCertificates};
 use super::connector::{Connector, Roots, Sni, Verify};
 use super::files::Identity;
 use super::provider;
 
-/// Who signs.
-pub(crate) struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pub(crate) pem: String,
-}
-
-/// A certificate and its key.
-pub(crate) struct Issued {
-    pub(crate) certificate: String,
-    pub(crate) key: String,
-}
-
-impl Authority {
-    pub(crate) fn new(name: &str) -> Self {
-        let mut wanted = wanted(&[], name);
-        wanted.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = key();
-        let pem = wanted.self_signed(&key).expect("it signs itself").pem();
-        Self { issuer: Issuer::new(wanted, key), pem }
-    }
-
-    pub(crate) fn issue(&self, names: &[&str]) -> Issued {
-        self.issue_with(names, |_| {})
-    }
-
-    pub(crate) fn issue_with(
-        &self,
-        names: &[&str],
-        change: impl FnOnce(&mut CertificateParams),
-    ) -> Issued {
-        let mut wanted = wanted(names, "a leaf");
-        change(&mut wanted);
-        let key = key();
-        let certificate = wanted.signed_by(&key, &self.issuer).expect("it is signed").pem();
-        Issued { certificate, key: key.serialize_pem() }
-    }
-}
-
-/// One that has signed itself, as `openssl req -x509` makes it: an authority's.
-pub(crate) fn self_signed(names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Issued {
-    let mut wanted = wanted(names, "on its own");
-    wanted.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    change(&mut wanted);
-    let key = key();
-    let certificate = wanted.self_signed(&key).expect("it signs itself").pem();
-    Issued { certificate, key: key.serialize_pem() }
-}
-
-fn wanted(names: &[&str], subject: &str) -> CertificateParams {
-    let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-    let mut wanted = CertificateParams::new(names).expect("the names are names");
-    wanted.distinguished_name = DistinguishedName::new();
-    wanted.distinguished_name.push(DnType::CommonName, subject);
-    wanted
-}
-
-fn key() -> KeyPair {
-    KeyPair::generate().expect("P-256 is known")
-}
-
-/// A folder for files that goes with the test.
-pub(crate) struct Folder(TempDir);
-
-impl Folder {
-    pub(crate) fn new() -> Self {
-        Self(tempfile::tempdir().expect("a folder can be made"))
-    }
-
-    pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.0.path().join(name);
-        std::fs::write(&path, text).expect("the folder can be written to");
-        path
-    }
-
-    pub(crate) fn missing(&self) -> PathBuf {
-        self.0.path().join("missing.pem")
-    }
-
-    pub(crate) fn identity(&self, name: &str, issued: &Issued) -> Identity {
-        Identity {
-            certificate: self.file(&format!("{name}.crt"), &issued.certificate),
-            key: self.file(&format!("{name}.key"), &issued.key),
-        }
-    }
+/// A certificate and its key, in the folder.
+pub(crate) fn identity(folder: &Folder, name: &str, issued: &Issued) -> Identity {
+    let (certificate, key) = folder.pair(name, issued);
+    Identity { certificate, key }
 }
 
 /// A host named `db.example` with a certificate, and somebody who believes its authority.
@@ -117,10 +33,10 @@ pub(crate) const HOST: &str = "db.example";
 
 impl Scene {
     pub(crate) fn new() -> Self {
-        let folder = Folder::new();
+        let folder = Folder::default();
         let authority = Authority::new("authority");
         let issued = authority.issue(&[HOST, "127.0.0.1"]);
-        let identity = folder.identity("server", &issued);
+        let identity = identity(&folder, "server", &issued);
         let roots = Roots::File(folder.file("root.crt", &authority.pem));
         let acceptor = Acceptor::load(&identity, &ClientCertificates::NotAsked);
         let connector = Connector::load(&Verify::ChainAndName(roots), None, Sni::Sent);

@@ -8,6 +8,7 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{AlertDescription, ClientConnection, SupportedProtocolVersion};
+use tidegate_testkit::certificates::{Authority, Folder, day, self_signed};
 
 use super::Opening;
 use super::acceptor::{Acceptor, ClientCertificates};
@@ -15,7 +16,7 @@ use super::connection::{End, Handshake, Stepped, Tls};
 use super::connector::{Connector, NameError, Roots, Sni, Verify};
 use super::failure::HandshakeError;
 use super::files::{FileError, Identity};
-use super::fixtures::{Authority, Folder, HOST, Scene, certificate, self_signed};
+use super::fixtures::{HOST, Scene, certificate, identity};
 use super::verifier::Element;
 
 /// One side of a handshake, and what came of it.
@@ -158,11 +159,11 @@ fn as_much_is_verified_as_was_asked_for() {
     let chain = Verify::Chain(ours);
     let nothing = Verify::Nothing;
     let old = scene.authority.issue_with(&[HOST], |wanted| {
-        wanted.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        wanted.not_after = day(2020, 1, 1);
     });
     let young = scene.authority.issue_with(&[HOST], |wanted| {
-        wanted.not_before = rcgen::date_time_ymd(4000, 1, 1);
-        wanted.not_after = rcgen::date_time_ymd(4001, 1, 1);
+        wanted.not_before = day(4000, 1, 1);
+        wanted.not_after = day(4001, 1, 1);
     });
     let right = scene.authority.issue(&[HOST, "127.0.0.1"]);
     let strangers = stranger.issue(&[HOST]);
@@ -186,7 +187,7 @@ fn as_much_is_verified_as_was_asked_for() {
         (&nothing, HOST, &old, Ok(())),
     ];
     for (verify, host, issued, expected) in cases {
-        let identity = folder.identity("case", issued);
+        let identity = identity(&folder, "case", issued);
         let acceptor = Acceptor::load(&identity, &ClientCertificates::NotAsked).expect("a pair");
         let connector = Connector::load(verify, None, Sni::Sent).expect("there are roots");
         let client = connector.connect(host, Opening::Requested).expect("it may be a name");
@@ -237,9 +238,9 @@ fn the_host_is_named_only_when_it_is_a_name_and_may_be_sent() {
 /// What PostgreSQL's documentation recommends for a start, and libpq accepts.
 #[test]
 fn a_certificate_that_signed_itself_is_trusted_when_it_is_named() {
-    let folder = Folder::new();
+    let folder = Folder::default();
     let own = self_signed(&[HOST], |_| {});
-    let old = self_signed(&[HOST], |wanted| wanted.not_after = rcgen::date_time_ymd(2020, 1, 1));
+    let old = self_signed(&[HOST], |wanted| wanted.not_after = day(2020, 1, 1));
     let cases = [
         (&own, &own, HOST, Ok(())),
         (&own, &own, "other.example", Err("it is for")),
@@ -249,7 +250,7 @@ fn a_certificate_that_signed_itself_is_trusted_when_it_is_named() {
     for (shown, named, host, expected) in cases {
         let roots = Roots::File(folder.file("root.crt", &named.certificate));
         let connector = Connector::load(&Verify::ChainAndName(roots), None, Sni::Sent);
-        let identity = folder.identity("server", shown);
+        let identity = identity(&folder, "server", shown);
         let acceptor = Acceptor::load(&identity, &ClientCertificates::NotAsked).expect("a pair");
         let client = connector.expect("a root").connect(host, Opening::Requested).expect("a name");
         let (client, _) = shake(client, acceptor.accept(Opening::Requested), whole);
@@ -332,7 +333,7 @@ fn certificates_of_clients_are_asked_for_as_configured() {
     let file = folder.file("clients.crt", &authority.pem);
     let known = authority.issue(&["alice"]);
     let unknown = Authority::new("stranger").issue(&["alice"]);
-    let server = folder.identity("server", &scene.issued);
+    let server = identity(&folder, "server", &scene.issued);
     let cases = [
         (ClientCertificates::NotAsked, None, Ok(())),
         (ClientCertificates::NotAsked, Some(&unknown), Ok(())),
@@ -345,7 +346,7 @@ fn certificates_of_clients_are_asked_for_as_configured() {
     ];
     for (asked, shown, expected) in cases {
         let acceptor = Acceptor::load(&server, &asked).expect("the files are right");
-        let identity = shown.map(|issued| folder.identity("client", issued));
+        let identity = shown.map(|issued| identity(&folder, "client", issued));
         let connector = Connector::load(&Verify::Nothing, identity.as_ref(), Sni::Sent);
         let client = connector.expect("a pair").connect(HOST, Opening::Requested).expect("a name");
         let (mut client, mut server) = shake(client, acceptor.accept(Opening::Requested), whole);
@@ -404,7 +405,7 @@ fn both_sides_name_the_certificate_that_was_sent() {
     let before = scene.acceptor.accept(Opening::Requested);
     // A reload in the midst of a handshake changes nothing for it.
     let renewed = scene.authority.issue(&[HOST]);
-    let identity = scene.folder.identity("renewed", &renewed);
+    let identity = identity(&scene.folder, "renewed", &renewed);
     let acceptor = Acceptor::load(&identity, &ClientCertificates::NotAsked).expect("a pair");
     for (server, issued) in
         [(before, &scene.issued), (acceptor.accept(Opening::Requested), &renewed)]
@@ -556,7 +557,7 @@ fn a_tampered_record_ends_the_connection_with_an_alert() {
 
 #[test]
 fn files_that_are_wrong_are_named_with_the_remedy() {
-    let folder = Folder::new();
+    let folder = Folder::default();
     let authority = Authority::new("authority");
     let (issued, other) = (authority.issue(&[HOST]), authority.issue(&[HOST]));
     let certificate = folder.file("server.crt", &issued.certificate);
