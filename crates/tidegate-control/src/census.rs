@@ -15,7 +15,8 @@ use tidegate_pool_core::retry::{DialFailure, FailureKind};
 use tidegate_proxy::shared::{Kind, Shared};
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use crate::link::{self, Link, LinkError};
+use crate::link::{Link, LinkError};
+use crate::open;
 
 /// How often a count is repeated at once when servers were being opened while it was taken, and
 /// so may have been counted as somebody else's.
@@ -40,7 +41,7 @@ SELECT rolname, rolconnlimit FROM pg_catalog.pg_roles WHERE rolconnlimit >= 0";
 /// Why a census failed.
 #[derive(Debug, thiserror::Error)]
 enum CensusError {
-    #[error("{}", link::words(.0))]
+    #[error("{}", open::words(.0))]
     Postgres(#[from] tokio_postgres::Error),
     #[error("no answer within {ANSWER_MAX:?}")]
     TimedOut,

@@ -9,6 +9,8 @@ pub mod lookups;
 pub mod web;
 
 pub mod link;
+
+pub mod open;
 mod secure;
 
 pub mod status;

@@ -9,16 +9,12 @@ use std::time::Duration;
 
 use tidegate_budget::budget::Purpose;
 use tidegate_budget::slot::Slot;
-use tidegate_config::Config;
-use tidegate_proxy::resolver::Target;
 use tidegate_proxy::shared::{Kind, Shared};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Notify, watch};
-use tokio_postgres::config::{ChannelBinding, SslMode, SslNegotiation};
-use tokio_postgres::{Client, NoTls};
+use tokio::task::JoinHandle;
+use tokio_postgres::Client;
 
-use crate::secure::Secured;
+use crate::open::{self, OpenError, Opened};
 
 /// The pause before it connects again. Its failure is not a client's.
 const RECONNECT_PAUSE: Duration = Duration::from_secs(2);
@@ -35,17 +31,6 @@ pub enum LinkError {
     /// PostgreSQL refused.
     #[error("{0}")]
     Refused(String),
-}
-
-/// PostgreSQL's words, with their code.
-pub(crate) fn words(error: &tokio_postgres::Error) -> String {
-    match error.as_db_error() {
-        Some(error) => format!("{} (SQLSTATE {})", error.message(), error.code().code()),
-        None => match std::error::Error::source(error) {
-            Some(source) => format!("{error}: {source}"),
-            None => error.to_string(),
-        },
-    }
 }
 
 #[derive(Debug, Clone)]
@@ -145,12 +130,10 @@ async fn not_needed(shared: &Shared, for_lookups: bool) {
     }
 }
 
-type Connection = tokio::task::JoinHandle<()>;
-
 async fn connect(
     shared: &Arc<Shared>,
     slot: &mut Option<Slot>,
-) -> Result<(Client, Connection), LinkError> {
+) -> Result<(Client, JoinHandle<()>), LinkError> {
     let config = &shared.config;
     if slot.is_none() {
         let database = Arc::from(config.upstream.database.as_str());
@@ -162,70 +145,15 @@ async fn connect(
     }
     let target = shared.resolver.target().map_err(LinkError::Connect)?;
     let deadline = config.timeouts.connect;
-    let login = login(config);
-    let connecting = async {
-        let failed = |error: std::io::Error| LinkError::Connect(target.unreachable(&error));
-        let refused = |error: tokio_postgres::Error| LinkError::Refused(words(&error));
-        match &target {
-            Target::Tcp { address, host } => {
-                let stream = TcpStream::connect(address).await.map_err(failed)?;
-                stream.set_nodelay(true).map_err(failed)?;
-                match shared.connector() {
-                    Some(connector) => {
-                        let tls = Secured { connector, host: host.clone() };
-                        up(login.connect_raw(stream, tls).await.map_err(refused)?)
-                    }
-                    None => up(login.connect_raw(stream, NoTls).await.map_err(refused)?),
-                }
-            }
-            Target::Unix(path) => {
-                let stream = UnixStream::connect(path).await.map_err(failed)?;
-                let mut login = login.clone();
-                login.ssl_mode(SslMode::Disable);
-                up(login.connect_raw(stream, NoTls).await.map_err(refused)?)
-            }
-        }
-    };
+    let connecting = open::open(&config.upstream, shared.connector(), &target, "tidegate census");
     let timed_out = |_| LinkError::Connect(format!("{target}: no answer within {deadline:?}"));
-    let result = tokio::time::timeout(deadline, connecting).await.map_err(timed_out)?;
-    if result.is_err() {
+    let opened = tokio::time::timeout(deadline, connecting).await.map_err(timed_out)?;
+    if opened.is_err() {
         shared.resolver.failed();
     }
-    result
-}
-
-/// The connection lives in a task of its own.
-fn up<S, T>(
-    (client, connection): (Client, tokio_postgres::Connection<S, T>),
-) -> Result<(Client, Connection), LinkError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    // Its end is seen by whoever uses the client.
-    Ok((client, tokio::spawn(async { drop(connection.await) })))
-}
-
-fn login(config: &Config) -> tokio_postgres::Config {
-    let upstream = &config.upstream;
-    let mut login = tokio_postgres::Config::new();
-    login.user(&upstream.user).dbname(&upstream.database).application_name("tidegate census");
-    login.ssl_mode(match upstream.tls.mode {
-        tidegate_config::SslMode::Disable => SslMode::Disable,
-        tidegate_config::SslMode::Allow | tidegate_config::SslMode::Prefer => SslMode::Prefer,
-        _ => SslMode::Require,
-    });
-    login.ssl_negotiation(match upstream.tls.negotiation {
-        tidegate_config::Negotiation::Postgres => SslNegotiation::Postgres,
-        tidegate_config::Negotiation::Direct => SslNegotiation::Direct,
-    });
-    login.channel_binding(match upstream.tls.channel_binding {
-        tidegate_config::ChannelBinding::Disable => ChannelBinding::Disable,
-        tidegate_config::ChannelBinding::Prefer => ChannelBinding::Prefer,
-        tidegate_config::ChannelBinding::Require => ChannelBinding::Require,
-    });
-    if let Some(password) = &upstream.password {
-        login.password(password.expose());
+    match opened {
+        Ok(Opened { client, connection, .. }) => Ok((client, connection)),
+        Err(OpenError::Unreachable(cause)) => Err(LinkError::Connect(cause)),
+        Err(OpenError::Refused(cause)) => Err(LinkError::Refused(cause)),
     }
-    login
 }

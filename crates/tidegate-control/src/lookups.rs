@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio_postgres::{Client, Statement};
 
 use crate::link::{self, Link};
+use crate::open;
 
 /// The answer may take this long; it is one look at an index. A connection that takes longer is
 /// made anew.
@@ -87,7 +88,7 @@ async fn look_up(
 ) -> Result<Option<Verifier>, LookupError> {
     let asking = async {
         let client = link.settled().await?;
-        let refused = |error: tokio_postgres::Error| LookupError::Refused(link::words(&error));
+        let refused = |error: tokio_postgres::Error| LookupError::Refused(open::words(&error));
         let statement = match prepared {
             Some((of, statement)) if Arc::ptr_eq(of, &client) => statement.clone(),
             _ => {

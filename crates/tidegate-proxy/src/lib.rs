@@ -12,7 +12,7 @@ mod worker;
 pub mod shared;
 
 mod complaints;
-mod settings;
+pub mod settings;
 mod dial;
 pub mod listener;
 mod logins;

@@ -76,7 +76,10 @@ pub(crate) fn opening(tls: &UpstreamTls) -> Opening {
 }
 
 /// Whom we believe upstream, and what we show there; none without TLS.
-pub(crate) fn connector(config: &Config) -> Result<Option<Connector>, FileError> {
+///
+/// # Errors
+/// What is wrong with which file.
+pub fn connector(config: &Config) -> Result<Option<Connector>, FileError> {
     let tls = &config.upstream.tls;
     if tls.mode == SslMode::Disable {
         return Ok(None);

@@ -5,11 +5,13 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_config::{Address, Config, Upstream};
-use tokio::net::{TcpStream, UnixStream};
-use tokio_postgres::NoTls;
+use tidegate_config::{Config, Upstream};
+use tidegate_control::open::{self, Opened, open};
+use tidegate_proxy::resolver::Resolver;
+use tidegate_proxy::settings::connector;
 
 use crate::cli::{InitOptions, SettingsOptions};
 use crate::{exit, settings};
@@ -86,41 +88,19 @@ fn look(config: &Config) -> Result<Found, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     runtime.block_on(async {
-        let looking = look_at(&config.upstream);
+        let looking = look_at(config);
         tokio::time::timeout(LOOK_MAX, looking)
             .await
             .unwrap_or_else(|_| Err(format!("no answer within {LOOK_MAX:?}")))
     })
 }
 
-async fn look_at(upstream: &Upstream) -> Result<Found, String> {
-    let mut login = tokio_postgres::Config::new();
-    login.user(&upstream.user).dbname(&upstream.database).application_name("tidegate init");
-    login.ssl_mode(tokio_postgres::config::SslMode::Disable);
-    if let Some(password) = &upstream.password {
-        login.password(password.expose());
-    }
-    let host = upstream.hosts.first().ok_or("the URL names no host")?;
-    let unreachable = |error: std::io::Error| format!("{}: {error}", host.address);
-    let refused = |error: tokio_postgres::Error| match error.as_db_error() {
-        Some(error) => format!("it says: {} (SQLSTATE {})", error.message(), error.code().code()),
-        None => error.to_string(),
-    };
-    let (client, local_port) = match &host.address {
-        Address::Tcp { host, port } => {
-            let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(unreachable)?;
-            let local = stream.local_addr().map_err(unreachable)?.port();
-            let (client, connection) = login.connect_raw(stream, NoTls).await.map_err(refused)?;
-            tokio::spawn(connection);
-            (client, Some(local))
-        }
-        Address::Unix { path } => {
-            let stream = UnixStream::connect(path).await.map_err(unreachable)?;
-            let (client, connection) = login.connect_raw(stream, NoTls).await.map_err(refused)?;
-            tokio::spawn(connection);
-            (client, None)
-        }
-    };
+async fn look_at(config: &Config) -> Result<Found, String> {
+    let upstream = &config.upstream;
+    let connector = connector(config).map_err(|error| error.to_string())?.map(Arc::new);
+    let target = Resolver::start(&upstream.hosts).target()?;
+    let opened = open(upstream, connector, &target, "tidegate init").await;
+    let Opened { client, local_port, .. } = opened.map_err(|error| error.to_string())?;
     let row = client
         .query_one(
             "SELECT current_setting('server_version'), current_setting('max_connections')::int, \
@@ -132,7 +112,7 @@ async fn look_at(upstream: &Upstream) -> Result<Found, String> {
             &[],
         )
         .await
-        .map_err(refused)?;
+        .map_err(|error| open::words(&error))?;
     let number = |column| u32::try_from(row.get::<_, i32>(column)).unwrap_or(0);
     let seen_port = row.get::<_, Option<i32>>(4).and_then(|port| u16::try_from(port).ok());
     Ok(Found {

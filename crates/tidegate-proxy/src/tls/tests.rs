@@ -187,7 +187,7 @@ fn as_much_is_verified_as_was_asked_for() {
         (&nothing, HOST, &old, Ok(())),
     ];
     for (verify, host, issued, expected) in cases {
-        let identity = identity(&folder, "case", issued);
+        let identity = identity(folder, "case", issued);
         let acceptor = Acceptor::load(&identity, &ClientCertificates::NotAsked).expect("a pair");
         let connector = Connector::load(verify, None, Sni::Sent).expect("there are roots");
         let client = connector.connect(host, Opening::Requested).expect("it may be a name");
@@ -333,7 +333,7 @@ fn certificates_of_clients_are_asked_for_as_configured() {
     let file = folder.file("clients.crt", &authority.pem);
     let known = authority.issue(&["alice"]);
     let unknown = Authority::new("stranger").issue(&["alice"]);
-    let server = identity(&folder, "server", &scene.issued);
+    let server = identity(folder, "server", &scene.issued);
     let cases = [
         (ClientCertificates::NotAsked, None, Ok(())),
         (ClientCertificates::NotAsked, Some(&unknown), Ok(())),
@@ -346,7 +346,7 @@ fn certificates_of_clients_are_asked_for_as_configured() {
     ];
     for (asked, shown, expected) in cases {
         let acceptor = Acceptor::load(&server, &asked).expect("the files are right");
-        let identity = shown.map(|issued| identity(&folder, "client", issued));
+        let identity = shown.map(|issued| identity(folder, "client", issued));
         let connector = Connector::load(&Verify::Nothing, identity.as_ref(), Sni::Sent);
         let client = connector.expect("a pair").connect(HOST, Opening::Requested).expect("a name");
         let (mut client, mut server) = shake(client, acceptor.accept(Opening::Requested), whole);
