@@ -35,6 +35,10 @@ const EMPTY_READS_MAX: usize = 16;
 /// own messages is a few.
 const SLICES_MAX: usize = 16;
 
+/// Pieces that are no longer than this together are copied into one: the kernel takes one stretch
+/// faster than several, by more than such a copy costs.
+const TOGETHER_BYTES_MAX: usize = 1024;
+
 #[derive(Debug)]
 pub(crate) enum Socket {
     Tcp(TcpStream),
@@ -322,6 +326,12 @@ impl Channel {
             let was_drained = self.is_drained();
             pieces.slices(input).for_each(|bytes| self.out.extend_from_slice(bytes));
             return if was_drained { self.flush() } else { Ok(()) };
+        }
+        if pieces.len() > 1 {
+            let mut together = [0; TOGETHER_BYTES_MAX];
+            if let Some(bytes) = pieces.copy_to(input, &mut together) {
+                return self.send_bytes(bytes);
+            }
         }
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         for (slot, bytes) in slices.iter_mut().zip(pieces.slices(input)) {

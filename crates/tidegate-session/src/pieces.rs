@@ -84,6 +84,17 @@ impl Pieces {
         })
     }
 
+    /// Everything at the front of `out`, where it fits.
+    pub fn copy_to<'a>(&self, input: &[u8], out: &'a mut [u8]) -> Option<&'a [u8]> {
+        let mut filled = 0;
+        for bytes in self.slices(input) {
+            let end = filled + bytes.len();
+            out.get_mut(filled..end)?.copy_from_slice(bytes);
+            filled = end;
+        }
+        out.get(..filled)
+    }
+
     /// Everything as one string of bytes, for tests and for what must wait.
     pub fn to_vec(&self, input: &[u8]) -> Vec<u8> {
         self.slices(input).flatten().copied().collect()
@@ -105,6 +116,8 @@ mod tests {
         pieces.forward(4..6);
         assert_eq!(pieces.len(), 3);
         assert_eq!(pieces.to_vec(b"abcdef"), b"abc-+ef");
+        assert_eq!(pieces.copy_to(b"abcdef", &mut [0; 7]), Some(&b"abc-+ef"[..]));
+        assert_eq!(pieces.copy_to(b"abcdef", &mut [0; 6]), None);
         pieces.clear();
         assert!(pieces.is_empty());
     }

@@ -8,7 +8,11 @@
 //! a `search_path` that begins with `pg_temp`, is not visible here; changes to parameters that
 //! PostgreSQL reports are caught by [`crate::server`], the rest is what `reset = "always"` is for.
 //!
-//! Cost: one table look-up and at most one store per byte of SQL, a few comparisons per word.
+//! Cost: for a statement that comes whole and whose bytes show that nothing can be found in it,
+//! which is nearly all, four searches for bytes that are rare. Otherwise one table look-up and at
+//! most one store per byte of SQL, a few comparisons per word.
+
+use memchr::{memchr2_iter, memrchr};
 
 use crate::pin::PinReason;
 
@@ -76,6 +80,10 @@ impl Sniffer {
     /// Looks at the next chunk of the text. `last` when no more follows.
     pub fn feed(&mut self, chunk: &[u8], last: bool) {
         if self.found.is_some() {
+            return;
+        }
+        let is_whole = last && self.place == Place::Start && self.word_len == 0;
+        if is_whole && is_plainly_harmless(chunk) {
             return;
         }
         for byte in chunk {
@@ -226,6 +234,45 @@ impl Sniffer {
     }
 }
 
+/// Whether a glance shows that there is nothing to be found in a whole text: it is one statement
+/// of a kind that leaves nothing by itself, and no word that matters anywhere can be in it.
+fn is_plainly_harmless(text: &[u8]) -> bool {
+    const PLAIN: [&[u8]; 9] = [
+        b"select",
+        b"insert",
+        b"update",
+        b"delete",
+        b"with",
+        b"begin",
+        b"commit",
+        b"rollback",
+        b"end",
+    ];
+    let start = text.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(text.len());
+    let text = text.get(start..).unwrap_or_default();
+    let word_end = text.iter().position(|byte| lower_word_byte(*byte) == 0).unwrap_or(text.len());
+    let word = text.get(..word_end).unwrap_or_default();
+    if !PLAIN.iter().any(|plain| word.eq_ignore_ascii_case(plain)) {
+        return false;
+    }
+    let follows = |at: usize, words: &[u8]| {
+        let here = text.get(at..).and_then(|rest| rest.get(..words.len()));
+        here.is_some_and(|here| here.eq_ignore_ascii_case(words))
+    };
+    // Behind a semicolon another statement may begin.
+    let end = memrchr(b';', text).unwrap_or(text.len());
+    let after = text.get(end..).unwrap_or_default();
+    if !after.iter().all(|byte| matches!(byte, b';' | b'\0') || byte.is_ascii_whitespace()) {
+        return false;
+    }
+    memchr2_iter(b';', b'_', text).all(|at| match text.get(at) {
+        Some(b';') => at == end,
+        // `set_config`, `pg_advisory_lock`, and their kin.
+        _ => !follows(at, b"_config") && !follows(at, b"_advisory"),
+    }) && memchr2_iter(b'm', b'M', text)
+        .all(|at| !at.checked_sub(2).is_some_and(|front| follows(front, b"temp")))
+}
+
 /// What the setting that begins with this word changes.
 fn scope_of(word: &[u8]) -> Option<Scope> {
     match word {
@@ -342,6 +389,31 @@ mod tests {
     }
 
     #[test]
+    fn what_applications_mostly_say_is_seen_to_be_harmless_at_a_glance() {
+        for text in [
+            "SELECT abalance FROM pgbench_accounts WHERE aid = $1",
+            "  select 1;\0",
+            "INSERT INTO orders (id, item_name) VALUES ($1, $2) RETURNING id",
+            "with x as (select 1) select * from x ; ",
+            "BEGIN",
+            "commit;",
+        ] {
+            assert!(is_plainly_harmless(text.as_bytes()), "{text}");
+        }
+        for text in [
+            "",
+            "SELECT 1; SELECT 2",
+            "SELECT 1 INTO Temp x",
+            "SELECT PG_TRY_ADVISORY_LOCK(1)",
+            "SELECT Set_Config('a', 'b', true)",
+            "/* a comment */ SELECT 1",
+            "SELECTED",
+        ] {
+            assert!(!is_plainly_harmless(text.as_bytes()), "{text}");
+        }
+    }
+
+    #[test]
     fn settings_of_a_transaction_are_told_apart_by_what_they_change_in_parsing() {
         let cases = [
             ("SET LOCAL statement_timeout = 5", None),
@@ -380,6 +452,24 @@ mod tests {
         ) {
             let text = words.concat();
             proptest::prop_assert_eq!(sniffed(&text, chunk), sniffed(&text, usize::MAX));
+        }
+
+        #[test]
+        fn a_glance_misses_nothing_that_a_look_finds(
+            first in proptest::sample::select(vec!["select ", "WITH ", "\nbegin", "insert "]),
+            words in proptest::collection::vec(proptest::sample::select(vec![
+                "set", "local", "temp", "TEMPORARY", "create", "into", "declare", "hold", "prepare",
+                "pg_temp", "listen", "x", " ", ";", "'", ".", "(", "--", "/*", "*/", "\n", "\0",
+                "set_config", "pg_try_advisory_lock", "_advisory_", "load", "timezone", "m", "_",
+            ]), 0..12),
+        ) {
+            let text = [first, &words.concat()].concat();
+            if is_plainly_harmless(text.as_bytes()) {
+                let mut sniffer = Sniffer::default();
+                sniffer.feed(text.as_bytes(), false); // Which is never the glance.
+                sniffer.feed(b"", true);
+                proptest::prop_assert_eq!((sniffer.found(), sniffer.scope()), (None, None), "{}", text);
+            }
         }
     }
 }
