@@ -63,6 +63,24 @@ pub struct Gate {
 /// serve, and only used to reckon with file descriptors.
 const SERVERS_MAX: u32 = 500;
 
+impl GateError {
+    /// Whether the settings must be changed, or the files that they name.
+    pub fn is_configuration(&self) -> bool {
+        matches!(self, Self::Tls(_) | Self::User(_))
+    }
+}
+
+/// Looks at what the settings name, as a gate would at its start, without starting one: are the
+/// certificates, keys, and verifiers what they should be?
+///
+/// # Errors
+/// The first that is wrong.
+pub fn check(config: &Config) -> Result<(), GateError> {
+    Users::new(config, &mut Entropy::new())?;
+    Tls::load(config)?;
+    Ok(())
+}
+
 impl Gate {
     /// Opens the listeners and starts the workers.
     ///

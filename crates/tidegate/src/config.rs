@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use tidegate_config::{schema_json, show, show_json};
+use tidegate_proxy::gate;
 
 use crate::cli::{ConfigCommand, SettingsOptions};
-use crate::settings;
+use crate::{exit, settings};
 
 pub(crate) fn run(command: &ConfigCommand) -> ExitCode {
     match command {
@@ -22,6 +23,9 @@ pub(crate) fn run(command: &ConfigCommand) -> ExitCode {
 fn check(options: &SettingsOptions) -> ExitCode {
     match settings::loaded(options) {
         Ok(loaded) => {
+            if let Err(error) = gate::check(&loaded.config) {
+                return exit::with(exit::USAGE, &error);
+            }
             match &loaded.file {
                 Some(file) => println!("{}: the settings are right", file.display()),
                 None => println!("the settings are right (no file; environment and defaults)"),

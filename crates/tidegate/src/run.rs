@@ -34,6 +34,7 @@ pub(crate) fn run(options: &RunOptions) -> ExitCode {
     };
     let gate = match Gate::start(config.clone()) {
         Ok(gate) => gate,
+        Err(error) if error.is_configuration() => return exit::with(exit::USAGE, &error),
         Err(error) => return exit::with(exit::UNABLE, &error),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 use tidegate_scratch::ClusterOptions;
+use tidegate_testkit::certificates::self_signed;
 use tidegate_testkit::gate::Gate;
 use tidegate_testkit::scene::{APP, Scene, cluster};
 
@@ -62,6 +63,31 @@ fn folder_with(settings: &str) -> TempDir {
 
 fn empty() -> TempDir {
     TempDir::new().expect("a temporary folder")
+}
+
+#[test]
+fn certificates_and_verifiers_are_looked_into_before_anything_starts() {
+    let folder = folder_with(
+        "[listen]\ntls = \"require\"\ntls_cert = \"gate.crt\"\ntls_key = \"gate.key\"\n",
+    );
+    let url = [("DATABASE_URL", URL)];
+    let own = self_signed(&["localhost"], |_| {});
+    let other = self_signed(&["localhost"], |_| {});
+    let key = folder.path().join("gate.key");
+    for (certificate, key_text, expected) in [
+        ("nonsense", &own.key, "gate.crt\" has no certificate in it"),
+        (&own.certificate, &other.key, "gate.key"),
+    ] {
+        fs::write(folder.path().join("gate.crt"), certificate).expect("it is written");
+        fs::write(&key, key_text).expect("it is written");
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("it is ours");
+        let said = tidegate(folder.path(), &url, &["config", "check"]).failed(2);
+        assert!(said.contains(expected), "{said}");
+        let said = tidegate(folder.path(), &url, &["run"]).failed(2);
+        assert!(said.contains(expected), "{said}");
+    }
+    fs::write(&key, &own.key).expect("it is written");
+    tidegate(folder.path(), &url, &["config", "check"]).done();
 }
 
 #[test]
