@@ -10,13 +10,13 @@
 use tidegate_wire::backend::{self, Severity, TransactionStatus};
 use tidegate_wire::catalogue::Complaint;
 use tidegate_wire::frame::{FrameError, Front, front};
-use tidegate_wire::frontend::Tag;
+use tidegate_wire::frontend::{self, Tag};
 
 use crate::pieces::Pieces;
 use crate::pin::PinReason;
 use crate::prepared::{ClientStatements, Environment};
 use crate::server::ServerMachine;
-use crate::server::naming::{Followed, Intern, Message, Subject};
+use crate::server::naming::{Followed, Following, Intern, Message, Place, Step, Subject};
 use crate::sniff::Sniffer;
 use crate::splitter::{FRAME_BYTES_MAX, Part, Splitter};
 
@@ -55,12 +55,15 @@ pub enum Gathered {
 pub struct Rules<'a> {
     /// Whether to look for what stays in the session.
     pub watch: bool,
-    /// How its prepared statements are shared; otherwise their names are passed on as they are.
+    /// How its prepared statements are shared; otherwise the server is its own, and all is passed
+    /// on as it is.
     pub naming: Option<Naming<'a>>,
 }
 
 /// How prepared statements are shared.
 pub struct Naming<'a> {
+    /// Whether those with a name are; otherwise their names are passed on, and pin.
+    pub keeps: bool,
     /// What the client's startup parameters make of a statement.
     pub environment: &'a Environment,
     /// Where statements are kept.
@@ -92,6 +95,10 @@ pub struct ClientMachine {
     /// An extended message was refused: everything up to the next Sync is ignored.
     skipping: bool,
     statements: ClientStatements,
+    /// A message that waits for answers to what was sent before it. What follows it is in `held`.
+    stalled: Option<Box<Collected>>,
+    /// PostgreSQL has been asked for those answers.
+    has_asked: bool,
 }
 
 /// What the body that is under way is looked at for.
@@ -281,7 +288,8 @@ impl ClientMachine {
     // --- With a server. ---
 
     /// Consumes all of `input`. What the server must be sent goes to `out`, what the client is
-    /// answered at once to `reply`.
+    /// answered at once to `reply`. When a message must wait for answers, so does what follows:
+    /// see [`ClientMachine::is_stalled`].
     ///
     /// # Errors
     /// [`ClientFault`]: what came before it has been passed on.
@@ -295,7 +303,12 @@ impl ClientMachine {
     ) -> Result<Relayed, ClientFault> {
         let mut relayed = Relayed::default();
         let mut at = 0;
-        while let Some(part) = self.splitter.next(input, &mut at)? {
+        if let Some(collected) = self.stalled.take() {
+            self.look_at_subject(*collected, rules, server, out, &mut relayed);
+        }
+        while self.stalled.is_none()
+            && let Some(part) = self.splitter.next(input, &mut at)?
+        {
             match part {
                 Part::Header { tag, body_bytes, stashed, range } => {
                     let tag = known_tag(tag)?;
@@ -303,117 +316,148 @@ impl ClientMachine {
                         relayed.terminate = true;
                         return Ok(relayed);
                     }
-                    let is_skipped = server.exchange().is_skipping();
-                    if rules.naming.is_some()
-                        && matches!(tag, Tag::Bind | Tag::Close | Tag::Describe | Tag::Parse)
-                        && !is_skipped
-                    {
+                    let may_name =
+                        matches!(tag, Tag::Bind | Tag::Close | Tag::Describe | Tag::Parse);
+                    if may_name && rules.naming.is_some() && !server.exchange().is_skipping() {
                         let Some(place) = self.splitter.whole_body(input, &mut at) else {
                             self.watch =
                                 Watch::Subject(Collected { tag, body_bytes, body: Vec::new() });
                             continue;
                         };
                         let body = input.get(place.clone()).unwrap_or_default();
-                        let message = Message { tag, body_bytes, body, place: Some(place.start) };
+                        let place = Place { body: place.start, behind_header: stashed == 0 };
+                        let message = Message { tag, body_bytes, body, place: Some(place) };
                         let subject = message.subject();
-                        if subject != Subject::Nothing {
-                            self.follow(&message, &subject, rules, server, out, &mut relayed);
-                            continue;
-                        }
-                        out.own_bytes(self.splitter.stash(stashed));
-                        out.forward(range);
-                        out.forward(place);
-                        self.passed_on(&message, rules, server, &mut relayed);
+                        self.follow(&message, subject, rules, server, out, &mut relayed);
                         continue;
                     }
-                    server.sent(tag);
-                    self.watch = match tag {
-                        _ if is_skipped => Watch::Nothing,
-                        Tag::Parse if rules.watch => Watch::Name(false),
-                        Tag::Query if rules.watch => Watch::Text(Sniffer::default()),
-                        _ => Watch::Nothing,
-                    };
+                    self.passes_on(tag, rules, server);
                     out.own_bytes(self.splitter.stash(stashed));
                     out.forward(range);
                 }
                 Part::Body { range, last } => {
                     let bytes = input.get(range.clone()).unwrap_or_default();
-                    if let Watch::Subject(collected) = &mut self.watch {
+                    if matches!(self.watch, Watch::Subject(_))
+                        && let Watch::Subject(mut collected) = std::mem::take(&mut self.watch)
+                    {
                         collected.body.extend_from_slice(bytes);
-                        self.look_at_subject(rules, server, out, &mut relayed);
+                        self.look_at_subject(collected, rules, server, out, &mut relayed);
                         continue;
                     }
                     let found = self.watch.look(bytes, last, server);
-                    relayed.pin = relayed.pin.or(found);
+                    relayed.pin = relayed.pin.or(found.filter(|_| rules.watch));
                     out.forward(range);
                 }
             }
+        }
+        if self.stalled.is_some() {
+            self.held.extend_from_slice(input.get(at..).unwrap_or_default());
         }
         server.invent_what_is_due(Some(&mut self.statements), reply);
         Ok(relayed)
     }
 
-    /// More of a message has come that may name a statement.
+    /// Whether a message waits for answers to what was sent before it. When the server has said
+    /// something, what is held ([`ClientMachine::take_held`]) is to be relayed; until then what the
+    /// client says is to be held.
+    pub fn is_stalled(&self) -> bool {
+        self.stalled.is_some()
+    }
+
+    /// A message that names no statement is passed on as it comes.
+    fn passes_on(&mut self, tag: Tag, rules: &Rules<'_>, server: &mut ServerMachine) {
+        let is_skipped = server.exchange().is_skipping();
+        server.sent(tag);
+        match tag {
+            Tag::Sync => self.statements.batch_sent(),
+            Tag::Query => self.statements.forget_unnamed(),
+            _ => {}
+        }
+        self.watch = match tag {
+            _ if is_skipped => Watch::Nothing,
+            Tag::Parse if rules.watch => Watch::Name(false),
+            Tag::Query if rules.watch || rules.naming.is_some() => Watch::Text(Sniffer::default()),
+            _ => Watch::Nothing,
+        };
+    }
+
+    /// More of a message has come that may name a statement, or it need not wait any more.
     fn look_at_subject(
         &mut self,
+        collected: Collected,
         rules: &mut Rules<'_>,
         server: &mut ServerMachine,
         out: &mut Pieces,
         relayed: &mut Relayed,
     ) {
-        let Watch::Subject(collected) = std::mem::take(&mut self.watch) else { return };
         let Collected { tag, body_bytes, body } = &collected;
         let message = Message { tag: *tag, body_bytes: *body_bytes, body, place: None };
-        match message.subject() {
-            Subject::Unknown => self.watch = Watch::Subject(collected),
-            subject @ (Subject::Nothing | Subject::TooLarge) => {
-                message.push(0, &[], out);
-                self.passed_on(&message, rules, server, relayed);
-                if subject == Subject::TooLarge {
-                    relayed.pin = Some(PinReason::Prepared);
-                }
-            }
-            subject => self.follow(&message, &subject, rules, server, out, relayed),
+        // What has failed meanwhile is answered by nothing up to the next Sync.
+        let is_skipped = server.exchange().is_skipping();
+        let subject = if is_skipped { Subject::Nothing } else { message.subject() };
+        if subject == Subject::Unknown {
+            self.watch = Watch::Subject(collected);
+        } else {
+            self.follow(&message, subject, rules, server, out, relayed);
         }
     }
 
+    /// A message of which is known what it names.
     fn follow(
         &mut self,
         message: &Message<'_>,
-        subject: &Subject<'_>,
+        subject: Subject<'_>,
         rules: &mut Rules<'_>,
         server: &mut ServerMachine,
         out: &mut Pieces,
         relayed: &mut Relayed,
     ) {
         let Some(naming) = &mut rules.naming else { return };
+        self.watch = Watch::Nothing;
+        match subject {
+            Subject::Nothing | Subject::Unknown => {
+                message.push(0, &[], out);
+                server.sent(message.tag);
+                return;
+            }
+            Subject::Unnamed { definition } if message.tag == Tag::Parse => {
+                message.push(0, &[], out);
+                server.parse_unnamed();
+                self.statements.unnamed_sent(definition);
+                self.watch = Watch::Text(Sniffer::default());
+                let text = message.body.get(1..).unwrap_or_default();
+                let found = self.watch.look(text, definition.is_some(), server);
+                relayed.pin = relayed.pin.or(found.filter(|_| rules.watch));
+                return;
+            }
+            Subject::Unnamed { .. } => {
+                return server.use_unnamed(message, self.statements.unnamed(), out);
+            }
+            _ => {}
+        }
         // What a pin has left in the session may change what a statement means.
         let is_pinned = !rules.watch || relayed.pin.is_some();
-        let environment = (!is_pinned).then_some(naming.environment);
-        let statements = &mut self.statements;
-        let followed =
-            server.follow(message, subject, environment, &mut *naming.intern, statements, out);
-        relayed.pin = relayed.pin.or(followed.pin);
-        relayed.followed.add(followed);
-        self.watch = Watch::Nothing;
-    }
-
-    /// A message that names no statement has been passed on as far as it has come.
-    fn passed_on(
-        &mut self,
-        message: &Message<'_>,
-        rules: &Rules<'_>,
-        server: &mut ServerMachine,
-        relayed: &mut Relayed,
-    ) {
-        server.sent(message.tag);
-        self.watch = match message.tag {
-            Tag::Parse if rules.watch => Watch::Name(false),
-            _ => return self.watch = Watch::Nothing,
+        let mut with = Following {
+            environment: (!is_pinned).then_some(naming.environment),
+            keeps: naming.keeps,
+            intern: &mut *naming.intern,
+            names: &mut self.statements,
+            out,
+            followed: Followed::default(),
         };
-        let here = u64::try_from(message.body.len()).unwrap_or(u64::MAX);
-        let found = self.watch.look(message.body, here >= message.body_bytes, server);
-        relayed.pin = relayed.pin.or(found);
+        let step = server.follow(message, subject, &mut with);
+        let followed = with.followed;
+        relayed.pin = relayed.pin.or(followed.pin.filter(|_| rules.watch));
+        relayed.followed.add(followed);
+        if step == Step::Wait {
+            if server.exchange().needs_sync() && !std::mem::replace(&mut self.has_asked, true) {
+                out.own(frontend::push_flush); // Or PostgreSQL would keep the answers to itself.
+            }
+            let Message { tag, body_bytes, body, .. } = *message;
+            self.stalled = Some(Box::new(Collected { tag, body_bytes, body: body.to_vec() }));
+        } else {
+            self.has_asked = false;
+        }
     }
 
     /// The statements that it has prepared.
@@ -423,7 +467,13 @@ impl ClientMachine {
 
     /// Whether the server has got the front of a message whose rest is still to come.
     pub fn is_mid_message(&self) -> bool {
-        !self.splitter.is_between_frames()
+        let is_collecting = matches!(self.watch, Watch::Subject(_)) || self.is_stalled();
+        !self.splitter.is_between_frames() && !is_collecting
+    }
+
+    /// Whether nothing that it has said, as far as that has come, is still to be passed on.
+    pub fn is_passed_on(&self) -> bool {
+        self.splitter.is_between_frames() && !self.is_stalled()
     }
 
     /// The lease has ended. Bytes of a header that was cut are kept for the next batch.
@@ -454,8 +504,9 @@ impl Watch {
             }
             Self::Text(sniffer) => {
                 sniffer.feed(bytes, last);
-                server.narrow(sniffer.scope());
-                sniffer.found()
+                let traces = sniffer.traces();
+                server.marked(traces);
+                traces.pin
             }
         }
     }

@@ -20,7 +20,7 @@ use tidegate_wire::frontend;
 
 use crate::prepared::{ClientName, ServerName};
 
-/// Messages of one pipeline whose answers are still to come. Each takes sixteen bytes here; a
+/// Messages of one pipeline whose answers are still to come. Each takes 24 bytes here; a
 /// client may have as many on their way as fit the kernel's buffers, and is not read from above
 /// this number until answers have come. PostgreSQL sends answers at the latest when its buffer of
 /// 8 KiB is full (1,638 of the shortest), so far fewer than this are ever stuck in it.
@@ -62,6 +62,8 @@ pub enum About {
     Close(Option<ServerName>),
     /// A Parse.
     Parse(ServerName),
+    /// A Parse of the statement without a name.
+    ParseUnnamed,
 }
 
 /// A message whose answer is owed.
@@ -84,8 +86,8 @@ struct Owed {
     kind: Kind,
     fate: Fate,
     about: Option<About>,
-    /// The client's name for the statement that it uses.
-    uses: Option<ClientName>,
+    /// The prepared statement that it uses: the client's name for it and the server's.
+    uses: Option<(ClientName, ServerName)>,
 }
 
 /// What a message from the server means.
@@ -176,7 +178,8 @@ impl Exchange {
             Kind::Query | Kind::FunctionCall => self.batch_open = false,
             _ => self.batch_open = true,
         }
-        if !self.skipping {
+        // What is answered when nobody knows is not asked.
+        if !self.skipping && !self.unsure {
             self.owe(kind, fate);
         }
     }
@@ -189,28 +192,40 @@ impl Exchange {
     /// A message about a prepared statement is being sent, or its answer is to be invented; not
     /// while messages are skipped.
     pub fn sent_about(&mut self, about: About, fate: Fate) {
+        debug_assert!(!self.skipping, "what is skipped is about nothing");
         self.sent(about.tag(), fate);
-        if let Some(owed) = self.owed.back_mut() {
+        if self.unsure {
+            self.settled.push_back(Settled { about, fate, has_succeeded: true });
+        } else if let Some(owed) = self.owed.back_mut() {
             owed.about = Some(about);
             self.invented += usize::from(fate == Fate::Invent);
         }
     }
 
     /// A message that uses a prepared statement is being sent; not while messages are skipped.
-    pub fn sent_using(&mut self, tag: frontend::Tag, name: ClientName) {
+    pub fn sent_using(&mut self, tag: frontend::Tag, client: ClientName, server: ServerName) {
+        debug_assert!(!self.skipping, "what is skipped uses nothing");
         self.sent(tag, Fate::Forward);
-        if let Some(owed) = self.owed.back_mut() {
-            owed.uses = Some(name);
+        if let Some(owed) = self.owed.back_mut()
+            && !self.unsure
+        {
+            owed.uses = Some((client, server));
         }
     }
 
-    /// The client's name for the statement that is used by what is answered next.
-    pub fn used_next(&self) -> Option<ClientName> {
-        let next = self.owed.iter().find(|owed| owed.fate == Fate::Forward)?;
-        next.uses
+    /// The prepared statement that is named by what is answered next: the client's name for it,
+    /// and the server's where it is used and not defined anew.
+    pub fn used_next(&self) -> Option<(ClientName, Option<ServerName>)> {
+        let next = self.owed.front()?;
+        let (client, server) = next.uses?;
+        Some((client, (next.kind != Kind::Parse).then_some(server)))
     }
 
     fn sent_sync(&mut self, fate: Fate) {
+        if self.unsure {
+            self.batch_open = false;
+            return;
+        }
         if self.copy_in {
             self.eaten += 1; // Ignored by the server, "for the convenience of client libraries".
             return;
@@ -223,7 +238,7 @@ impl Exchange {
     fn sent_copy_end(&mut self, fate: Fate) {
         if self.copy_in {
             self.copy_in = false; // What it has eaten stays in doubt until it has succeeded.
-        } else if !self.owed.is_empty() {
+        } else if self.owed.len() > self.invented && !self.unsure {
             self.owe(Kind::CopyEnd, fate);
         }
     }
@@ -233,6 +248,7 @@ impl Exchange {
     pub fn invent(&mut self) {
         while let Some(owed) = self.owed.pop_front_if(|owed| owed.fate == Fate::Invent) {
             self.ended(owed, true);
+            self.drop_copy_ends();
         }
         while self.unsure
             && self.invented > 0
@@ -425,13 +441,18 @@ impl Exchange {
 
     /// Whether the server works on something, so that a cancel would have something to stop.
     pub fn is_busy(&self) -> bool {
-        self.owed.len() > self.invented
+        self.owed.len() > self.invented || self.unsure
     }
 
-    /// Whether it is known that the transaction, if there is one, has not failed: all batches
-    /// before the one under way have been answered.
-    pub fn is_sound(&self) -> bool {
-        self.readies == 0 && self.status != TransactionStatus::Failed
+    /// Whether all that was sent has been answered.
+    pub fn is_answered(&self) -> bool {
+        self.owed.is_empty() && !self.unsure
+    }
+
+    /// Whether all batches before the one under way have been answered, so that the state of the
+    /// transaction is known.
+    pub fn is_current(&self) -> bool {
+        self.readies == 0
     }
 
     /// Whether the server ignores everything up to the next Sync.
@@ -457,7 +478,7 @@ impl Exchange {
 
     /// Whether so much is owed that the client should not be read from.
     pub fn is_full(&self) -> bool {
-        self.owed.len() >= OWED_MAX
+        self.owed.len() >= OWED_MAX && !self.unsure
     }
 
     /// Whether the server reads copy data.
@@ -484,7 +505,7 @@ impl About {
     const fn tag(self) -> frontend::Tag {
         match self {
             Self::Close(_) => frontend::Tag::Close,
-            Self::Parse(_) => frontend::Tag::Parse,
+            Self::Parse(_) | Self::ParseUnnamed => frontend::Tag::Parse,
         }
     }
 }

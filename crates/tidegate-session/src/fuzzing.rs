@@ -66,13 +66,17 @@ pub fn everything(data: &[u8]) {
     let mut intern = |environment: Option<&Environment>, definition: &[u8]| {
         interner.intern(environment, definition)
     };
-    let naming = Naming { environment: &environment, intern: &mut intern };
+    let naming = Naming { keeps: true, environment: &environment, intern: &mut intern };
     let mut rules = Rules { watch: true, naming: Some(naming) };
     let (mut up, mut down) = (Pieces::default(), Pieces::default());
     let [first, second] = parts;
     if client.relay(first, &mut rules, &mut server, &mut up, &mut down).is_ok()
         && server.receive(second, Some(client.statements()), &mut down, &mut up).is_ok()
     {
+        let held = client.take_held();
+        if client.relay(&held, &mut rules, &mut server, &mut up, &mut down).is_err() {
+            return;
+        }
         server.recover(&mut up);
         if server.receive(first, None, &mut down, &mut up).is_ok() && server.errand().is_none() {
             server.start(Errand::Check, b"", &mut up);

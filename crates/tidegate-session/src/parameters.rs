@@ -11,6 +11,36 @@ use std::sync::Arc;
 /// Startup parameters that concern the connection itself and not the session's settings.
 const NOT_SETTINGS: [&str; 5] = ["database", "options", "replication", "user", "_pq_"];
 
+/// Whether a setting says nothing of what a statement means: its name is of those that only say how
+/// long it may take, how it is planned, or what is told of it. Of all others, those of extensions
+/// too, it is not known.
+pub fn is_meaningless(name: &[u8]) -> bool {
+    const NAMES: [&[u8]; 20] = [
+        b"application_name",
+        b"client_min_messages",
+        b"commit_delay",
+        b"cursor_tuple_fraction",
+        b"effective_cache_size",
+        b"from_collapse_limit",
+        b"hash_mem_multiplier",
+        b"idle_in_transaction_session_timeout",
+        b"idle_session_timeout",
+        b"join_collapse_limit",
+        b"lock_timeout",
+        b"maintenance_work_mem",
+        b"plan_cache_mode",
+        b"random_page_cost",
+        b"seq_page_cost",
+        b"statement_timeout",
+        b"synchronous_commit",
+        b"tcp_user_timeout",
+        b"transaction_timeout",
+        b"work_mem",
+    ];
+    const FAMILIES: [&[u8]; 4] = [b"enable_", b"jit", b"log_", b"max_parallel_"];
+    NAMES.contains(&name) || FAMILIES.iter().any(|family| name.starts_with(family))
+}
+
 /// The settings that a client asked for at start-up, in the order of their names. `options` is
 /// taken apart into the settings it stands for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]

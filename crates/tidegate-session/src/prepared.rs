@@ -17,16 +17,22 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::Write as _;
 use std::sync::{Arc, Weak};
 
-use crate::parameters::StartupParameters;
-use crate::pin::PinReason;
-use crate::sniff::{Scope, Sniffer};
+use crate::parameters::{StartupParameters, is_meaningless};
+use crate::sniff::{Sniffer, Traces};
 
 /// The front of every name that Tidegate gives a statement.
 pub const NAME_PREFIX: &[u8] = b"tidegate_";
 
+/// The name of a statement that no server has. Whoever uses it is told what PostgreSQL says where
+/// the statement without a name is missing.
+pub const NOBODYS: &[u8] = b"tidegate_unnamed";
+
 /// Whether a name looks like one of Tidegate's. A client's that does goes to the server with one
 /// underscore more in front, so those with underscores count too.
 pub fn is_reserved(name: &[u8]) -> bool {
+    if name.len() > NAME_BYTES_MAX {
+        return false; // Such a name is never looked at, and none of Tidegate's is as long.
+    }
     let bare = name.iter().position(|byte| *byte != b'_').and_then(|at| name.get(at..));
     bare.is_some_and(|bare| bare.starts_with(NAME_PREFIX))
 }
@@ -53,21 +59,10 @@ pub const NAME_BYTES_MAX: usize = 1024;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Environment(Arc<str>);
 
-/// Startup parameters that say nothing of what a statement means. All others may: extensions have
-/// settings of their own.
-const MEANINGLESS: [&str; 6] = [
-    "application_name",
-    "idle_in_transaction_session_timeout",
-    "idle_session_timeout",
-    "lock_timeout",
-    "statement_timeout",
-    "transaction_timeout",
-];
-
 impl Environment {
     /// That of a client with these startup parameters.
     pub fn of(parameters: &StartupParameters) -> Self {
-        let meaning = parameters.iter().filter(|(name, _)| !MEANINGLESS.contains(name));
+        let meaning = parameters.iter().filter(|(name, _)| !is_meaningless(name.as_bytes()));
         let lines = meaning.map(|(name, value)| format!("{name}\0{value}\0"));
         Self(lines.collect::<String>().into())
     }
@@ -81,9 +76,10 @@ pub struct StatementId(u64);
 #[derive(Debug)]
 pub struct Statement {
     id: StatementId,
+    /// None when it is nobody else's.
+    environment: Option<Environment>,
     definition: Arc<[u8]>,
-    pin: Option<PinReason>,
-    scope: Option<Scope>,
+    traces: Traces,
 }
 
 impl Statement {
@@ -97,14 +93,9 @@ impl Statement {
         &self.definition
     }
 
-    /// What running it leaves in the session.
-    pub fn pin(&self) -> Option<PinReason> {
-        self.pin
-    }
-
-    /// What running it changes for the rest of the transaction.
-    pub fn scope(&self) -> Option<Scope> {
-        self.scope
+    /// What running it does to the session.
+    pub fn traces(&self) -> Traces {
+        self.traces
     }
 }
 
@@ -113,14 +104,17 @@ impl Statement {
 pub struct Interner {
     known: BTreeMap<Environment, BTreeMap<Arc<[u8]>, Weak<Statement>>>,
     last: u64,
-    /// How many entries there are, and how many there may be before those that nobody has any
-    /// more are removed.
-    entries: usize,
+    /// What the entries take, and what they may take before those that nobody has any more are
+    /// removed.
+    bytes: usize,
     sweep_at: usize,
 }
 
-/// Entries below this are not worth a sweep; each is a hundred bytes and the definition.
-const SWEEP_MIN: usize = 1024;
+/// Less than this is not worth a sweep.
+const SWEEP_BYTES_MIN: usize = 4 * 1024 * 1024;
+
+/// What an entry takes beside its definition: nodes of the map, counters, pointers.
+const ENTRY_BYTES: usize = 128;
 
 impl Interner {
     /// The statement with this definition. With no environment, one that nobody else will have.
@@ -129,40 +123,63 @@ impl Interner {
         environment: Option<&Environment>,
         definition: &[u8],
     ) -> Arc<Statement> {
-        let Some(environment) = environment else { return self.make(definition.into()) };
+        let Some(environment) = environment else { return self.make(None, definition.into()) };
         let known = self.known.get(environment).and_then(|known| known.get(definition));
         if let Some(statement) = known.and_then(Weak::upgrade) {
             return statement;
         }
-        let definition = Arc::<[u8]>::from(definition);
-        let statement = self.make(definition.clone());
-        if self.entries >= self.sweep_at.max(SWEEP_MIN) {
+        if self.bytes >= self.sweep_at.max(SWEEP_BYTES_MIN) {
             self.sweep();
         }
+        let definition = Arc::<[u8]>::from(definition);
+        let statement = self.make(Some(environment.clone()), definition.clone());
         let known = self.known.entry(environment.clone()).or_default();
-        let replaced = known.insert(definition, Arc::downgrade(&statement));
-        self.entries += usize::from(replaced.is_none());
+        // The key of one that is gone would keep its text.
+        if known.remove(&definition).is_none() {
+            self.bytes += ENTRY_BYTES + definition.len();
+        }
+        known.insert(definition, Arc::downgrade(&statement));
         statement
     }
 
-    fn make(&mut self, definition: Arc<[u8]>) -> Arc<Statement> {
+    fn make(&mut self, environment: Option<Environment>, definition: Arc<[u8]>) -> Arc<Statement> {
         self.last += 1;
         let text = definition.split(|byte| *byte == 0).next().unwrap_or_default();
         let mut sniffer = Sniffer::default();
         sniffer.feed(text, true);
-        let (pin, scope) = (sniffer.found(), sniffer.scope());
-        Arc::new(Statement { id: StatementId(self.last), definition, pin, scope })
+        let traces = sniffer.traces();
+        Arc::new(Statement { id: StatementId(self.last), environment, definition, traces })
     }
 
-    /// Forgets what nobody has. Doubling what may be there until the next sweep makes its cost
+    /// From now on this definition means another statement: PostgreSQL has found that what was
+    /// parsed is of no use any more. Who has it keeps it.
+    pub fn forget(&mut self, statement: &Statement) {
+        let Some(environment) = &statement.environment else { return };
+        let Some(known) = self.known.get_mut(environment) else { return };
+        let found = known.get(&statement.definition).and_then(Weak::upgrade);
+        if found.is_some_and(|found| found.id == statement.id) {
+            known.remove(&statement.definition);
+            self.bytes -= ENTRY_BYTES + statement.definition.len();
+        }
+    }
+
+    /// From now on every definition means another statement: tables and types have changed, and
+    /// with them what a text may mean. Who has a statement keeps it.
+    pub fn forget_all(&mut self) {
+        self.known.clear();
+        self.bytes = 0;
+    }
+
+    /// Removes what nobody has. Doubling what may be there until the next sweep makes its cost
     /// constant per statement.
     fn sweep(&mut self) {
         for known in self.known.values_mut() {
             known.retain(|_, statement| statement.strong_count() > 0);
         }
         self.known.retain(|_, known| !known.is_empty());
-        self.entries = self.known.values().map(BTreeMap::len).sum();
-        self.sweep_at = self.entries * 2;
+        let keys = self.known.values().flat_map(BTreeMap::keys);
+        self.bytes = keys.map(|definition| ENTRY_BYTES + definition.len()).sum();
+        self.sweep_at = self.bytes * 2;
     }
 }
 
@@ -172,8 +189,16 @@ pub struct ClientStatements {
     by_name: BTreeMap<Box<[u8]>, Named>,
     /// What was sent and is not answered yet, in order.
     pending: VecDeque<Pending>,
+    /// What the names and definitions take, those that are being closed included.
     bytes: usize,
     last: u32,
+    /// Counts the batches that were sent. What fails in one does not fail the next.
+    batch: u64,
+    /// The definition of the statement without a name; empty when there is none. It may be used
+    /// with another batch, and so on another server, than the one that brought it.
+    unnamed: Vec<u8>,
+    /// How many Parses of it are not answered yet.
+    unnamed_pending: u32,
 }
 
 /// A name that a client has given, as a number: each time that it gives one, another.
@@ -184,26 +209,31 @@ pub struct ClientName(u32);
 struct Named {
     number: ClientName,
     statement: Arc<Statement>,
-    /// PostgreSQL has accepted it.
-    is_confirmed: bool,
 }
 
 #[derive(Debug)]
-enum Pending {
-    Close(Box<[u8]>, Named),
-    Parse(Box<[u8]>, StatementId),
+struct Pending {
+    batch: u64,
+    name: Box<[u8]>,
+    what: What,
 }
+
+#[derive(Debug)]
+enum What {
+    /// With what the name stood for; nothing, when it has turned out that it stood for nothing.
+    Close(Option<Named>),
+    /// With the number that the name got.
+    Parse(ClientName),
+}
+
+/// Names may be given and closed so often before the answers come; a client that is ahead by more
+/// waits for them.
+const PENDING_MAX: usize = 256;
 
 impl ClientStatements {
     /// The statement of this name, and the number of the name.
     pub fn get(&self, name: &[u8]) -> Option<(ClientName, Arc<Statement>)> {
         self.by_name.get(name).map(|named| (named.number, named.statement.clone()))
-    }
-
-    /// Whether PostgreSQL would refuse this name because it is in use. Of one whose own Parse is
-    /// still unanswered nobody knows; a client that uses it again thinks that it has failed.
-    pub fn is_taken(&self, name: &[u8]) -> bool {
-        self.by_name.get(name).is_some_and(|named| named.is_confirmed)
     }
 
     /// Whether one more may be kept.
@@ -214,56 +244,113 @@ impl ClientStatements {
             && self.bytes + name.len() + definition.len() <= CLIENT_BYTES_MAX
     }
 
-    /// A Parse is being sent or answered.
+    /// Whether nobody knows what the name stands for before answers have come: of what was sent
+    /// with an earlier batch. Within a batch it is known: if one message fails, so does the rest.
+    pub fn is_unsettled(&self, name: &[u8]) -> bool {
+        let earlier = self.pending.iter().take_while(|pending| pending.batch != self.batch);
+        self.pending.len() >= PENDING_MAX || earlier.into_iter().any(|p| *p.name == *name)
+    }
+
+    /// A batch ends.
+    pub fn batch_sent(&mut self) {
+        self.batch += 1;
+    }
+
+    /// A Parse is being sent or answered. The name is free.
     pub fn parse_sent(&mut self, name: &[u8], statement: &Arc<Statement>) {
-        self.pending.push_back(Pending::Parse(name.into(), statement.id));
         self.last = self.last.wrapping_add(1);
         let number = ClientName(self.last);
-        self.put(name, Named { number, statement: statement.clone(), is_confirmed: false });
+        let what = What::Parse(number);
+        self.pending.push_back(Pending { batch: self.batch, name: name.into(), what });
+        self.bytes += size(name, statement);
+        self.by_name.insert(name.into(), Named { number, statement: statement.clone() });
     }
 
     /// A Close is being answered. False when there is no statement of this name.
     pub fn close_sent(&mut self, name: &[u8]) -> bool {
         let Some((name, named)) = self.by_name.remove_entry(name) else { return false };
-        self.bytes -= size(&name, &named.statement);
-        self.pending.push_back(Pending::Close(name, named));
+        let what = What::Close(Some(named));
+        self.pending.push_back(Pending { batch: self.batch, name, what });
         true
     }
 
     /// What was sent first of what is not answered has been carried out, or not.
     pub fn settled(&mut self, has_succeeded: bool) {
-        match self.pending.pop_front() {
-            Some(Pending::Parse(name, id)) => {
-                let Some(named) = self.by_name.get_mut(&name) else { return };
-                if named.statement.id != id {
-                    return; // It was named anew since.
-                }
-                if has_succeeded {
-                    named.is_confirmed = true;
-                } else if !named.is_confirmed {
-                    self.remove(&name);
+        let Some(Pending { name, what, .. }) = self.pending.pop_front() else { return };
+        match what {
+            What::Close(None) => {}
+            What::Close(Some(named)) if has_succeeded => {
+                self.bytes -= size(&name, &named.statement);
+            }
+            What::Close(Some(named)) => {
+                // What the name was given since was given behind the failure, and has failed too.
+                if let Some(newer) = self.by_name.insert(name.clone(), named) {
+                    self.bytes -= size(&name, &newer.statement);
                 }
             }
-            Some(Pending::Close(name, named)) if !has_succeeded => {
-                if !self.by_name.contains_key(&name) {
-                    self.put(&name, named);
+            What::Parse(number) => {
+                if !has_succeeded {
+                    self.undefine(&name, number);
                 }
             }
-            Some(Pending::Close(..)) | None => {}
         }
     }
 
-    /// PostgreSQL has forgotten all statements.
+    /// A Parse has failed: the name that it gave stands for nothing, also if it was closed since.
+    fn undefine(&mut self, name: &[u8], number: ClientName) {
+        if self.by_name.get(name).is_some_and(|named| named.number == number) {
+            return self.remove(name);
+        }
+        for pending in &mut self.pending {
+            if let What::Close(closed) = &mut pending.what
+                && let Some(named) = closed.take_if(|named| named.number == number)
+            {
+                self.bytes -= size(name, &named.statement);
+            }
+        }
+    }
+
+    /// PostgreSQL has forgotten all statements. Nothing was sent since that it would have.
     pub fn forget(&mut self) {
-        self.by_name.retain(|_, named| !named.is_confirmed);
-        self.bytes = self.by_name.iter().map(|(name, named)| size(name, &named.statement)).sum();
+        self.by_name.clear();
+        self.bytes = 0;
+        for pending in &self.pending {
+            if let What::Close(Some(named)) = &pending.what {
+                self.bytes += size(&pending.name, &named.statement);
+            }
+        }
+    }
+
+    /// The definition of the statement without a name; empty when there is none, or it is too long.
+    pub fn unnamed(&self) -> &[u8] {
+        &self.unnamed
+    }
+
+    /// A Parse of the statement without a name is being sent.
+    pub fn unnamed_sent(&mut self, definition: Option<&[u8]>) {
+        self.unnamed.clear();
+        self.unnamed.extend_from_slice(definition.unwrap_or_default());
+        self.unnamed_pending += 1;
+    }
+
+    /// A Parse of the statement without a name has been answered, or skipped.
+    pub fn unnamed_settled(&mut self, has_succeeded: bool) {
+        self.unnamed_pending = self.unnamed_pending.saturating_sub(1);
+        if !has_succeeded && self.unnamed_pending == 0 {
+            self.unnamed.clear();
+        }
+    }
+
+    /// A query of the simple protocol takes the place of the statement without a name.
+    pub fn forget_unnamed(&mut self) {
+        self.unnamed.clear();
     }
 
     /// The name with this number, which may be closing.
     pub fn name(&self, number: ClientName) -> Option<&[u8]> {
-        let closing = self.pending.iter().filter_map(|pending| match pending {
-            Pending::Close(name, named) => Some((name, named)),
-            Pending::Parse(..) => None,
+        let closing = self.pending.iter().filter_map(|pending| match &pending.what {
+            What::Close(named) => named.as_ref().map(|named| (&pending.name, named)),
+            What::Parse(_) => None,
         });
         let mut all = closing.chain(&self.by_name);
         all.find(|(_, named)| named.number == number).map(|(name, _)| &**name)
@@ -277,12 +364,6 @@ impl ClientStatements {
     /// Whether there are none, and none are on their way.
     pub fn is_empty(&self) -> bool {
         self.by_name.is_empty() && self.pending.is_empty()
-    }
-
-    fn put(&mut self, name: &[u8], named: Named) {
-        self.remove(name);
-        self.bytes += size(name, &named.statement);
-        self.by_name.insert(name.into(), named);
     }
 
     fn remove(&mut self, name: &[u8]) {
@@ -333,21 +414,22 @@ impl NameText {
 #[derive(Debug)]
 pub struct ServerStatements {
     by_id: BTreeMap<StatementId, Parsed>,
-    /// Statements whose Close came to nothing.
+    /// Statements that nobody will use any more; each is closed before the next is parsed.
     orphans: Vec<ServerName>,
+    /// Statements that were parsed under settings that end with the lease.
+    foreign: Vec<StatementId>,
     /// At most so many.
     max: usize,
     last_name: u32,
     /// Counts uses, to tell which was longest unused.
     uses: u64,
-    /// Counts the batches that were sent. What fails in one does not fail the next.
+    /// Counts the batches that were sent.
     batch: u64,
 }
 
 #[derive(Debug)]
 struct Parsed {
-    /// Kept while a server has it, so that whoever defines it next finds it there.
-    _statement: Arc<Statement>,
+    statement: Arc<Statement>,
     name: ServerName,
     used: u64,
     /// The batch that it was sent with.
@@ -359,26 +441,31 @@ struct Parsed {
 impl ServerStatements {
     /// None yet, and at most so many.
     pub fn new(max: usize) -> Self {
-        Self { by_id: BTreeMap::new(), orphans: Vec::new(), max, last_name: 0, uses: 0, batch: 0 }
+        Self {
+            by_id: BTreeMap::new(),
+            orphans: Vec::new(),
+            foreign: Vec::new(),
+            max,
+            last_name: 0,
+            uses: 0,
+            batch: 0,
+        }
     }
 
-    /// The name of a statement that is there, or that was sent with the same batch: if that fails,
-    /// so does what uses it. Of one that was sent with an earlier batch and is not confirmed yet,
-    /// nobody knows.
+    /// The name of a statement that is there, or was sent.
     pub fn used(&mut self, id: StatementId) -> Option<ServerName> {
         self.uses += 1;
-        let batch = self.batch;
         let parsed = self.by_id.get_mut(&id)?;
-        if !parsed.is_confirmed && parsed.batch != batch {
-            return None;
-        }
         parsed.used = self.uses;
         Some(parsed.name)
     }
 
-    /// A batch ends.
-    pub fn batch_sent(&mut self) {
-        self.batch += 1;
+    /// Whether it may yet turn out that a statement is not there: of one that was sent with an
+    /// earlier batch and is not confirmed. Within a batch it does not matter: if the statement
+    /// fails, so does what uses it.
+    pub fn is_unsettled(&self, id: StatementId) -> bool {
+        let parsed = self.by_id.get(&id);
+        parsed.is_some_and(|parsed| !parsed.is_confirmed && parsed.batch != self.batch)
     }
 
     /// Whether a statement was sent and may still fail.
@@ -386,18 +473,26 @@ impl ServerStatements {
         self.by_id.get(&id).is_some_and(|parsed| !parsed.is_confirmed)
     }
 
-    /// A statement is being sent. Says under what name.
-    pub fn sent(&mut self, statement: Arc<Statement>) -> ServerName {
+    /// A batch ends.
+    pub fn batch_sent(&mut self) {
+        self.batch += 1;
+    }
+
+    /// A statement that is not there is being sent. Says under what name.
+    pub fn sent(&mut self, statement: Arc<Statement>, origin: Origin) -> ServerName {
         self.uses += 1;
         self.last_name = self.last_name.wrapping_add(1);
         let name = ServerName(self.last_name);
+        if origin == Origin::Foreign {
+            self.foreign.push(statement.id);
+        }
         let (id, used, batch) = (statement.id, self.uses, self.batch);
-        let parsed = Parsed { _statement: statement, name, used, batch, is_confirmed: false };
-        self.by_id.insert(id, parsed);
+        self.by_id.insert(id, Parsed { statement, name, used, batch, is_confirmed: false });
         name
     }
 
-    /// One that is to be closed before another is sent; call it until there is none.
+    /// One that is to be closed before another is sent; call it until there is none. What is not
+    /// confirmed yet stays.
     pub fn evict(&mut self) -> Option<ServerName> {
         if let Some(orphan) = self.orphans.pop() {
             return Some(orphan);
@@ -405,7 +500,8 @@ impl ServerStatements {
         if self.by_id.len() < self.max {
             return None;
         }
-        let (oldest, _) = self.by_id.iter().min_by_key(|(_, parsed)| parsed.used)?;
+        let confirmed = self.by_id.iter().filter(|(_, parsed)| parsed.is_confirmed);
+        let (oldest, _) = confirmed.min_by_key(|(_, parsed)| parsed.used)?;
         let oldest = *oldest;
         self.by_id.remove(&oldest).map(|parsed| parsed.name)
     }
@@ -419,8 +515,7 @@ impl ServerStatements {
                 let id = *id;
                 self.by_id.remove(&id);
             }
-            // It was sent again since, when nobody knew.
-            (None, true) => self.orphans.push(name),
+            (None, true) => self.orphans.push(name), // Nobody wants it any more.
             (None, false) => {}
         }
     }
@@ -428,6 +523,29 @@ impl ServerStatements {
     /// A Close that was sent has not been carried out.
     pub fn not_closed(&mut self, name: ServerName) {
         self.orphans.push(name);
+    }
+
+    /// Using the statement of this name has failed in a way that it will fail again: it is of no
+    /// use any more. Says which it was.
+    pub fn useless(&mut self, name: ServerName) -> Option<Arc<Statement>> {
+        let (id, _) = self.by_id.iter().find(|(_, parsed)| parsed.name == name)?;
+        let id = *id;
+        self.orphans.push(name);
+        self.by_id.remove(&id).map(|parsed| parsed.statement)
+    }
+
+    /// A lease begins: what was parsed under the settings of the last is of no use.
+    pub fn begin_lease(&mut self) {
+        for id in std::mem::take(&mut self.foreign) {
+            self.orphans.extend(self.by_id.remove(&id).map(|parsed| parsed.name));
+        }
+    }
+
+    /// What the session is like has changed for good: all that was parsed is of no use.
+    pub fn retire(&mut self) {
+        self.orphans.extend(self.by_id.values().map(|parsed| parsed.name));
+        self.by_id.clear();
+        self.foreign.clear();
     }
 
     /// PostgreSQL has forgotten all statements that it had by now.
@@ -445,4 +563,13 @@ impl ServerStatements {
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()
     }
+}
+
+/// Whether a statement means what it would mean to anybody with the same startup parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// It does.
+    AsLoggedIn,
+    /// It was parsed under other settings.
+    Foreign,
 }

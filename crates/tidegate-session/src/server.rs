@@ -12,6 +12,8 @@
 
 pub mod naming;
 
+use std::sync::Arc;
+
 use tidegate_wire::backend::{self, Severity, TransactionStatus};
 use tidegate_wire::frame::FrameError;
 use tidegate_wire::frontend;
@@ -20,8 +22,10 @@ use tidegate_wire::sqlstate::SqlState;
 use crate::exchange::{About, Exchange, Fate, OutOfStep, Settled};
 use crate::parameters::Reported;
 use crate::pieces::Pieces;
-use crate::prepared::{ClientStatements, ServerStatements, is_reserved};
-use crate::sniff::Scope;
+use crate::prepared::{
+    ClientStatements, NAME_PREFIX, NOBODYS, ServerStatements, Statement, is_reserved,
+};
+use crate::sniff::{Scope, Traces};
 use crate::splitter::{Part, Splitter};
 
 /// The largest message that is collected to be understood when the input cuts it. Parameters and
@@ -98,6 +102,12 @@ pub struct Heard {
     pub statements: u32,
     /// Errors that went to the client, by the last one's code.
     pub error: Option<SqlState>,
+    /// Prepared statements that are of no use any more, to all who have them.
+    pub useless: Option<Arc<Statement>>,
+    /// Tables, types, or functions have changed.
+    pub schema_changed: bool,
+    /// A parameter was reported that is none of an errand's.
+    pub parameter_reported: bool,
     /// `DISCARD ALL` was confirmed to the client, and nothing was sent behind it.
     pub discarded: bool,
     /// `DISCARD ALL` or `RESET` was confirmed to the client: startup parameters that were set
@@ -122,6 +132,10 @@ pub struct ServerMachine {
     statements: ServerStatements,
     /// What the lease has changed of how statements are parsed.
     scope: Option<Scope>,
+    /// What is under way may take prepared statements away.
+    may_forget: bool,
+    /// The statement without a name is the client's.
+    has_unnamed: bool,
 }
 
 /// A message that steers us and was cut by the end of the input.
@@ -147,6 +161,8 @@ impl ServerMachine {
             discarding: false,
             statements: ServerStatements::new(statements_max),
             scope: None,
+            may_forget: false,
+            has_unnamed: false,
         }
     }
 
@@ -220,6 +236,9 @@ impl ServerMachine {
                     collected.body.extend_from_slice(input.get(range).unwrap_or_default());
                     if last && let Some(whole) = self.collecting.take() {
                         let Collected { tag, header, body } = whole;
+                        // What was sent meanwhile may have been answered without the server.
+                        self.exchange.invent();
+                        self.settle(names.as_deref_mut(), client);
                         let names = names.as_deref_mut();
                         match self.understand(tag, &body, names, server, &mut heard)? {
                             Some(error) => client.own_bytes(&error),
@@ -233,22 +252,24 @@ impl ServerMachine {
                 }
             }
         }
-        if self.splitter.is_between_frames() {
-            self.invent_what_is_due(names, client);
-        }
+        self.invent_what_is_due(names, client);
         Ok(heard)
     }
 
-    /// Answers that nothing of the server's will come before.
+    /// Answers that nothing of the server's will come before. Not in the midst of a message.
     pub(crate) fn invent_what_is_due(
         &mut self,
         names: Option<&mut ClientStatements>,
         client: &mut Pieces,
     ) {
+        if !self.is_between_frames() {
+            return;
+        }
         if self.exchange.owes_only_inventions() {
             self.exchange.invent();
         }
         self.settle(names, client);
+        self.may_forget &= !self.exchange.is_answered();
     }
 
     /// Puts right what is known of prepared statements by what became of them, and writes the
@@ -257,6 +278,13 @@ impl ServerMachine {
         while let Some(Settled { about, fate, has_succeeded }) = self.exchange.next_settled() {
             match (about, fate) {
                 (_, Fate::Invent) => {}
+                (About::ParseUnnamed, fate) => {
+                    self.has_unnamed = has_succeeded;
+                    if let (Fate::Forward, Some(names)) = (fate, names.as_deref_mut()) {
+                        names.unnamed_settled(has_succeeded);
+                    }
+                    continue;
+                }
                 (About::Parse(name), _) => self.statements.parsed(name, has_succeeded),
                 (About::Close(Some(name)), _) if !has_succeeded => self.statements.not_closed(name),
                 (About::Close(_), _) => {}
@@ -267,7 +295,7 @@ impl ServerMachine {
             if fate == Fate::Invent && has_succeeded {
                 let tag = match about {
                     About::Close(_) => backend::Tag::CloseComplete,
-                    About::Parse(_) => backend::Tag::ParseComplete,
+                    About::Parse(_) | About::ParseUnnamed => backend::Tag::ParseComplete,
                 };
                 client.own(|out| backend::push_bare(out, tag));
             }
@@ -319,13 +347,24 @@ impl ServerMachine {
                     heard.discarded |= was_last && self.exchange.owes_nothing();
                 }
             }
-            backend::Message::ParameterStatus { name, value } => self.reported.note(name, value),
+            backend::Message::ParameterStatus { name, value } => {
+                self.reported.note(name, value);
+                heard.parameter_reported |= self.errand.is_none();
+            }
+            // Also of what a vanished client had sent.
+            backend::Message::CommandComplete(b"DISCARD ALL" | b"DEALLOCATE ALL")
+                if fate != Fate::Forward =>
+            {
+                self.statements.forget();
+            }
             backend::Message::CommandComplete(tag) if fate == Fate::Forward => {
                 heard.statements += 1;
+                heard.schema_changed |= changes_schema(tag);
                 self.discarding = tag == b"DISCARD ALL";
                 heard.parameters_reset |= tag == b"DISCARD ALL" || tag == b"RESET";
                 if tag == b"RESET" {
-                    self.narrow(Some(Scope::Names)); // Of constants, the server reports it.
+                    // Of constants, the server reports it.
+                    self.scope = self.scope.max(Some(Scope::Names));
                 }
                 if tag == b"DISCARD ALL" || tag == b"DEALLOCATE ALL" {
                     self.statements.forget();
@@ -348,7 +387,12 @@ impl ServerMachine {
                     self.errand_error.get_or_insert_with(text);
                 } else {
                     heard.error = Some(sqlstate);
-                    let name = used.and_then(|used| names.as_deref()?.name(used));
+                    if let Some((_, Some(known))) =
+                        used.filter(|_| is_about_the_statement(sqlstate))
+                    {
+                        heard.useless = self.statements.useless(known).or(heard.useless.take());
+                    }
+                    let name = used.and_then(|(used, _)| names.as_deref()?.name(used));
                     renamed = in_the_clients_words(&fields, name);
                 }
             }
@@ -361,8 +405,11 @@ impl ServerMachine {
 
     /// A message of the client is being sent.
     pub fn sent(&mut self, tag: frontend::Tag) {
-        if tag == frontend::Tag::Sync {
-            self.statements.batch_sent();
+        match tag {
+            frontend::Tag::Sync => self.statements.batch_sent(),
+            // It takes the place of the statement without a name.
+            frontend::Tag::Query => self.has_unnamed = false,
+            _ => {}
         }
         self.exchange.sent(tag, Fate::Forward);
     }
@@ -381,11 +428,25 @@ impl ServerMachine {
     pub fn begin_lease(&mut self) {
         self.reported.set_baseline();
         self.scope = None;
+        self.has_unnamed = false;
+        self.statements.begin_lease();
     }
 
-    /// The client is sending what changes how the statements of its transaction are parsed.
-    pub(crate) fn narrow(&mut self, scope: Option<Scope>) {
-        self.scope = self.scope.max(scope);
+    /// The client is sending a statement that does this to the session.
+    pub(crate) fn marked(&mut self, traces: Traces) {
+        self.scope = self.scope.max(traces.scope);
+        self.may_forget |= traces.forgets;
+    }
+
+    /// A parameter has changed while nobody had the server, as by a reload of PostgreSQL's
+    /// settings: what was parsed under the old one is of no use.
+    pub fn retire_statements(&mut self) {
+        self.statements.retire();
+    }
+
+    /// Whether the last message has come to its end.
+    pub fn is_between_frames(&self) -> bool {
+        self.splitter.is_between_frames() && self.collecting.is_none()
     }
 
     /// Whether the client has got the front of a message whose rest is still to come.
@@ -438,6 +499,7 @@ impl ServerMachine {
     }
 
     fn query(&mut self, sql: &[u8], fate: Fate, server: &mut Pieces) {
+        self.has_unnamed = false;
         server.own(|out| frontend::push_query(out, sql));
         self.exchange.sent(frontend::Tag::Query, fate);
     }
@@ -483,6 +545,17 @@ fn is_final(severity: Option<Severity>) -> bool {
     matches!(severity, Some(Severity::Fatal | Severity::Panic))
 }
 
+/// Whether a command has changed what later statements may mean.
+fn changes_schema(tag: &[u8]) -> bool {
+    [&b"ALTER "[..], b"CREATE ", b"DROP "].iter().any(|verb| tag.starts_with(verb))
+}
+
+/// Whether an error that met a prepared statement would meet it again: it is not there, its result
+/// has changed ("cached plan must not change result type"), or what it names is gone.
+fn is_about_the_statement(sqlstate: SqlState) -> bool {
+    matches!(&sqlstate.class(), b"0A" | b"26" | b"42")
+}
+
 /// An error about a prepared statement, with the name that the client gave it.
 fn in_the_clients_words(fields: &backend::Fields<'_>, name: Option<&[u8]>) -> Option<Vec<u8>> {
     // No such statement, one more of its name, values that do not fit it.
@@ -493,15 +566,26 @@ fn in_the_clients_words(fields: &backend::Fields<'_>, name: Option<&[u8]>) -> Op
     ];
     fields.sqlstate().filter(|sqlstate| about_names.contains(sqlstate))?;
     let message = fields.message()?;
-    let ours = message.split(|byte| *byte == b'"').find(|part| is_reserved(part))?;
-    let theirs = match ours.strip_prefix(b"_") {
-        Some(escaped) => escaped,
-        None => name?,
-    };
-    let at = message.windows(ours.len()).position(|window| window == ours)?;
-    let (front, rest) = message.split_at_checked(at)?;
-    let message = [front, theirs, rest.get(ours.len()..)?].concat();
     let mut error = Vec::new();
+    if message.windows(NOBODYS.len()).any(|window| window == NOBODYS) {
+        // PostgreSQL 15, `exec_bind_message`.
+        fields.push_with_message(&mut error, b"unnamed prepared statement does not exist");
+        return Some(error);
+    }
+    // Quotes differ with the language of the messages.
+    let prefix = message.windows(NAME_PREFIX.len()).position(|window| window == NAME_PREFIX)?;
+    let front = message.get(..prefix)?;
+    let underscores = front.iter().rev().take_while(|byte| **byte == b'_').count();
+    let rest = message.get(prefix + NAME_PREFIX.len()..)?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let ours = message.get(prefix - underscores..prefix + NAME_PREFIX.len() + digits)?;
+    debug_assert!(is_reserved(ours), "it looks like one of Tidegate's");
+    let message = match (underscores, name) {
+        (0, Some(name)) => [front, name, rest.get(digits..)?].concat(),
+        (0, None) => return None,
+        // One underscore was put before a name that looks like one of Tidegate's.
+        (_, _) => [front.get(..prefix - 1)?, message.get(prefix..)?].concat(),
+    };
     fields.push_with_message(&mut error, &message);
     Some(error)
 }

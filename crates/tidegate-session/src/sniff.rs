@@ -14,6 +14,7 @@
 
 use memchr::{memchr2_iter, memrchr};
 
+use crate::parameters::is_meaningless;
 use crate::pin::PinReason;
 
 /// The longest word that matters is `pg_try_advisory_lock_shared`; longer ones are cut, which
@@ -36,6 +37,18 @@ pub struct Sniffer {
     may_have_ended: bool,
     found: Option<PinReason>,
     scope: Option<Scope>,
+    forgets: bool,
+}
+
+/// What a statement does to the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traces {
+    /// What it leaves there.
+    pub pin: Option<PinReason>,
+    /// What it changes of how the statements of the rest of the transaction are parsed.
+    pub scope: Option<Scope>,
+    /// Whether it may take prepared statements away.
+    pub forgets: bool,
 }
 
 /// What a `SET LOCAL` changes of how statements are parsed for the rest of the transaction.
@@ -110,9 +123,9 @@ impl Sniffer {
         self.found
     }
 
-    /// What was found so far that changes how the statements of the transaction are parsed.
-    pub fn scope(&self) -> Option<Scope> {
-        self.scope
+    /// All that was found so far.
+    pub fn traces(&self) -> Traces {
+        Traces { pin: self.found, scope: self.scope, forgets: self.forgets }
     }
 
     fn between_words(&mut self, byte: u8) {
@@ -199,6 +212,10 @@ impl Sniffer {
                     found = found.or(Some(PinReason::Listen));
                     Place::Rest
                 }
+                b"deallocate" | b"discard" => {
+                    self.forgets = true;
+                    Place::Rest
+                }
                 b"load" => {
                     found = found.or(Some(PinReason::Load));
                     Place::Rest
@@ -212,7 +229,9 @@ impl Sniffer {
                 if word == b"local" { Place::SetLocal } else { Place::Scoped }
             }
             Place::SetLocal => {
-                self.scope = self.scope.max(scope_of(word));
+                // A dotted name is an extension's or an application's own.
+                let scope = if byte == b'.' { None } else { scope_of(word) };
+                self.scope = self.scope.max(scope);
                 Place::Rest
             }
             Place::Prepare => {
@@ -273,20 +292,11 @@ fn is_plainly_harmless(text: &[u8]) -> bool {
         .all(|at| !at.checked_sub(2).is_some_and(|front| follows(front, b"temp")))
 }
 
-/// What the setting that begins with this word changes.
+/// What the setting with this name changes.
 fn scope_of(word: &[u8]) -> Option<Scope> {
     match word {
-        // PostgreSQL reports these, so [`crate::server`] sees them too, but only at the end of a
-        // batch.
-        b"client_encoding"
-        | b"datestyle"
-        | b"intervalstyle"
-        | b"names"
-        | b"standard_conforming_strings"
-        | b"time"
-        | b"timezone" => Some(Scope::Constants),
         b"role" | b"schema" | b"search_path" | b"session" => Some(Scope::Names),
-        _ => None,
+        word => (!is_meaningless(word)).then_some(Scope::Constants),
     }
 }
 
@@ -418,6 +428,9 @@ mod tests {
         let cases = [
             ("SET LOCAL statement_timeout = 5", None),
             ("SET LOCAL request.jwt.claims = 'x'", None),
+            ("SET LOCAL enable_seqscan = off", None),
+            ("SET LOCAL transform_null_equals = on", Some(Scope::Constants)),
+            ("SET LOCAL work_mem = '8MB'", None),
             ("SET LOCAL TIME ZONE 'CET'", Some(Scope::Constants)),
             ("SET LOCAL \"TimeZone\" TO 'CET'", Some(Scope::Constants)),
             ("SELECT 1;\n set local DateStyle = 'German'", Some(Scope::Constants)),
@@ -434,7 +447,7 @@ mod tests {
                 while let Some(bytes) = chunks.next() {
                     sniffer.feed(bytes, chunks.peek().is_none());
                 }
-                assert_eq!(sniffer.scope(), expected, "{text} in chunks of {chunk}");
+                assert_eq!(sniffer.traces().scope, expected, "{text} in chunks of {chunk}");
                 assert_eq!(sniffer.found(), None, "{text}");
             }
         }
@@ -468,7 +481,7 @@ mod tests {
                 let mut sniffer = Sniffer::default();
                 sniffer.feed(text.as_bytes(), false); // Which is never the glance.
                 sniffer.feed(b"", true);
-                proptest::prop_assert_eq!((sniffer.found(), sniffer.scope()), (None, None), "{}", text);
+                proptest::prop_assert_eq!((sniffer.found(), sniffer.traces().scope), (None, None), "{}", text);
             }
         }
     }

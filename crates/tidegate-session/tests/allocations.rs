@@ -43,7 +43,7 @@ impl Pair {
         let mut intern = |environment: Option<&Environment>, definition: &[u8]| -> Arc<Statement> {
             interner.intern(environment, definition)
         };
-        let naming = Naming { environment: &self.environment, intern: &mut intern };
+        let naming = Naming { keeps: true, environment: &self.environment, intern: &mut intern };
         let mut rules = Rules { watch: true, naming: Some(naming) };
         let (to_server, to_client) = (&mut self.to_server, &mut self.to_client);
         let relayed = self.client.relay(batch, &mut rules, &mut self.server, to_server, to_client);

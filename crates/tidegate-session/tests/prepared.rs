@@ -4,7 +4,7 @@
 #[expect(dead_code, reason = "other tests use the rest of it")]
 mod stage;
 
-use stage::check;
+use stage::{Stage, Step, check};
 
 // --- One client, one server. ---
 
@@ -120,9 +120,9 @@ fn what_a_failed_transaction_would_refuse_is_not_invented() {
          < ErrorResponse 25P02 + ReadyForQuery E
          > Query rollback
          < CommandComplete ROLLBACK + ReadyForQuery I | return
-         > Query begin + Parse s2: select 1 + Sync \
-             | server: Query begin, Parse tidegate_3, Sync | lease
-         < CommandComplete BEGIN + ReadyForQuery T + ParseComplete + ReadyForQuery T",
+         > Query begin + Parse s2: select 1 + Sync | server: Query begin | lease
+         < CommandComplete BEGIN + ReadyForQuery T | server: Sync
+         < ReadyForQuery T               | client: ParseComplete, ReadyForQuery T",
     );
 }
 
@@ -193,15 +193,35 @@ fn what_is_sent_after_an_error_and_before_its_sync_is_ignored() {
     );
 }
 
+// --- What waits for answers. ---
+
 #[test]
-fn a_failed_name_that_is_used_again_in_the_same_pipeline_is_defined_anew() {
+fn a_name_whose_fate_is_not_known_waits_for_it() {
     check(
         "! share
          > Parse s1: nonsense + Sync + Parse s1: select 1 + Sync \
-             | server: Parse tidegate_1, Sync, Parse tidegate_2, Sync | lease
-         < ErrorResponse 42601 + ReadyForQuery I
+             | server: Parse tidegate_1, Sync | lease
+         < ErrorResponse 42601 + ReadyForQuery I | server: Parse tidegate_2, Sync
          < ParseComplete + ReadyForQuery I | return
          > Bind s1 + Sync                | server: Bind tidegate_2, Sync | lease
+         < BindComplete + ReadyForQuery I | return",
+    );
+    check(
+        "! share
+         > Parse s1: select 1 + Sync + Parse s1: select 2 + Sync \
+             | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | server: Parse tidegate_1, Sync
+         < ErrorResponse 42P05 prepared statement \"tidegate_1\" already exists + ReadyForQuery I \
+             | client: ErrorResponse 42P05 prepared statement \"s1\" already exists, \
+               ReadyForQuery I | return",
+    );
+    check(
+        "! share
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Bind nothing + Close s1 + Sync + Bind s1 + Sync \
+             | server: Bind nothing, Sync | lease
+         < ErrorResponse 26000 + ReadyForQuery I | server: Bind tidegate_1, Sync
          < BindComplete + ReadyForQuery I | return",
     );
 }
@@ -211,8 +231,9 @@ fn the_same_text_twice_in_a_pipeline_fails_twice() {
     check(
         "! share
          > Parse s1: nonsense + Sync + Parse s2: nonsense + Sync \
-             | server: Parse tidegate_1, Sync, Parse tidegate_2, Sync | lease
-         < ErrorResponse 42601 + ReadyForQuery I + ErrorResponse 42601 + ReadyForQuery I | return",
+             | server: Parse tidegate_1, Sync | lease
+         < ErrorResponse 42601 + ReadyForQuery I | server: Parse tidegate_2, Sync
+         < ErrorResponse 42601 + ReadyForQuery I | return",
     );
 }
 
@@ -224,26 +245,298 @@ fn what_an_earlier_batch_was_to_bring_is_not_relied_on_before_it_has() {
          < ParseComplete + ReadyForQuery I | return
          ! move
          > Bind nothing + Bind s1 + Sync + Bind s1 + Bind s1 + Sync \
-             | server: Bind nothing, Parse tidegate_1, Bind tidegate_1, Sync, \
-               Parse tidegate_2, Bind tidegate_2, Bind tidegate_2, Sync | lease
-         < ErrorResponse 26000 + ReadyForQuery I
+             | server: Bind nothing, Parse tidegate_1, Bind tidegate_1, Sync | lease
+         < ErrorResponse 26000 + ReadyForQuery I \
+             | server: Parse tidegate_2, Bind tidegate_2, Bind tidegate_2, Sync
          < ParseComplete + BindComplete + BindComplete + ReadyForQuery I \
              | client: BindComplete, BindComplete, ReadyForQuery I | return",
     );
+    // The definition is sent once, however often it is used before it is confirmed.
     check(
         "! share
          > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | lease
          < ParseComplete + ReadyForQuery I | return
          ! move
-         > Bind s1 + Sync + Bind s1 + Sync \
-             | server: Parse tidegate_1, Bind tidegate_1, Sync, \
-               Parse tidegate_2, Bind tidegate_2, Sync | lease
-         < ParseComplete + BindComplete + ReadyForQuery I | client: BindComplete, ReadyForQuery I
+         > Bind s1 + Sync + Bind s1 + Sync + Bind s1 + Sync \
+             | server: Parse tidegate_1, Bind tidegate_1, Sync | lease
          < ParseComplete + BindComplete + ReadyForQuery I \
-             | client: BindComplete, ReadyForQuery I | return
-         > Parse s2: select 2 + Sync     | server: Close tidegate_1, Parse tidegate_3, Sync | lease
+             | server: Bind tidegate_1, Sync, Bind tidegate_1, Sync \
+             | client: BindComplete, ReadyForQuery I
+         < BindComplete + ReadyForQuery I + BindComplete + ReadyForQuery I | return",
+    );
+}
+
+#[test]
+fn whoever_waits_in_an_open_batch_has_postgres_asked_for_its_answers() {
+    check(
+        "! share
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Parse : deallocate all + Bind + Execute + Parse s1: select 2 + Bind s1 + Execute + Sync \
+             | server: Parse, Bind, Execute, Flush | lease
+         < ParseComplete + BindComplete + CommandComplete DEALLOCATE ALL \
+             | server: Parse tidegate_2, Bind tidegate_2, Execute, Sync
+         < ParseComplete + BindComplete + CommandComplete SELECT 1 + ReadyForQuery I | return",
+    );
+}
+
+#[test]
+fn nothing_is_decided_while_statements_may_be_taken_away() {
+    check(
+        "! share
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Query deallocate all + Parse s1: select 2 + Bind s1 + Sync \
+             | server: Query deallocate all | lease
+         < CommandComplete DEALLOCATE ALL + ReadyForQuery I \
+             | server: Parse tidegate_2, Bind tidegate_2, Sync
+         < ParseComplete + BindComplete + ReadyForQuery I | return
+         > Query discard plans + Bind s1 + Sync \
+             | server: Query discard plans | lease
+         < CommandComplete DISCARD PLANS + ReadyForQuery I | server: Bind tidegate_2, Sync
+         < BindComplete + ReadyForQuery I | return",
+    );
+    check(
+        "! share
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Query deallocate all          | lease
+         ! vanish                        | server: Query ROLLBACK | vanished | cancel
+         < CommandComplete DEALLOCATE ALL + ReadyForQuery I | client: nothing
+         < CommandComplete ROLLBACK + ReadyForQuery I | client: nothing | Recover done
+         ! next
+         > Parse a: select 1 + Sync      | server: Parse tidegate_2, Sync | lease
+         < ParseComplete + ReadyForQuery I | return",
+    );
+}
+
+#[test]
+fn a_client_that_leaves_while_a_message_waits_leaves_nothing_half_said() {
+    check(
+        "! share
+         > Parse s1: select 1 + Sync + Parse s1: select 2 + Sync \
+             | server: Parse tidegate_1, Sync | lease
+         ! vanish                        | server: Query ROLLBACK | vanished | cancel
+         < ParseComplete + ReadyForQuery I | client: nothing
+         < CommandComplete ROLLBACK + ReadyForQuery I | client: nothing | Recover done",
+    );
+}
+
+// --- Within one batch. ---
+
+#[test]
+fn a_name_that_was_given_in_the_same_batch_is_in_use() {
+    check(
+        "! share
+         > Parse s1: select 1 + Parse s1: select 2 + Bind s1 + Execute + Sync \
+             | server: Parse tidegate_1, Parse tidegate_1, Bind tidegate_1, Execute, Sync | lease
+         < ParseComplete + ErrorResponse 42P05 prepared statement \"tidegate_1\" already exists \
+             | client: ParseComplete, \
+               ErrorResponse 42P05 prepared statement \"s1\" already exists
+         < ReadyForQuery I               | return
+         > Bind s1 + Sync                | server: Bind tidegate_1, Sync | lease
+         < BindComplete + ReadyForQuery I | return",
+    );
+}
+
+#[test]
+fn a_name_that_was_to_be_closed_and_given_anew_stays_what_it_was() {
+    check(
+        "! share
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Bind nothing + Close s1 + Parse s1: select 2 + Sync \
+             | server: Bind nothing, Parse tidegate_2, Sync | lease
+         < ErrorResponse 26000 + ReadyForQuery I | return
+         > Bind s1 + Sync                | server: Bind tidegate_1, Sync | lease
+         < BindComplete + ReadyForQuery I | return",
+    );
+}
+
+#[test]
+fn a_name_that_was_given_and_closed_behind_a_failure_stands_for_nothing() {
+    check(
+        "! share
+         > Parse s1: nonsense + Close s1 + Sync \
+             | server: Parse tidegate_1, Sync | lease
+         < ErrorResponse 42601 + ReadyForQuery I | return
+         > Bind s1 + Sync                | lease
+         < ErrorResponse 26000 + ReadyForQuery I | return",
+    );
+}
+
+#[test]
+fn a_message_that_was_cut_by_a_failure_is_skipped_whole() {
+    check(
+        "! share
+         > Bind nothing + Flush          | lease
+         > Parse s1: select 1 @ 0..9     | server: nothing
+         < ErrorResponse 26000
+         > Parse s1: select 1 @ 9..      | server: Parse s1
+         > Sync
+         < ReadyForQuery I               | return
+         > Bind s1 + Sync                | lease
+         < ErrorResponse 26000 + ReadyForQuery I | return",
+    );
+}
+
+#[test]
+fn an_invented_answer_never_stands_in_the_midst_of_another() {
+    check(
+        "! share
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         > DescribeStatement s1 + Close s1 + Flush \
+             | server: Describe tidegate_1, Flush | lease
+         < ParameterDescription + RowDescription @ 0..9 | client: ParameterDescription
+         > Flush
+         < ParameterDescription + RowDescription @ 9.. | client: RowDescription, CloseComplete
+         > Sync
+         < ReadyForQuery I               | return",
+    );
+}
+
+#[test]
+fn the_end_of_a_copy_that_is_none_is_no_answer_to_wait_for() {
+    check(
+        "! share
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Close s1 + CopyDone + Flush   | server: CopyDone, Flush | client: CloseComplete | lease
+         > Sync
+         < ReadyForQuery I               | return",
+    );
+}
+
+// --- Statements that are of no use any more. ---
+
+#[test]
+fn a_statement_whose_result_has_changed_is_parsed_anew_by_whoever_asks_for_it_anew() {
+    check(
+        "! share
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Bind s1 + Execute + Sync      | server: Bind tidegate_1, Execute, Sync | lease
+         < ErrorResponse 0A000 + ReadyForQuery I | return
+         > Close s1 + Parse s2: select 1 + Bind s2 + Execute + Sync \
+             | server: Close tidegate_1, Parse tidegate_2, Bind tidegate_2, Execute, Sync | lease
+         < CloseComplete + ParseComplete + BindComplete + CommandComplete SELECT 1 \
+             + ReadyForQuery I | return
+         ! next
+         > Parse n: select 1 + Bind n + Sync | server: Bind tidegate_2, Sync | lease
+         < BindComplete + ReadyForQuery I \
+             | client: ParseComplete, BindComplete, ReadyForQuery I | return",
+    );
+}
+
+#[test]
+fn a_statement_that_somebody_took_away_is_parsed_anew() {
+    check(
+        "! share
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Bind s1 + Sync                | server: Bind tidegate_1, Sync | lease
+         < ErrorResponse 26000 prepared statement »tidegate_1« existiert nicht \
+             + ReadyForQuery I | client: ErrorResponse 26000, ReadyForQuery I | return
+         > Bind s1 + Sync \
+             | server: Close tidegate_1, Parse tidegate_2, Bind tidegate_2, Sync | lease
+         < CloseComplete + ParseComplete + BindComplete + ReadyForQuery I \
+             | client: BindComplete, ReadyForQuery I | return",
+    );
+}
+
+#[test]
+fn after_a_change_of_the_schema_a_text_means_another_statement() {
+    check(
+        "! share
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Query alter table t add a int | lease
+         < CommandComplete ALTER TABLE + ReadyForQuery I | return
+         ! next
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_2, Sync | lease
+         < ParseComplete + ReadyForQuery I | return",
+    );
+}
+
+#[test]
+fn what_was_parsed_before_a_reload_of_settings_is_parsed_anew() {
+    check(
+        "! share 1
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         < ParameterStatus TimeZone=CET  | client: nothing
+         > Bind s1 + Sync \
+             | server: Close tidegate_1, Parse tidegate_2, Bind tidegate_2, Sync | lease
+         < CloseComplete + ParseComplete + BindComplete + ReadyForQuery I \
+             | client: BindComplete, ReadyForQuery I | return",
+    );
+}
+
+#[test]
+fn what_is_parsed_anew_under_settings_of_a_transaction_is_closed_after_it() {
+    check(
+        "! share
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         ! move
+         > Query begin;set local search_path = other | lease
+         < CommandComplete BEGIN + CommandComplete SET + ReadyForQuery T
+         > Bind s1 + Sync                | server: Parse tidegate_1, Bind tidegate_1, Sync
+         < ParseComplete + BindComplete + ReadyForQuery T | client: BindComplete, ReadyForQuery T
+         > Query commit
+         < CommandComplete COMMIT + ReadyForQuery I | return
+         ! next
+         > Parse s2: select 1 + Sync \
+             | server: Close tidegate_1, Parse tidegate_2, Sync | lease
          < CloseComplete + ParseComplete + ReadyForQuery I \
              | client: ParseComplete, ReadyForQuery I | return",
+    );
+}
+
+// --- The statement without a name. ---
+
+#[test]
+fn a_statement_without_a_name_is_never_somebody_elses() {
+    check(
+        "! share
+         > Parse : delete from t + Bind + Execute + Sync | lease
+         < ParseComplete + BindComplete + CommandComplete DELETE 1 + ReadyForQuery I | return
+         ! next
+         > Bind + Execute + Sync         | server: Bind tidegate_unnamed, Execute, Sync | lease
+         < ErrorResponse 26000 prepared statement \"tidegate_unnamed\" does not exist \
+             | client: ErrorResponse 26000
+         < ReadyForQuery I               | return
+         > DescribeStatement + Sync      | server: Describe tidegate_unnamed, Sync | lease
+         < ErrorResponse 26000 prepared statement \"tidegate_unnamed\" does not exist \
+             + ReadyForQuery I | client: ErrorResponse 26000, ReadyForQuery I | return",
+    );
+}
+
+#[test]
+fn a_statement_without_a_name_follows_its_client() {
+    check(
+        "! share
+         > Parse : select 1 + DescribeStatement + Sync | lease
+         < ParseComplete + ParameterDescription + NoData + ReadyForQuery I | return
+         ! move
+         > Bind + Execute + Sync         | server: Parse, Bind, Execute, Sync | lease
+         < ParseComplete + BindComplete + CommandComplete SELECT 1 + ReadyForQuery I \
+             | client: BindComplete, CommandComplete, ReadyForQuery I | return
+         > Query select 2                | lease
+         < CommandComplete SELECT 1 + ReadyForQuery I | return
+         > Bind + Sync                   | server: Bind tidegate_unnamed, Sync | lease
+         < ErrorResponse 26000 prepared statement \"tidegate_unnamed\" does not exist \
+             + ReadyForQuery I | client: ErrorResponse 26000, ReadyForQuery I | return",
+    );
+    check(
+        "! share
+         > Query begin                   | lease
+         < CommandComplete BEGIN + ReadyForQuery T
+         > Bind nothing + Parse : select 1 + Sync
+         < ErrorResponse 26000 + ReadyForQuery E
+         > Bind + Sync                   | server: Bind tidegate_unnamed, Sync
+         < ErrorResponse 26000 + ReadyForQuery E",
     );
 }
 
@@ -460,4 +753,35 @@ fn in_a_copy_nobody_can_know_what_is_answered() {
          > Close s1                      | server: nothing | client: CloseComplete
          ! vanish                        | vanished | close",
     );
+}
+
+#[test]
+fn a_lease_does_not_end_in_the_midst_of_a_message() {
+    let mut stage = Stage::new();
+    let mut play = |line: &str| {
+        Step::parse(line).play_whole(&mut stage);
+        stage.outcome.events.clone()
+    };
+    play("> Query select 1");
+    let notice = "< CommandComplete SELECT 1 + ReadyForQuery I + NoticeResponse";
+    assert_eq!(play(&format!("{notice} @ 0..40")), ["lease"]);
+    assert_eq!(play(&format!("{notice} @ 40..")), ["lease", "return"]);
+}
+
+#[test]
+fn a_large_statement_is_passed_on_and_pins_and_its_name_counts() {
+    let text = "x".repeat(tidegate_session::prepared::DEFINITION_BYTES_MAX);
+    check(&format!(
+        "! share
+         > Parse tidegate_7: {text} + Sync \
+             | server: Parse _tidegate_7, Sync | lease | pin prepared
+         < ParseComplete + ReadyForQuery I"
+    ));
+    check(&format!(
+        "! share
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Parse s1: {text} + Sync       | server: Parse tidegate_1, Sync | lease
+         < ErrorResponse 42P05 + ReadyForQuery I | return"
+    ));
 }

@@ -158,42 +158,43 @@ const TEXTS: [&str; 9] = [
     "",
 ];
 
-const QUERIES: [&str; 6] =
-    ["BEGIN", "COMMIT", "ROLLBACK", "SELECT 1", "SELECT 1/0", "SELECT 1; SELECT count(*) FROM t"];
+const QUERIES: [&str; 8] = [
+    "BEGIN",
+    "COMMIT",
+    "ROLLBACK",
+    "SELECT 1",
+    "SELECT 1/0",
+    "SELECT 1; SELECT count(*) FROM t",
+    "DEALLOCATE ALL",
+    "DISCARD ALL",
+];
 
-/// A few batches that are sent at once, and how many answers they end with. A name is defined or
-/// closed once at most: what a second time means while the first is unanswered, only a client that
-/// waits can know.
+/// A few batches that are sent at once, and how many answers they end with.
 fn talk(random: &mut Random) -> (Batch, usize) {
     let mut batch = Batch::new();
-    let mut settled = Vec::new();
     let syncs = 1 + random.below(3);
     for _ in 0..syncs {
         if random.below(3) == 0 {
             batch = batch.query(random.one(&QUERIES));
             continue;
         }
-        let mut closed = Vec::new();
+        // After a failure the statement without a name is gone here; PostgreSQL keeps an older one.
+        let mut has_unnamed = false;
         for _ in 0..1 + random.below(6) {
             let name = random.one(&NAMES);
             let value: &[u8] = random.one(&[&b""[..], b"1", b"value"]);
-            let is_free = !settled.contains(&name);
-            let is_sure = !settled.contains(&name) || closed.contains(&name);
-            batch = match random.below(8) {
-                0 | 1 if is_free => {
-                    settled.push(name);
-                    closed.push(name); // Within its own batch it is sure.
-                    batch.parse(name, random.one(&TEXTS))
+            batch = match random.below(9) {
+                0 | 1 => batch.parse(name, random.one(&TEXTS)),
+                2 => batch.close_statement(name),
+                3 => batch.describe_statement(name),
+                4 => {
+                    has_unnamed = true;
+                    batch.parse("", random.one(&TEXTS))
                 }
-                2 if is_free => {
-                    settled.push(name);
-                    closed.push(name);
-                    batch.close_statement(name)
-                }
-                3 if is_sure => batch.describe_statement(name),
-                4 => batch.parse("", random.one(&TEXTS)).bind("", &[Some(value)], Format::Text),
-                5 => batch.flush(),
-                _ if is_sure => {
+                5 if has_unnamed => batch.bind("", &[Some(value)], Format::Text).execute(0),
+                5 => batch.execute(0),
+                6 => batch.flush(),
+                _ => {
                     let batch = batch.bind(name, &[Some(value)], Format::Text);
                     if random.below(2) == 0 {
                         batch.describe().execute(0)
@@ -201,7 +202,6 @@ fn talk(random: &mut Random) -> (Batch, usize) {
                         batch.execute(3)
                     }
                 }
-                _ => batch.execute(0),
             };
         }
         batch = batch.sync();

@@ -201,6 +201,8 @@ impl Worker {
         let Some(client) = self.client(key) else { return };
         match (&client.stage, client.lease) {
             (Stage::Login(_), _) => self.log_in(key, bytes),
+            // Something that it said before is not passed on yet.
+            (Stage::Ready, Some(_)) if client.machine.is_stalled() => client.machine.hold(bytes),
             (Stage::Ready, Some(id)) => self.relay(key, id, bytes),
             (Stage::Ready, None) => self.gather(key, bytes),
             (Stage::Welcoming(_) | Stage::Penalty(_) | Stage::Closing, _) => {}
@@ -356,7 +358,7 @@ impl Worker {
         self.answer_in_servers_stead(key, &complaint);
     }
 
-    fn relay(&mut self, key: ClientKey, id: ServerId, bytes: &[u8]) {
+    pub(super) fn relay(&mut self, key: ClientKey, id: ServerId, bytes: &[u8]) {
         let Some(client) = self.clients.get_mut(key.place as usize) else { return };
         let Some(server) = self.servers.get_mut(id.place()).and_then(Option::as_deref_mut) else {
             return;
@@ -369,11 +371,12 @@ impl Worker {
         let mut intern = |environment: Option<&Environment>, definition: &[u8]| {
             lock(&shared.statements).intern(environment, definition)
         };
-        let shares = client.port == Port::Transaction && shared.statements_max.is_some();
+        let shares = client.port == Port::Transaction;
+        let keeps = shared.statements_max.is_some();
         let environment = &session.environment;
         let mut rules = Rules {
-            watch: client.port == Port::Transaction && client.pin.is_none(),
-            naming: shares.then_some(Naming { environment, intern: &mut intern }),
+            watch: shares && client.pin.is_none(),
+            naming: shares.then_some(Naming { keeps, environment, intern: &mut intern }),
         };
         let (to_server, to_client) = (&mut self.to_server, &mut self.to_client);
         let relayed = client.machine.relay(bytes, &mut rules, machine, to_server, to_client);
@@ -435,7 +438,8 @@ impl Worker {
         let crate::server::Stage::Up(machine) = &server.stage else { return };
         let at_rest = machine.exchange().is_at_rest()
             && machine.errand().is_none()
-            && !client.machine.is_mid_message();
+            && machine.is_between_frames()
+            && client.machine.is_passed_on();
         if at_rest && self.drain.is_some() {
             return self.turn_away(key, &Complaint::draining());
         }
@@ -477,7 +481,8 @@ impl Worker {
             }
             _ => (false, true),
         };
-        client.channel.paused = server.channel.is_clogged() || is_full || has_errand;
+        client.channel.paused =
+            server.channel.is_clogged() || is_full || has_errand || client.machine.is_stalled();
         server.channel.paused = client.channel.is_clogged();
         if client.channel.wants_turn() {
             self.ready.push_back(Source::Client(key));

@@ -208,6 +208,16 @@ impl Worker {
         if heard.discarded {
             client.unpin();
         }
+        if let Some(statement) = &heard.useless {
+            lock(&self.shared.statements).forget(statement);
+        }
+        if heard.schema_changed {
+            lock(&self.shared.statements).forget_all();
+        }
+        if client.machine.is_stalled() {
+            let held = client.machine.take_held();
+            return self.relay(key, id, &held);
+        }
         self.after_exchange(key, id);
     }
 
@@ -237,6 +247,7 @@ impl Worker {
                                 server.last_words = heard.fatal;
                                 is_of_no_use = true;
                             }
+                            Ok(heard) if heard.parameter_reported => machine.retire_statements(),
                             Ok(_) => {}
                             Err(_) => is_of_no_use = true,
                         }

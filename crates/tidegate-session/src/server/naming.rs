@@ -8,18 +8,27 @@
 //!
 //! A name that the client has not defined is passed on as it is: PostgreSQL then says itself, in
 //! its turn and with all that follows from it, that there is no such statement.
+//!
+//! Where it depends on an answer that is still to come what a message means, the message waits for
+//! it ([`Step::Wait`]), and with it all that follows; PostgreSQL is asked to answer (Flush). That
+//! happens in pipelines that use a name again before they know what has become of it.
+//!
+//! The statement without a name belongs to a client, too, but there is one place for it on each
+//! server: one that a client has not filled itself since it got the server is filled for it, or
+//! PostgreSQL is made to say that it is empty.
 
-use std::ops::Range;
 use std::sync::Arc;
 
+use tidegate_wire::backend::TransactionStatus;
+use tidegate_wire::frame::HEADER_BYTES;
 use tidegate_wire::frontend::Tag;
 
 use crate::exchange::{About, Fate};
 use crate::pieces::Pieces;
 use crate::pin::PinReason;
 use crate::prepared::{
-    ClientStatements, DEFINITION_BYTES_MAX, Environment, NAME_BYTES_MAX, ServerName, Statement,
-    is_reserved,
+    ClientStatements, DEFINITION_BYTES_MAX, Environment, NAME_BYTES_MAX, NOBODYS, Origin,
+    ServerName, Statement, is_reserved,
 };
 use crate::server::ServerMachine;
 use crate::sniff::Scope;
@@ -59,7 +68,16 @@ pub(crate) struct Message<'a> {
     /// The body as far as it has come.
     pub(crate) body: &'a [u8],
     /// Where in the input that stands; when it does not, it is Tidegate's own copy.
-    pub(crate) place: Option<usize>,
+    pub(crate) place: Option<Place>,
+}
+
+/// Where a message stands in the input.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    /// Where its body begins.
+    pub(crate) body: usize,
+    /// Whether the header stands right before it.
+    pub(crate) behind_header: bool,
 }
 
 /// What a message names.
@@ -67,28 +85,32 @@ pub(crate) struct Message<'a> {
 pub(crate) enum Subject<'a> {
     /// It can't be said yet.
     Unknown,
-    /// No statement that Tidegate follows, or a portal.
+    /// No statement, or what is malformed: PostgreSQL says what is wrong with it.
     Nothing,
-    /// A statement that is too large to be kept.
-    TooLarge,
     /// The statement that a Bind makes a portal of.
     Bind { portal: &'a [u8], name: &'a [u8] },
     /// The statement that a Close is about.
     Close { name: &'a [u8] },
     /// The statement that a Describe is about.
     Describe { name: &'a [u8] },
-    /// The statement that a Parse defines.
-    Parse { name: &'a [u8], definition: &'a [u8] },
+    /// The statement that a Parse defines; one that is too large to be kept has no definition.
+    Parse { name: &'a [u8], definition: Option<&'a [u8]> },
+    /// The statement without a name; one that is defined by a text that can be kept, with that.
+    Unnamed { definition: Option<&'a [u8]> },
 }
 
 /// A Parse longer than this is not kept.
 const PARSE_BYTES_MAX: usize = NAME_BYTES_MAX + 1 + DEFINITION_BYTES_MAX;
 
+/// A statement without a name that is longer is not kept: it can be used only on the server that it
+/// was sent to. Ten thousand clients keep 160 MB at worst.
+const UNNAMED_BYTES_MAX: usize = 16 * 1024;
+
 /// The names at the front of a Bind, with their zero bytes.
 const BIND_NAMES_BYTES_MAX: usize = 2 * (NAME_BYTES_MAX + 1);
 
 impl<'a> Message<'a> {
-    /// What it names. What is malformed names nothing: PostgreSQL says what is wrong with it.
+    /// What it names.
     pub(crate) fn subject(&self) -> Subject<'a> {
         let body = self.body;
         let is_whole = u64::try_from(body.len()).is_ok_and(|bytes| bytes >= self.body_bytes);
@@ -97,31 +119,41 @@ impl<'a> Message<'a> {
             let names = body.get(from..).unwrap_or_default();
             names.iter().position(|byte| *byte == 0).map(|end| from + end)
         };
-        match (self.tag, body.first()) {
-            (_, None) if !is_whole => Subject::Unknown,
-            (Tag::Parse, Some(0)) => Subject::Nothing,
-            (Tag::Parse, _) if exceeds(PARSE_BYTES_MAX) => Subject::TooLarge,
-            (Tag::Parse, _) if !is_whole => Subject::Unknown,
+        let unknown = |bytes_max: usize| {
+            let more = !is_whole && body.len() < bytes_max;
+            if more { Subject::Unknown } else { Subject::Nothing }
+        };
+        match (self.tag, body) {
+            (_, []) => unknown(1),
+            (Tag::Parse, [0, ..]) if exceeds(UNNAMED_BYTES_MAX) => {
+                Subject::Unnamed { definition: None }
+            }
+            (Tag::Parse, [0, ..]) if !is_whole => Subject::Unknown,
+            (Tag::Parse, [0, definition @ ..]) => Subject::Unnamed { definition: Some(definition) },
             (Tag::Parse, _) => match split_name(body) {
-                Some((name, definition)) => Subject::Parse { name, definition },
-                None => Subject::Nothing,
+                None => unknown(NAME_BYTES_MAX + 1),
+                Some((name, _)) if exceeds(PARSE_BYTES_MAX) => {
+                    Subject::Parse { name, definition: None }
+                }
+                Some(_) if !is_whole => Subject::Unknown,
+                Some((name, definition)) => Subject::Parse { name, definition: Some(definition) },
             },
             (Tag::Bind, _) => {
-                let ends = name_end(0).and_then(|portal| Some((portal, name_end(portal + 1)?)));
-                match ends {
-                    Some((portal, name)) if name > portal + 1 => Subject::Bind {
+                let Some(portal) = name_end(0) else { return unknown(BIND_NAMES_BYTES_MAX) };
+                match name_end(portal + 1) {
+                    None => unknown(BIND_NAMES_BYTES_MAX),
+                    Some(name) if name == portal + 1 => Subject::Unnamed { definition: None },
+                    Some(name) => Subject::Bind {
                         portal: body.get(..portal).unwrap_or_default(),
                         name: body.get(portal + 1..name).unwrap_or_default(),
                     },
-                    // Longer names are never kept, so this is not one.
-                    None if !is_whole && body.len() < BIND_NAMES_BYTES_MAX => Subject::Unknown,
-                    _ => Subject::Nothing,
                 }
             }
-            (Tag::Close | Tag::Describe, Some(b'S')) => match body.get(1..) {
+            (Tag::Close | Tag::Describe, [b'S', rest @ ..]) => match rest {
                 _ if exceeds(NAME_BYTES_MAX + 2) => Subject::Nothing,
                 _ if !is_whole => Subject::Unknown,
-                Some([name @ .., 0]) if !name.is_empty() && !name.contains(&0) => {
+                [0] => Subject::Unnamed { definition: None },
+                [name @ .., 0] if !name.contains(&0) => {
                     if self.tag == Tag::Close {
                         Subject::Close { name }
                     } else {
@@ -134,21 +166,34 @@ impl<'a> Message<'a> {
         }
     }
 
+    /// Where in it the empty name of a statement stands.
+    fn unnamed_at(&self) -> usize {
+        match self.tag {
+            Tag::Bind => self.body.iter().position(|byte| *byte == 0).map_or(0, |end| end + 1),
+            _ => 1,
+        }
+    }
+
     /// Passes it on with `front` in place of its first `replaced` bytes.
     pub(crate) fn push(&self, replaced: usize, front: &[&[u8]], out: &mut Pieces) {
+        match self.place {
+            Some(Place { body, behind_header: true }) if replaced == 0 && front.is_empty() => {
+                return out.forward(body.saturating_sub(HEADER_BYTES)..body + self.body.len());
+            }
+            _ => {}
+        }
         let front_bytes: usize = front.iter().map(|part| part.len()).sum();
         out.own(|own| {
             push_header(self.tag, self.body_bytes, replaced, front_bytes, own);
             front.iter().for_each(|part| own.extend_from_slice(part));
         });
         match self.place {
-            Some(start) => out.forward(self.range(start, replaced)),
+            Some(place) => {
+                let from = replaced.min(self.body.len());
+                out.forward(place.body + from..place.body + self.body.len());
+            }
             None => out.own_bytes(self.body.get(replaced..).unwrap_or_default()),
         }
-    }
-
-    fn range(&self, start: usize, from: usize) -> Range<usize> {
-        start + from.min(self.body.len())..start + self.body.len()
     }
 }
 
@@ -171,138 +216,160 @@ fn escape(name: &[u8]) -> &'static [u8] {
     if is_reserved(name) { b"_" } else { b"" }
 }
 
+/// Whether a message has been passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// It has, or it was answered.
+    Done,
+    /// It waits, for answers to what was sent before it.
+    Wait,
+}
+
+/// With what a client's messages are followed.
+pub(crate) struct Following<'a> {
+    /// That of the client's startup parameters, where it is known to be in force.
+    pub(crate) environment: Option<&'a Environment>,
+    /// Whether statements are kept; otherwise names are passed on and pin.
+    pub(crate) keeps: bool,
+    pub(crate) intern: Intern<'a>,
+    pub(crate) names: &'a mut ClientStatements,
+    pub(crate) out: &'a mut Pieces,
+    pub(crate) followed: Followed,
+}
+
 impl ServerMachine {
-    /// Passes on a message that names a statement, or answers it. `environment`: that of the
-    /// client, where it is known.
+    /// Passes on a message that names a statement, or answers it, or says that it must wait.
     pub(crate) fn follow(
         &mut self,
         message: &Message<'_>,
-        subject: &Subject<'_>,
-        environment: Option<&Environment>,
-        intern: Intern<'_>,
-        names: &mut ClientStatements,
-        out: &mut Pieces,
-    ) -> Followed {
-        let mut followed = Followed::default();
-        match *subject {
-            Subject::Unknown | Subject::Nothing | Subject::TooLarge => {}
-            Subject::Parse { name, definition } => {
-                let parse = Parse { message, name, definition };
-                self.parse(&parse, environment, intern, names, out, &mut followed);
-            }
+        subject: Subject<'_>,
+        with: &mut Following<'_>,
+    ) -> Step {
+        if self.must_wait(subject, with.names) {
+            return Step::Wait;
+        }
+        match subject {
+            Subject::Unknown | Subject::Nothing | Subject::Unnamed { .. } => {}
+            Subject::Parse { name, definition } => self.parse(message, name, definition, with),
             Subject::Bind { portal, name } => {
                 let replaced = portal.len() + name.len() + 2;
-                if let Some((used, statement)) = names.get(name) {
-                    let known = self.ensure(&statement, out, &mut followed);
-                    message.push(replaced, &[portal, b"\0", known.text().as_bytes(), b"\0"], out);
-                    self.exchange.sent_using(Tag::Bind, used);
-                    followed.pin = followed.pin.or(statement.pin());
-                    self.narrow(statement.scope());
+                if let Some((used, statement)) = with.names.get(name) {
+                    let known = self.ensure(&statement, with);
+                    let text = known.text();
+                    message.push(replaced, &[portal, b"\0", text.as_bytes(), b"\0"], with.out);
+                    self.exchange.sent_using(Tag::Bind, used, known);
+                    let traces = statement.traces();
+                    with.followed.pin = with.followed.pin.or(traces.pin);
+                    self.marked(traces);
                 } else {
-                    message.push(replaced, &[portal, b"\0", escape(name), name, b"\0"], out);
+                    message.push(replaced, &[portal, b"\0", escape(name), name, b"\0"], with.out);
                     self.sent(Tag::Bind);
                 }
             }
             Subject::Describe { name } => {
-                let replaced = name.len() + 2;
-                if let Some((used, statement)) = names.get(name) {
-                    let known = self.ensure(&statement, out, &mut followed);
-                    message.push(replaced, &[b"S", known.text().as_bytes(), b"\0"], out);
-                    self.exchange.sent_using(Tag::Describe, used);
+                if let Some((used, statement)) = with.names.get(name) {
+                    let known = self.ensure(&statement, with);
+                    message.push(name.len() + 2, &[b"S", known.text().as_bytes(), b"\0"], with.out);
+                    self.exchange.sent_using(Tag::Describe, used, known);
                 } else {
-                    message.push(replaced, &[b"S", escape(name), name, b"\0"], out);
+                    message.push(name.len() + 2, &[b"S", escape(name), name, b"\0"], with.out);
                     self.sent(Tag::Describe);
                 }
             }
             Subject::Close { name } => {
-                if names.close_sent(name) {
+                if with.names.close_sent(name) {
                     self.exchange.sent_about(About::Close(None), Fate::Invent);
                 } else {
-                    message.push(name.len() + 2, &[b"S", escape(name), name, b"\0"], out);
+                    message.push(name.len() + 2, &[b"S", escape(name), name, b"\0"], with.out);
                     self.sent(Tag::Close);
                 }
             }
         }
-        followed
+        Step::Done
+    }
+
+    /// Whether answers that are still to come decide what the message means.
+    fn must_wait(&self, subject: Subject<'_>, names: &ClientStatements) -> bool {
+        // In the midst of a copy no answer comes, and nothing of this is right.
+        if self.exchange.is_answered() || self.exchange.is_unsure() || self.exchange.is_copying_in()
+        {
+            return false;
+        }
+        let name = match subject {
+            Subject::Unknown | Subject::Nothing | Subject::Unnamed { .. } => return false,
+            // Whether the transaction has failed, and PostgreSQL refuses all that is parsed.
+            Subject::Parse { .. } if !self.exchange.is_current() => return true,
+            Subject::Parse { name, .. }
+            | Subject::Bind { name, .. }
+            | Subject::Describe { name }
+            | Subject::Close { name } => name,
+        };
+        let used = match subject {
+            Subject::Bind { .. } | Subject::Describe { .. } => names.get(name),
+            _ => None,
+        };
+        self.may_forget
+            || names.is_unsettled(name)
+            || used.is_some_and(|(_, statement)| self.statements.is_unsettled(statement.id()))
     }
 
     fn parse(
         &mut self,
-        parse: &Parse<'_>,
-        environment: Option<&Environment>,
-        intern: Intern<'_>,
-        names: &mut ClientStatements,
-        out: &mut Pieces,
-        followed: &mut Followed,
+        message: &Message<'_>,
+        name: &[u8],
+        definition: Option<&[u8]>,
+        with: &mut Following<'_>,
     ) {
-        let Parse { message, name, definition } = *parse;
-        if names.is_taken(name)
-            && let Some((used, statement)) = names.get(name)
-        {
+        if let Some((used, statement)) = with.names.get(name) {
             // PostgreSQL looks at the text first, and then finds that the name is in use.
-            let known = self.ensure(&statement, out, followed);
-            message.push(name.len(), &[known.text().as_bytes()], out);
-            self.exchange.sent_using(Tag::Parse, used);
+            let known = self.ensure(&statement, with);
+            message.push(name.len(), &[known.text().as_bytes()], with.out);
+            self.exchange.sent_using(Tag::Parse, used, known);
             return;
         }
-        if !names.has_room_for(name, definition) {
-            message.push(name.len(), &[escape(name), name], out);
+        let kept = definition.filter(|text| with.keeps && with.names.has_room_for(name, text));
+        let Some(definition) = kept else {
+            message.push(name.len(), &[escape(name), name], with.out);
             self.sent(Tag::Parse);
-            followed.pin = Some(PinReason::Prepared);
+            with.followed.pin = Some(PinReason::Prepared);
             return;
-        }
+        };
         // In a failed transaction PostgreSQL refuses even what it has parsed before.
-        let is_known = self.parses_as_logged_in() && self.exchange.is_sound();
-        let environment = environment.filter(|_| is_known);
-        let mut statement = intern(environment, definition);
+        let is_known =
+            self.parses_as_logged_in() && self.exchange.status() != TransactionStatus::Failed;
+        let environment = with.environment.filter(|_| is_known);
+        let mut statement = (with.intern)(environment, definition);
         if self.statements.is_unsure_of(statement.id()) {
-            statement = intern(None, definition); // The one under way may fail.
+            statement = (with.intern)(None, definition); // The one under way may fail.
         }
-        names.parse_sent(name, &statement);
+        with.names.parse_sent(name, &statement);
         if let Some(known) = self.statements.used(statement.id()) {
-            followed.hits += 1;
+            with.followed.hits += 1;
             self.exchange.sent_about(About::Parse(known), Fate::Invent);
             return;
         }
-        let known = self.new_name(&statement, out, followed);
-        message.push(name.len(), &[known.text().as_bytes()], out);
+        let known = self.new_name(&statement, with);
+        message.push(name.len(), &[known.text().as_bytes()], with.out);
         self.exchange.sent_about(About::Parse(known), Fate::Forward);
     }
 
     /// Sees to it that the server has a statement by the time it reads what follows.
-    fn ensure(
-        &mut self,
-        statement: &Arc<Statement>,
-        out: &mut Pieces,
-        followed: &mut Followed,
-    ) -> ServerName {
+    fn ensure(&mut self, statement: &Arc<Statement>, with: &mut Following<'_>) -> ServerName {
         if let Some(known) = self.statements.used(statement.id()) {
-            followed.hits += 1;
+            with.followed.hits += 1;
             return known;
         }
-        let known = self.new_name(statement, out, followed);
-        let definition = statement.definition();
-        out.own(|own| {
-            let text = known.text();
-            push_header(Tag::Parse, 0, 0, text.as_bytes().len() + 1 + definition.len(), own);
-            own.extend_from_slice(text.as_bytes());
-            own.push(0);
-            own.extend_from_slice(definition);
-        });
+        let known = self.new_name(statement, with);
+        push_parse(known.text().as_bytes(), statement.definition(), with.out);
         self.exchange.sent_about(About::Parse(known), Fate::SwallowUnlessError);
         known
     }
 
     /// A name for a statement that is to be parsed now, and room for it.
-    fn new_name(
-        &mut self,
-        statement: &Arc<Statement>,
-        out: &mut Pieces,
-        followed: &mut Followed,
-    ) -> ServerName {
+    fn new_name(&mut self, statement: &Arc<Statement>, with: &mut Following<'_>) -> ServerName {
         while let Some(old) = self.statements.evict() {
-            followed.evictions += 1;
-            out.own(|own| {
+            with.followed.evictions += 1;
+            with.out.own(|own| {
                 let text = old.text();
                 push_header(Tag::Close, 0, 0, text.as_bytes().len() + 2, own);
                 own.push(b'S');
@@ -311,12 +378,14 @@ impl ServerMachine {
             });
             self.exchange.sent_about(About::Close(Some(old)), Fate::SwallowUnlessError);
         }
-        followed.parses += 1;
+        with.followed.parses += 1;
         if self.scope == Some(Scope::Constants) || self.reported.differs() {
             // Constants in it are computed now, and mean what they would mean nowhere else.
-            followed.pin = Some(PinReason::Prepared);
+            with.followed.pin = Some(PinReason::Prepared);
         }
-        self.statements.sent(statement.clone())
+        let is_as_ever = with.environment.is_some() && self.parses_as_logged_in();
+        let origin = if is_as_ever { Origin::AsLoggedIn } else { Origin::Foreign };
+        self.statements.sent(statement.clone(), origin)
     }
 
     /// Whether a statement that is parsed now means what it would mean to any client with the same
@@ -324,14 +393,47 @@ impl ServerMachine {
     fn parses_as_logged_in(&self) -> bool {
         self.scope.is_none() && !self.reported.differs() && !self.exchange.is_unsure()
     }
+
+    // --- The statement without a name. ---
+
+    /// A Parse of it is being passed on.
+    pub(crate) fn parse_unnamed(&mut self) {
+        self.has_unnamed = true;
+        self.exchange.sent_about(About::ParseUnnamed, Fate::Forward);
+    }
+
+    /// Passes on a message that uses the statement without a name. `definition`: what it is to the
+    /// client; empty when nobody knows.
+    pub(crate) fn use_unnamed(
+        &mut self,
+        message: &Message<'_>,
+        definition: &[u8],
+        out: &mut Pieces,
+    ) {
+        if !self.has_unnamed && message.tag != Tag::Close {
+            if definition.is_empty() {
+                // What is there is somebody else's.
+                let at = message.unnamed_at();
+                let front = message.body.get(..at).unwrap_or_default();
+                message.push(at, &[front, NOBODYS], out);
+                return self.sent(message.tag);
+            }
+            push_parse(b"", definition, out);
+            self.has_unnamed = true;
+            self.exchange.sent_about(About::ParseUnnamed, Fate::SwallowUnlessError);
+        }
+        message.push(0, &[], out);
+        self.sent(message.tag);
+    }
 }
 
-/// A Parse with its parts.
-#[derive(Clone, Copy)]
-struct Parse<'a> {
-    message: &'a Message<'a>,
-    name: &'a [u8],
-    definition: &'a [u8],
+fn push_parse(name: &[u8], definition: &[u8], out: &mut Pieces) {
+    out.own(|own| {
+        push_header(Tag::Parse, 0, 0, name.len() + 1 + definition.len(), own);
+        own.extend_from_slice(name);
+        own.push(0);
+        own.extend_from_slice(definition);
+    });
 }
 
 #[cfg(test)]
@@ -346,11 +448,13 @@ mod tests {
     #[test]
     fn a_message_names_what_it_names_once_enough_of_it_has_come() {
         let parse = b"s1\0select $1\0\0\0";
-        let expected = Subject::Parse { name: b"s1", definition: b"select $1\0\0\0" };
+        let expected = Subject::Parse { name: b"s1", definition: Some(b"select $1\0\0\0") };
         assert_eq!(subject(Tag::Parse, parse, parse.len()), expected);
         assert_eq!(subject(Tag::Parse, b"", 9), Subject::Unknown);
-        assert_eq!(subject(Tag::Parse, b"\0sel", 9_000_000), Subject::Nothing);
-        assert_eq!(subject(Tag::Parse, b"s", PARSE_BYTES_MAX + 1), Subject::TooLarge);
+        assert_eq!(subject(Tag::Parse, b"\0sel", 9_000_000), Subject::Unnamed { definition: None });
+        assert_eq!(subject(Tag::Parse, b"s", PARSE_BYTES_MAX + 1), Subject::Unknown);
+        let expected = Subject::Parse { name: b"s", definition: None };
+        assert_eq!(subject(Tag::Parse, b"s\0sel", PARSE_BYTES_MAX + 1), expected);
 
         let bind = b"p\0s1\0\0\0\0\0\0\0";
         let expected = Subject::Bind { portal: b"p", name: b"s1" };
@@ -358,7 +462,7 @@ mod tests {
             let found = subject(Tag::Bind, &bind[..end], 1_000_000);
             assert_eq!(found, if end < 5 { Subject::Unknown } else { expected }, "cut at {end}");
         }
-        assert_eq!(subject(Tag::Bind, b"p\0\0", 100), Subject::Nothing);
+        assert_eq!(subject(Tag::Bind, b"p\0\0", 100), Subject::Unnamed { definition: None });
         let long = [b'x'; BIND_NAMES_BYTES_MAX];
         assert_eq!(subject(Tag::Bind, &long, 1_000_000), Subject::Nothing);
 
@@ -366,7 +470,7 @@ mod tests {
         assert_eq!(subject(Tag::Describe, b"Ps1\0", 4), Subject::Nothing);
         assert_eq!(subject(Tag::Close, b"Ss1\0", 4), Subject::Close { name: b"s1" });
         assert_eq!(subject(Tag::Close, b"Ss", 4), Subject::Unknown);
-        assert_eq!(subject(Tag::Close, b"S\0", 2), Subject::Nothing);
+        assert_eq!(subject(Tag::Close, b"S\0", 2), Subject::Unnamed { definition: None });
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! A script is a transcript. Lines that begin with `>` are what the client says, with `<` what
 //! PostgreSQL says, with `!` what the worker does. What follows ` | ` is what came of it; nothing
-//! follows where the bytes were passed on as they are and nothing else happened. [`check`] plays
+//! follows where the bytes were passed on as they are and nothing else happened. ` @ 3..7` means
+//! those bytes of the line's messages only. [`check`] plays
 //! the script, writes the transcript anew, and compares; then it plays the same again with each
 //! line cut in two at every byte, and byte by byte, where the outcome must be the same.
 
@@ -82,6 +83,7 @@ impl Stage {
 
     pub(crate) fn client_says(&mut self, input: &[u8]) {
         match self.lease {
+            Lease::Held if self.client.is_stalled() => self.client.hold(input),
             Lease::Held => self.relay(input),
             // The worker does not read from a client that waits; what it has read it holds.
             Lease::Waiting | Lease::Preparing => self.client.hold(input),
@@ -133,7 +135,8 @@ impl Stage {
             interner.intern(environment, definition)
         };
         let naming = self.environment.as_ref();
-        let naming = naming.map(|environment| Naming { environment, intern: &mut intern });
+        let naming =
+            naming.map(|environment| Naming { keeps: true, environment, intern: &mut intern });
         let watch = !self.is_session && self.pin.is_none();
         let mut rules = Rules { watch, naming };
         let server = &mut self.server;
@@ -186,8 +189,22 @@ impl Stage {
             self.pin = None;
             self.event("unpin");
         }
+        if let Some(statement) = heard.useless {
+            self.interner.forget(&statement);
+        }
+        if heard.schema_changed {
+            self.interner.forget_all();
+        }
+        if heard.parameter_reported && self.lease == Lease::None {
+            self.server.retire_statements();
+        }
         if self.lease == Lease::Held {
-            self.after_exchange();
+            if self.client.is_stalled() {
+                let held = self.client.take_held();
+                self.relay(&held);
+            } else {
+                self.after_exchange();
+            }
         }
     }
 
@@ -214,7 +231,8 @@ impl Stage {
     fn after_exchange(&mut self) {
         let at_rest = self.server.exchange().is_at_rest()
             && self.server.errand().is_none()
-            && !self.client.is_mid_message();
+            && self.server.is_between_frames()
+            && self.client.is_passed_on();
         if !at_rest || self.is_session || self.pin.is_some() {
             return;
         }
@@ -319,6 +337,18 @@ impl Step {
     pub(crate) fn parse(line: &str) -> Self {
         let (who, words) = line.split_at(1);
         let words = words.trim();
+        if let Some((words, range)) = words.split_once(" @ ") {
+            let (from, to) = range.split_once("..").expect("a range");
+            let part = |mut bytes: Vec<u8>| {
+                bytes.truncate(to.parse().unwrap_or(bytes.len()));
+                bytes.split_off(from.parse().unwrap_or(0))
+            };
+            return match Self::parse(&format!("{who} {words}")) {
+                Self::Client(bytes) => Self::Client(part(bytes)),
+                Self::Server(bytes) => Self::Server(part(bytes)),
+                worker => worker,
+            };
+        }
         match who {
             ">" => Self::Client(frontend_message(words)),
             "<" => Self::Server(backend_message(words)),
