@@ -1,7 +1,6 @@
 //! Scripts for prepared statements that clients of shared servers name; see `stage`.
 
 #[path = "relay/stage.rs"]
-#[expect(dead_code, reason = "other tests use the rest of it")]
 mod stage;
 
 use stage::{Stage, Step, check};
