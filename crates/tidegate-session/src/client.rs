@@ -305,6 +305,7 @@ impl ClientMachine {
         let mut at = 0;
         if let Some(collected) = self.stalled.take() {
             self.look_at_subject(*collected, rules, server, out, &mut relayed);
+            self.has_asked &= self.stalled.is_some();
         }
         while self.stalled.is_none()
             && let Some(part) = self.splitter.next(input, &mut at)?
@@ -455,8 +456,6 @@ impl ClientMachine {
             }
             let Message { tag, body_bytes, body, .. } = *message;
             self.stalled = Some(Box::new(Collected { tag, body_bytes, body: body.to_vec() }));
-        } else {
-            self.has_asked = false;
         }
     }
 

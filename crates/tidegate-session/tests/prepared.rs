@@ -280,6 +280,31 @@ fn whoever_waits_in_an_open_batch_has_postgres_asked_for_its_answers() {
 }
 
 #[test]
+fn postgres_is_asked_again_by_the_next_message_that_waits() {
+    check(
+        "! share
+         > Parse : nonsense + Flush      | lease
+         > Parse : x + Sync + Parse s1: select 1 + Sync | server: Parse, Sync
+         < ErrorResponse 42601 + ReadyForQuery I | server: Parse tidegate_1, Sync
+         < ParseComplete + ReadyForQuery I | return",
+    );
+    // The one that waits is skipped; the next one waits in an open batch, too.
+    check(
+        "! share
+         > Query discard plans + Parse : nonsense + Bind s1 + Sync \
+             | server: Query discard plans, Parse, Flush | lease
+         < CommandComplete DISCARD PLANS + ReadyForQuery I
+         < ErrorResponse 42601           | server: Bind s1, Sync
+         < ReadyForQuery I               | return
+         > Query discard plans + Parse : select 1 + Bind s1 + Sync \
+             | server: Query discard plans, Parse, Flush | lease
+         < CommandComplete DISCARD PLANS + ReadyForQuery I
+         < ParseComplete                 | server: Bind s1, Sync
+         < ErrorResponse 26000 + ReadyForQuery I | return",
+    );
+}
+
+#[test]
 fn nothing_is_decided_while_statements_may_be_taken_away() {
     check(
         "! share

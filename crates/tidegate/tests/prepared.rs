@@ -252,6 +252,8 @@ fn play(seed: u64, settings: &str) {
         // No transaction stays open: with it one client would hold the servers for all.
         let (batch, syncs) = talk(&mut random);
         let batch = batch.query("ROLLBACK");
+        // Shown only when it fails, also by a silence.
+        println!("TIDEGATE_SEED={seed}, talk {nth}, client {at}: {}", said(&batch));
         history[at].push(said(&batch));
         let expected = hear(direct, &batch, syncs + 1);
         cleaner.run("TRUNCATE t");
