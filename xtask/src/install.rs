@@ -10,6 +10,7 @@ use crate::shell::{CannotRun, command, output, run, succeeds};
 /// Something that a package of Debian or Ubuntu brings.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Need {
+    Node,
     OpenSsl,
     PgBouncer,
     Postgres,
@@ -20,6 +21,7 @@ pub(crate) enum Need {
 impl Need {
     fn is_met(self) -> bool {
         match self {
+            Self::Node => on_path("node") && on_path("npm"),
             Self::OpenSsl => on_path("openssl"),
             Self::PgBouncer => pgbouncer().is_some(),
             Self::Postgres => has_postgres(Path::new("/usr/lib/postgresql")) || on_path("postgres"),
@@ -31,6 +33,9 @@ impl Need {
 
     fn packages(self) -> &'static [&'static str] {
         match self {
+            // npm is a part of some packages of nodejs, which then must not be asked for it.
+            Self::Node if on_path("npm") => &["nodejs"],
+            Self::Node => &["nodejs", "npm"],
             Self::OpenSsl => &["openssl"],
             Self::PgBouncer => &["pgbouncer"],
             // The extensions come in the server's package on Debian 12, in their own elsewhere.

@@ -12,6 +12,7 @@ mod steps;
 mod tidy;
 mod install;
 mod gate;
+mod node;
 mod python;
 mod runner;
 mod workspace;

@@ -8,7 +8,7 @@ use crate::install::Need;
 use crate::runner::{Extent, Runner};
 use crate::shell::cargo;
 use crate::steps::{static_checks, verdict};
-use crate::{docs, fuzz, install, python, shell};
+use crate::{docs, fuzz, install, node, python, shell};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -21,7 +21,8 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    install::ensure(&[Need::Postgres, Need::PgBouncer, Need::PythonVenv])?;
+    install::ensure(&[Need::Node, Need::Postgres, Need::PgBouncer, Need::PythonVenv])?;
+    node::ready()?;
     python::ready()?;
     let runner = Runner::install();
 

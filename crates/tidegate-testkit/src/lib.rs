@@ -1,4 +1,4 @@
-//! For tests: a running gate, clients that speak bytes, Python, and waiting for conditions.
+//! For tests: a running gate, clients that speak bytes, Python and Node.js, and waiting for conditions.
 //!
 //! Everything here panics with a message that says what was expected: a test wants no results
 //! to handle.
@@ -8,6 +8,7 @@ pub mod scene;
 pub mod batch;
 pub mod certificates;
 pub mod gate;
+pub mod node;
 pub mod python;
 pub mod raw;
 
