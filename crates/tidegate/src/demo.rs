@@ -32,7 +32,7 @@ use tidegate_scratch::{Cluster, ClusterOptions, Installation};
 
 pub(crate) use error::DemoError;
 
-use app::{App, Way};
+use app::App;
 use child::{Program, Running};
 use comparison::Run;
 use gate::Gate;
@@ -78,19 +78,18 @@ pub(crate) fn run(options: &Options) -> Result<(), DemoError> {
         app::WORKERS * app::CONNECTIONS_PER_WORKER
     ));
     let url = cluster.url(ROLE, PASSWORD, DATABASE);
-    let app = App::start(&python, Way::Direct(&url))?;
+    let app = App::start(&python, &url)?;
     let direct = measure(options, &cluster, app.address, "directly to PostgreSQL");
     drop(app);
     wait_until_nobody_is_connected(&cluster)?;
 
     step(
         "With the gate: `tidegate run` with plan = \"free\" in front of the same PostgreSQL, and \
-         the same app on its transaction port. Nothing else changes, but that statements have no \
-         names.",
+         the same app on its transaction port. Nothing else changes.",
     );
     let mut gate = Gate::start(&url)?;
     let url = gate_url(gate.transaction_port);
-    let mut app = App::start(&python, Way::Gate(&url))?;
+    let mut app = App::start(&python, &url)?;
     let through_gate = measure(options, &cluster, app.address, "through the gate");
 
     println!("\n{}", comparison::table(&direct, &through_gate, CONNECTIONS_MAX));

@@ -4,9 +4,6 @@ Settings come from the environment:
 
 * `DATABASE_URL`: `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`. PostgreSQL itself, or a port of
   Tidegate: nothing else tells the application where it runs.
-* `DATABASE_STATEMENTS`: `named` (default) lets SQLAlchemy and asyncpg keep named statements on
-  their connection. `unnamed` names none, for Tidegate's transaction port: there a connection of
-  ours meets another server in each transaction, which does not know a name from the last one.
 * `DATABASE_POOL`: `queue` (default) is SQLAlchemy's own pool, 5 + 10 per worker. `null` opens a
   connection per request, for Tidegate's session port: there an idle connection of ours would keep
   its server, and the gate pools already.
@@ -26,20 +23,12 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.pool import NullPool
 
-UNNAMED_STATEMENTS: dict[str, Any] = {
-    "statement_cache_size": 0,  # asyncpg: for what it asks on its own account
-    "prepared_statement_cache_size": 0,  # SQLAlchemy's cache of prepared statements
-    "prepared_statement_name_func": lambda: "",
-}
-
 
 def make_engine() -> AsyncEngine:
     """The engine that the environment asks for. It connects when it is first used."""
     url = make_url(os.environ["DATABASE_URL"]).set(drivername="postgresql+asyncpg")
     # Whoever looks at the database, or at the gate, sees who holds a connection.
     connect_args: dict[str, Any] = {"server_settings": {"application_name": "shop"}}
-    if choice("DATABASE_STATEMENTS", "named", "unnamed") == "unnamed":
-        connect_args |= UNNAMED_STATEMENTS
     if choice("DATABASE_POOL", "queue", "null") == "null":
         return create_async_engine(url, connect_args=connect_args, poolclass=NullPool)
     return create_async_engine(url, connect_args=connect_args, pool_size=5, max_overflow=10)

@@ -16,15 +16,6 @@ pub(crate) const SCHEMA: &str = include_str!("../../../../examples/fastapi/schem
 pub(crate) const WORKERS: u32 = 4;
 pub(crate) const CONNECTIONS_PER_WORKER: u32 = 15;
 
-/// How the application reaches the database.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Way<'a> {
-    /// To PostgreSQL itself, with everything as it is by default.
-    Direct(&'a str),
-    /// To the gate's transaction port: the same, but that statements have no names.
-    Gate(&'a str),
-}
-
 /// The running application.
 #[derive(Debug)]
 pub(crate) struct App {
@@ -33,17 +24,14 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Starts it, and waits until all workers take requests.
-    pub(crate) fn start(python: &Path, way: Way<'_>) -> Result<Self, DemoError> {
+    /// Starts it, and waits until all workers take requests. Nothing but `url` tells it whether it
+    /// speaks to PostgreSQL itself or to the gate.
+    pub(crate) fn start(python: &Path, url: &str) -> Result<Self, DemoError> {
         let folder = Folder::make("app").map_err(DemoError::io("make a folder for the app"))?;
         for (name, text) in FILES {
             folder.write(name, text).map_err(DemoError::io("write the app"))?;
         }
         let port = port::free_near(PORT)?;
-        let (url, statements) = match way {
-            Way::Direct(url) => (url, "named"),
-            Way::Gate(url) => (url, "unnamed"),
-        };
         let mut command = Command::new(python);
         command
             .args(["-m", "uvicorn", "app.main:app", "--host", "127.0.0.1"])
@@ -51,7 +39,6 @@ impl App {
             // The log says when a worker has started, and nothing of each request.
             .args(["--log-level", "info", "--no-access-log"])
             .env("DATABASE_URL", url)
-            .env("DATABASE_STATEMENTS", statements)
             .env("PYTHONDONTWRITEBYTECODE", "1");
         let mut running =
             Running::start(&command, folder).map_err(DemoError::io("start the app"))?;
