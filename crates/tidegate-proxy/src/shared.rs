@@ -60,10 +60,19 @@ impl Kind {
     }
 }
 
+/// A connection that has asked for a cancel, and the worker that has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asker {
+    pub(crate) worker: u16,
+    pub(crate) key: ClientKey,
+}
+
 /// Something for a worker from elsewhere.
 pub(crate) enum Mail {
-    /// Cancel what the client with this key runs.
-    Cancel(ClientKey, Vec<u8>),
+    /// Cancel what the client with this key runs, if this is its secret.
+    Cancel(ClientKey, Vec<u8>, Asker),
+    /// What a connection of this worker asked to have cancelled needs no more waiting for.
+    Cancelled(ClientKey),
     /// A client of this worker that waited gets a server.
     HandOff(ClientKey, Lease<Box<Server>>),
     /// A client of this worker that waited gets none.

@@ -38,7 +38,7 @@ use crate::limits::LOGINS_MAX;
 use crate::listener::PortListener;
 use crate::locks::lock;
 use crate::server::Server;
-use crate::shared::{Mail, Shared};
+use crate::shared::{Asker, Mail, Shared};
 use crate::timers::{Alarm, Timers};
 use crate::token::{ClientKey, Source};
 
@@ -81,6 +81,8 @@ pub(crate) struct Worker {
     cancel_serial: u32,
     /// Servers whose cancel waits until one may be sent.
     cancels_wanted: VecDeque<ServerId>,
+    /// Who waits for the cancel of what a server runs.
+    askers: Vec<(ServerId, Asker)>,
     /// Connections that may have something to read.
     ready: VecDeque<Source>,
     timers: Timers,
@@ -132,6 +134,7 @@ impl Worker {
             cancels: Slab::new(),
             cancel_serial: 0,
             cancels_wanted: VecDeque::new(),
+            askers: Vec::new(),
             ready: VecDeque::new(),
             timers: Timers::default(),
             orders: VecDeque::new(),
@@ -166,6 +169,7 @@ impl Worker {
             self.read_ready();
             self.fire_timers();
             self.carry_out_orders();
+            self.release_askers();
             self.go_on_draining();
         }
     }
@@ -253,7 +257,8 @@ impl Worker {
             let mail = lock(&self.mailbox().mail).pop_front();
             match mail {
                 None => break,
-                Some(Mail::Cancel(key, secret)) => self.cancel_client(key, &secret),
+                Some(Mail::Cancel(key, secret, asker)) => self.cancel_client(key, &secret, asker),
+                Some(Mail::Cancelled(key)) => self.remove_client(key),
                 Some(Mail::HandOff(key, lease)) => self.handed_off(key, lease),
                 Some(Mail::Refuse(key, error)) => self.refused(key, &error),
                 Some(Mail::Derived(id, keys)) => self.derived(id, keys),

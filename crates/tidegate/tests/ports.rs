@@ -513,6 +513,30 @@ fn a_late_cancel_never_reaches_the_next_client() {
 }
 
 #[test]
+fn a_cancel_that_was_waited_for_never_reaches_the_clients_own_next_statement() {
+    let scene = scene(ONE_SERVER);
+    let mut raw = scene.client(scene.gate.session);
+    let (mut cancelled, mut finished) = (0, 0);
+    let mut seconds = 0.002;
+    for round in 0..300 {
+        raw.query(&format!("SELECT pg_sleep({seconds:.6})"));
+        // Like PostgreSQL, the gate closes that connection when the cancel has been delivered.
+        raw.cancel(scene.gate.session);
+        let frames = raw.until_ready();
+        if frames.iter().any(|frame| frame.tag == b'E') {
+            cancelled += 1;
+            seconds *= 0.8;
+        } else {
+            finished += 1;
+            seconds = f64::min(seconds * 1.25, 0.02);
+        }
+        raw.query("SELECT pg_sleep(0.005)");
+        assert_eq!(raw.tags(), "TDCZI", "round {round}");
+    }
+    assert!(cancelled > 20 && finished > 0, "{cancelled} cancelled, {finished} finished");
+}
+
+#[test]
 fn the_cancel_for_a_vanished_client_never_reaches_the_next() {
     let scene = scene(ONE_SERVER);
     let mut next = scene.client(scene.gate.transaction);

@@ -4,6 +4,9 @@
 //! Until then the server it is meant for is not handed out: the signal would hit whatever the
 //! next client runs. Such a connection takes no slot; two at a time are under way. It has TLS
 //! where the server's has: whoever could read the request could repeat it.
+//!
+//! Who asked is told as PostgreSQL tells it: its connection is closed once the cancel was
+//! delivered, and not before. Drivers wait for that, so that it can't hit their next statement.
 
 use std::sync::atomic::Ordering;
 
@@ -17,17 +20,21 @@ use crate::channel::{Channel, Input};
 use crate::dial;
 use crate::resolver::Target;
 use crate::settings;
-use crate::shared::{Kind, Mail};
+use crate::shared::{Asker, Kind, Mail};
 use crate::timers::Alarm;
 use crate::tls::Opening;
 use crate::tls::connection::{Handshake, Stepped};
 use crate::token::{CancelKey, ClientKey, SERIAL_MAX, Source};
 use crate::worker::Worker;
-use crate::worker::clients::client_of_pid;
+use crate::worker::clients::{self, client_of_pid};
 
 /// Cancel requests under way at once: each makes PostgreSQL fork, and a burst of them
 /// (impatient users, short time-outs) must not become a burst of processes.
 const CANCELS_MAX: u32 = 2;
+
+/// Connections that wait for their cancel, per worker. They stand among those that log in, of
+/// which there may be 1024, and must leave room there; more are closed at once.
+const ASKERS_MAX: usize = 256;
 
 /// A connection that carries a cancel request to PostgreSQL.
 pub(super) struct CancelRequest {
@@ -53,42 +60,90 @@ enum Stage {
 
 impl Worker {
     /// Somebody wants to cancel what the client with this pid runs.
-    pub(super) fn cancel_requested(&mut self, pid: u32, secret: &[u8]) {
+    pub(super) fn cancel_requested(&mut self, pid: u32, secret: &[u8], asker: Asker) {
         let found = client_of_pid(pid);
-        let Some((worker, place)) = found else { return self.count(CancelOutcome::Unknown) };
+        let Some((worker, place)) = found else {
+            return self.not_forwarded(CancelOutcome::Unknown, asker);
+        };
         if worker == self.index {
             let Some(key) = self.clients.get(place).map(|client| client.key) else {
-                return self.count(CancelOutcome::Unknown);
+                return self.not_forwarded(CancelOutcome::Unknown, asker);
             };
-            return self.cancel_client(key, secret);
+            return self.cancel_client(key, secret, asker);
         }
         match self.shared.mailboxes.get(usize::from(worker)) {
             // The other worker knows which client has this place now; the secret decides.
             Some(mailbox) => mailbox.put(Mail::Cancel(
                 ClientKey { place: place as u32, serial: u32::MAX },
                 secret.to_vec(),
+                asker,
             )),
-            None => self.count(CancelOutcome::Unknown),
+            None => self.not_forwarded(CancelOutcome::Unknown, asker),
         }
     }
 
     /// Cancels what a client of this worker runs or waits for.
-    pub(super) fn cancel_client(&mut self, key: ClientKey, secret: &[u8]) {
+    pub(super) fn cancel_client(&mut self, key: ClientKey, secret: &[u8], asker: Asker) {
         let Some(key) = self.clients.get(key.place as usize).map(|client| client.key) else {
-            return self.count(CancelOutcome::Unknown);
+            return self.not_forwarded(CancelOutcome::Unknown, asker);
         };
         if !self.authorised(key, secret) {
-            return self.count(CancelOutcome::Unknown);
+            return self.not_forwarded(CancelOutcome::Unknown, asker);
         }
         if self.cancel_wait(key) {
-            return self.count(CancelOutcome::Waiting);
+            return self.not_forwarded(CancelOutcome::Waiting, asker);
         }
         match self.lease_of(key) {
             Some(id) if self.is_busy(id) => {
                 self.count(CancelOutcome::Forwarded);
                 self.want_cancel(id);
+                if self.askers.len() < ASKERS_MAX {
+                    self.askers.push((id, asker));
+                } else {
+                    self.release(asker);
+                }
             }
-            _ => self.count(CancelOutcome::Idle),
+            _ => self.not_forwarded(CancelOutcome::Idle, asker),
+        }
+    }
+
+    /// There is nothing to wait for.
+    fn not_forwarded(&mut self, outcome: CancelOutcome, asker: Asker) {
+        self.count(outcome);
+        self.release(asker);
+    }
+
+    /// Keeps the connection that has asked for a cancel until [`Self::release`], or its peer,
+    /// closes it; at most as long as a cancel may take.
+    pub(super) fn await_cancel(&mut self, key: ClientKey) {
+        let deadline = self.now + self.shared.config.timeouts.cancel;
+        let Some(client) = self.client(key) else { return };
+        client.stage = clients::Stage::Closing;
+        self.set_alarm(Source::Client(key), deadline);
+    }
+
+    fn release(&mut self, asker: Asker) {
+        if asker.worker == self.index {
+            return self.remove_client(asker.key);
+        }
+        if let Some(mailbox) = self.shared.mailboxes.get(usize::from(asker.worker)) {
+            mailbox.put(Mail::Cancelled(asker.key));
+        }
+    }
+
+    /// Closes the connections of those whose cancel was delivered, or has nothing to hit any more.
+    pub(super) fn release_askers(&mut self) {
+        let mut askers = std::mem::take(&mut self.askers);
+        let is_over = |(id, _): &mut (ServerId, Asker)| {
+            let server = self.servers.get(id.place()).and_then(Option::as_deref);
+            !server.is_some_and(|server| {
+                server.id == *id && (server.cancels > 0 || server.cancel_wanted)
+            })
+        };
+        let over: Vec<_> = askers.extract_if(.., is_over).collect();
+        self.askers = askers;
+        for (_, asker) in over {
+            self.release(asker);
         }
     }
 

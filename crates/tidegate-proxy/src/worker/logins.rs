@@ -24,6 +24,7 @@ use crate::complaints;
 use crate::limits::LOGINS_MAX;
 use crate::locks::lock;
 use crate::settings;
+use crate::shared::Asker;
 use crate::timers::Alarm;
 use crate::tls::Opening;
 use crate::tls::connection::{Handshake, Stepped, Tls};
@@ -156,8 +157,8 @@ impl Worker {
         match step {
             LoginStep::More => {}
             LoginStep::Cancel { pid, secret } => {
-                self.cancel_requested(pid, &secret);
-                self.remove_client(key);
+                self.await_cancel(key);
+                self.cancel_requested(pid, &secret, Asker { worker: self.index, key });
             }
             LoginStep::NeedsCredential { user, .. } => {
                 self.shared.look_up(&user, self.index, key);
