@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tidegate_proxy::tls::connector::Connector;
+use tidegate_proxy::tls::failure::HandshakeError;
 use tidegate_wire::certificate;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -29,8 +30,18 @@ impl TlsConnect<TcpStream> for Secured {
         Box::pin(async move {
             let name = self.connector.server_name(&self.host).map_err(io::Error::other)?;
             let tls = TlsConnector::from(self.connector.config().clone());
-            tls.connect(name, stream).await.map(Stream)
+            tls.connect(name, stream).await.map(Stream).map_err(in_our_words)
         })
+    }
+}
+
+/// What is wrong with a certificate is told as it is told of servers.
+fn in_our_words(error: io::Error) -> io::Error {
+    let cause =
+        error.get_ref().and_then(|cause| cause.downcast_ref::<tokio_rustls::rustls::Error>());
+    match cause {
+        Some(cause) => io::Error::other(HandshakeError::from(cause.clone())),
+        None => error,
     }
 }
 

@@ -93,8 +93,9 @@ enum Secure {
     /// It is the peer's turn in the handshake.
     Shaking(Tls),
     Up(Tls),
-    /// Nothing can be said or understood any more; the peer has been sent an alert.
-    Failed,
+    /// Nothing can be said or understood any more; the peer has been sent an alert. With the
+    /// cause, where it is one of TLS.
+    Failed(Option<HandshakeError>),
 }
 
 #[derive(Debug)]
@@ -167,7 +168,7 @@ impl Channel {
             Some(Secure::Shaking(_)) => self.read_handshake(buffer),
             Some(Secure::Up(_)) if buffer.len() < READ_BYTES => self.read_a_little(buffer),
             Some(Secure::Up(_)) => self.read_records(buffer),
-            Some(Secure::Failed) => self.read_past(buffer),
+            Some(Secure::Failed(_)) => self.read_past(buffer),
         }
     }
 
@@ -265,11 +266,15 @@ impl Channel {
 
     /// The peer broke TLS. It gets what alert there is.
     fn fail(&mut self) -> Input {
-        if let Some(End::Failed(error)) = self.tls().and_then(Tls::end) {
-            tracing::debug!("a TLS connection has failed: {error}");
+        let cause = match self.tls().and_then(Tls::end) {
+            Some(End::Failed(error)) => Some(HandshakeError::from(error.clone())),
+            _ => None,
+        };
+        if let Some(cause) = &cause {
+            tracing::debug!("a TLS connection has failed: {cause}");
         }
         let _ = self.flush();
-        self.secure = Some(Box::new(Secure::Failed));
+        self.secure = Some(Box::new(Secure::Failed(cause)));
         Input::Broken(io::ErrorKind::InvalidData)
     }
 
@@ -299,7 +304,7 @@ impl Channel {
         self.secure = Some(Box::new(match &outcome {
             Ok(Handshake::GoesOn) => Secure::Shaking(tls),
             Ok(Handshake::Done) => Secure::Up(tls),
-            Err(_) => Secure::Failed,
+            Err(error) => Secure::Failed(Some(error.clone())),
         }));
         outcome
     }
@@ -310,6 +315,20 @@ impl Channel {
             Some(Secure::Up(tls)) => Some(tls),
             _ => None,
         }
+    }
+
+    /// Why TLS has failed. In TLS 1.3 a server looks at our certificate only after both sides may
+    /// speak, so it may refuse us by an alert where the first answer should be.
+    pub(crate) fn tls_failure(&self) -> Option<&HandshakeError> {
+        match self.secure.as_deref() {
+            Some(Secure::Failed(cause)) => cause.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Whether a handshake has begun and is not done.
+    pub(crate) fn is_shaking_hands(&self) -> bool {
+        matches!(self.secure.as_deref(), Some(Secure::Away | Secure::Shaking(_)))
     }
 
     // --- Writing. ---
@@ -376,7 +395,7 @@ impl Channel {
                 tls.seal(bytes, &mut self.out).map_err(|Unsealable| Broken)?;
             }
             Some(_) if bytes.is_empty() => {}
-            Some(Secure::Away | Secure::Shaking(_) | Secure::Failed) => return Err(Broken),
+            Some(Secure::Away | Secure::Shaking(_) | Secure::Failed(_)) => return Err(Broken),
         }
         Ok(())
     }

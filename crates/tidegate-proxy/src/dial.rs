@@ -16,6 +16,7 @@ use tidegate_wire::sqlstate::SqlState;
 use crate::channel::Socket;
 use crate::listener::set_tcp_options;
 use crate::resolver::Target;
+use crate::tls::Opening;
 use crate::tls::connector::NameError;
 use crate::tls::failure::HandshakeError;
 
@@ -65,6 +66,15 @@ pub(crate) fn ended(
     }
 }
 
+/// The connection ended before the TLS handshake did.
+pub(crate) fn ended_shaking(target: &Target, opening: Opening) -> DialFailure {
+    let remedy = match opening {
+        Opening::Direct => "; PostgreSQL before 17 takes no sslnegotiation=direct",
+        Opening::Requested => "",
+    };
+    transient(&format!("{target}: the connection was closed during the TLS handshake{remedy}"))
+}
+
 /// The TLS handshake has failed. Certificates do not get right by themselves.
 pub(crate) fn insecure(target: &Target, error: &HandshakeError) -> DialFailure {
     let kind = match error {
@@ -79,8 +89,13 @@ pub(crate) fn insecure(target: &Target, error: &HandshakeError) -> DialFailure {
 
 /// No certificate can be for the host.
 pub(crate) fn unnamed(error: &NameError) -> DialFailure {
+    not_secure(error.to_string().into())
+}
+
+/// Something about TLS that waiting cannot help.
+fn not_secure(cause: Arc<str>) -> DialFailure {
     let sqlstate = Some(SqlState::CANNOT_CONNECT);
-    DialFailure { kind: FailureKind::Permanent, sqlstate, cause: error.to_string().into() }
+    DialFailure { kind: FailureKind::Permanent, sqlstate, cause }
 }
 
 /// The upstream refused the login.
@@ -90,10 +105,11 @@ pub(crate) fn refused(failure: &LoginFailure) -> DialFailure {
         LoginFailure::Refused(error) => {
             DialFailure { kind: kind(error), sqlstate: Some(error.sqlstate), cause }
         }
-        LoginFailure::ChannelBinding(_)
-        | LoginFailure::KeysDoNotFit { .. }
+        LoginFailure::ChannelBinding(_) | LoginFailure::Tls(TlsFailure::NotOffered) => {
+            not_secure(cause)
+        }
+        LoginFailure::KeysDoNotFit { .. }
         | LoginFailure::NoPassword { .. }
-        | LoginFailure::Tls(TlsFailure::NotOffered)
         | LoginFailure::UnknownMethod(_) => DialFailure {
             kind: FailureKind::Permanent,
             sqlstate: Some(SqlState::INVALID_AUTHORIZATION_SPECIFICATION),

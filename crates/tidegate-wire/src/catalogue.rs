@@ -236,6 +236,12 @@ catalogue! {
         detail: "The cause: {cause}.",
         hint: "Check that auth.query runs as the user of upstream.url in its database; Tidegate's log has more.",
     }
+    /// The connection to the upstream is not as secure as the settings demand.
+    UpstreamInsecure = "TG022", CANNOT_CONNECT, ErrorOnceLoggedIn {
+        message: "no secure connection to upstream \"{upstream}\"",
+        detail: "The cause: {cause}.",
+        hint: "Compare sslmode, sslrootcert, sslcert, and the host in upstream.url with what PostgreSQL has and shows.",
+    }
 }
 
 impl Code {
@@ -470,6 +476,11 @@ impl Complaint {
     /// tell who exists.
     pub fn lookup_failed(cause: &(impl fmt::Display + ?Sized)) -> Self {
         Filling::of(Code::LookupFailed).fill("cause", cause).done()
+    }
+
+    /// TLS towards the upstream did not come about as the settings demand it.
+    pub fn upstream_insecure(upstream: &str, cause: &(impl fmt::Display + ?Sized)) -> Self {
+        Filling::of(Code::UpstreamInsecure).fill("upstream", upstream).fill("cause", cause).done()
     }
 
     /// The severity that fits a client at this stage.

@@ -72,7 +72,8 @@ pub(super) fn why(error: &CertificateError) -> String {
             expected.to_str()
         ),
         E::NotValidForNameContext { expected, presented } => {
-            format!("it is for {}, not for \"{}\"", presented.join(", "), expected.to_str())
+            let names: Vec<_> = presented.iter().map(|name| bare_name(name)).collect();
+            format!("it is for {}, not for \"{}\"", names.join(", "), expected.to_str())
         }
         E::BadSignature => "its signature is wrong".into(),
         E::InvalidPurpose | E::InvalidPurposeContext { .. } => {
@@ -91,6 +92,12 @@ pub(super) fn why(error: &CertificateError) -> String {
         },
         error => error.to_string(),
     }
+}
+
+/// webpki writes the kind of a name around it: `DnsName("localhost")`, `IpAddress(127.0.0.1)`.
+fn bare_name(presented: &str) -> &str {
+    let inner = presented.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inner.map_or(presented, |inner| inner.trim_matches('"'))
 }
 
 /// As RFC 8446 spells it: `UnknownCA` is `unknown_ca`.

@@ -14,6 +14,7 @@ use crate::complaints;
 use crate::dial;
 use crate::locks::lock;
 use crate::server::{Claim, Server, Stage};
+use crate::settings;
 use crate::shared::Kind;
 use crate::token::{ClientKey, Source};
 use crate::welcome;
@@ -496,10 +497,21 @@ impl Worker {
     /// The stream from a server has ended, in order or not.
     pub(super) fn server_ended(&mut self, id: ServerId, broken: Option<std::io::ErrorKind>) {
         let now = self.now;
-        let Some(server) = self.server(id) else { return };
+        let Some(server) = self.servers.get(id.place()).and_then(Option::as_deref) else { return };
+        if server.id != id {
+            return;
+        }
         match &server.stage {
             Stage::Login(login) => {
-                let failure = dial::ended(&server.target, login.is_connected(), broken);
+                let channel = &server.channel;
+                let failure = match channel.tls_failure() {
+                    Some(error) => dial::insecure(&server.target, error),
+                    None if channel.is_shaking_hands() => {
+                        let opening = settings::opening(&self.shared.config.upstream.tls);
+                        dial::ended_shaking(&server.target, opening)
+                    }
+                    None => dial::ended(&server.target, login.is_connected(), broken),
+                };
                 if login.is_connected() {
                     self.login_failed(id, failure);
                     self.slot_ends(id, broken.is_some());

@@ -42,6 +42,7 @@ fn one_of_each() -> Vec<Complaint> {
         Complaint::tls_required(),
         Complaint::channel_binding("the client saw another certificate"),
         Complaint::lookup_failed("no answer within 10s"),
+        Complaint::upstream_insecure("db:5432", "it does not offer TLS"),
     ]
 }
 
