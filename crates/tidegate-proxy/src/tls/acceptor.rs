@@ -15,6 +15,12 @@ use super::connection::Tls;
 use super::files::{self, FileError, Identity};
 use super::{ALPN, Opening, provider};
 
+/// Plaintext in one record to a client: as PostgreSQL sends it, whose buffer has this size
+/// (PostgreSQL 15, `PQ_SEND_BUFFER_SIZE`). libpq makes room for so much before each read and
+/// leaves the rest of a longer record in OpenSSL, where who waits for the socket (psycopg, every
+/// asynchronous driver) does not see it: in the midst of a large result it would wait for ever.
+const RECORD_BYTES_MAX: usize = 8192;
+
 /// What is asked of clients beside their passwords.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientCertificates {
@@ -50,6 +56,7 @@ impl Acceptor {
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(identity)));
         config.alpn_protocols = vec![ALPN.to_vec()];
+        config.max_fragment_size = Some(RECORD_BYTES_MAX);
         // No tickets: libpq and the drivers do not resume, each would be a write after the
         // handshake that no client waits for, and PostgreSQL sends none either.
         config.send_tls13_tickets = 0;
@@ -60,7 +67,7 @@ impl Acceptor {
     /// The TLS side of a connection that was just accepted.
     pub(crate) fn accept(&self, opening: Opening) -> Tls {
         let connection = UnbufferedServerConnection::new(self.config.clone())
-            .expect("a configuration without a limit on fragments is always right");
+            .expect("the limit on fragments is one that TLS has");
         Tls::server(connection, self.leaf.clone(), opening)
     }
 }

@@ -122,6 +122,27 @@ fn both_versions_are_spoken_in_both_roles() {
 }
 
 #[test]
+fn records_to_clients_are_as_long_as_postgresqls() {
+    let scene = Scene::new();
+    for (version, _) in VERSIONS {
+        let client = foreign_client(&scene, version, &[b"postgresql"]);
+        let (_, mut server) = shake(client, scene.acceptor.accept(Opening::Requested), whole);
+        let mut out = Vec::new();
+        server.tls().seal(&[7; 100_000], &mut out).expect("hands were shaken");
+        let mut records = 0;
+        let mut rest = out.as_slice();
+        while let [_, _, _, high, low, ..] = *rest {
+            let bytes = usize::from(u16::from_be_bytes([high, low]));
+            // What TLS adds to the plaintext is less than this in either version.
+            assert!(bytes <= 8192 + 32, "a record of {bytes} bytes");
+            records += 1;
+            rest = &rest[5 + bytes..];
+        }
+        assert_eq!(records, 100_000_usize.div_ceil(8192));
+    }
+}
+
+#[test]
 fn a_handshake_may_arrive_in_any_pieces() {
     let scene = Scene::new();
     for (version, _) in VERSIONS {
@@ -171,7 +192,7 @@ fn as_much_is_verified_as_was_asked_for() {
     let cases = [
         (&full, HOST, &right, Ok(())),
         (&full, "127.0.0.1", &right, Ok(())),
-        (&full, "other.example", &right, Err("it is for")),
+        (&full, "other.example", &right, Err("it is for db.example, 127.0.0.1, not for")),
         (&full, "127.0.0.2", &right, Err("it is for")),
         (&full, HOST, &nameless, Err("it names no host")),
         (&full, HOST, &strangers, Err("no authority that is trusted")),
