@@ -719,9 +719,9 @@ pub(crate) static AUTH_QUERY: Setting<LookUp> = Setting {
     reload: Reload::Restart,
     doc: "Asked for users that no `[[user]]` names, as the user of `upstream.url` and in its \
           database: one statement, whose `$1` is the user's name. Its answer is one row of two \
-          columns, the name and what `pg_authid.rolpassword` has, `SCRAM-SHA-256$...` or \
-          `md5...`; no row or NULL is nobody. Best a function with SECURITY DEFINER, so that the \
-          user of `upstream.url` need not be able to read more.",
+          columns, the name and what `pg_authid.rolpassword` has, `SCRAM-SHA-256$...`; no row or \
+          NULL is nobody, and who has `md5...` there can't log in. Best a function with SECURITY \
+          DEFINER, so that the user of `upstream.url` need not be able to read more.",
 };
 
 /// 60 s: a pool of clients that reconnects asks once, and a password that was changed because it
