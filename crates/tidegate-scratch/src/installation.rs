@@ -54,7 +54,9 @@ impl Installation {
         found
     }
 
-    pub(crate) fn program(&self, name: &str) -> PathBuf {
+    /// One of its programs, such as `psql`.
+    #[must_use]
+    pub fn program(&self, name: &str) -> PathBuf {
         self.bin.join(name)
     }
 }

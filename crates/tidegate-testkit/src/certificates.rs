@@ -2,9 +2,10 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Command;
 
-use rcgen::{BasicConstraints, DistinguishedName, DnType, IsCa, Issuer, KeyPair};
-pub use rcgen::{CertificateParams, date_time_ymd as day};
+use rcgen::{BasicConstraints, DistinguishedName, IsCa, Issuer, KeyPair, PKCS_ED25519};
+pub use rcgen::{CertificateParams, DnType, date_time_ymd as day};
 use tempfile::TempDir;
 use tidegate_scratch::ClusterOptions;
 
@@ -42,6 +43,22 @@ impl Authority {
         self.issue_with(names, |_| {})
     }
 
+    /// A certificate of a key as most servers have it: RSA of 2048 bits.
+    ///
+    /// # Panics
+    /// When `openssl` is missing.
+    pub fn issue_rsa(&self, names: &[&str]) -> Issued {
+        // Here nothing else makes such keys.
+        let arguments =
+            ["genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"];
+        let output = Command::new("openssl").args(arguments).output().expect("openssl starts");
+        let key = String::from_utf8(output.stdout).expect("PEM is text");
+        let key = KeyPair::from_pem(&key).expect("openssl makes keys");
+        let wanted = wanted(names, "a leaf");
+        let certificate = wanted.signed_by(&key, &self.issuer).expect("it is signed").pem();
+        Issued { certificate, key: key.serialize_pem() }
+    }
+
     /// A certificate that differs from the usual one.
     ///
     /// # Panics
@@ -67,8 +84,20 @@ pub fn self_signed(names: &[&str], change: impl FnOnce(&mut CertificateParams)) 
     let mut wanted = wanted(names, "on its own");
     wanted.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     change(&mut wanted);
-    let key = key();
-    let certificate = wanted.self_signed(&key).expect("it signs itself").pem();
+    sign_itself(&wanted, &key())
+}
+
+/// One that has signed itself with a key to whose signatures nothing can be bound.
+///
+/// # Panics
+/// When it can't be made.
+pub fn ed25519(names: &[&str]) -> Issued {
+    let key = KeyPair::generate_for(&PKCS_ED25519).expect("Ed25519 is known");
+    sign_itself(&wanted(names, "of another kind"), &key)
+}
+
+fn sign_itself(wanted: &CertificateParams, key: &KeyPair) -> Issued {
+    let certificate = wanted.self_signed(key).expect("it signs itself").pem();
     Issued { certificate, key: key.serialize_pem() }
 }
 

@@ -8,6 +8,7 @@ pub mod scene;
 pub mod batch;
 pub mod certificates;
 pub mod gate;
+pub mod libpq;
 pub mod node;
 pub mod python;
 pub mod raw;
