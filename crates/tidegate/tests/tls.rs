@@ -259,8 +259,7 @@ fn what_a_client_with_tls_leaves_behind_is_cleaned_up() {
 
 #[test]
 fn results_of_every_size_come_whole_to_who_waits_for_the_socket() {
-    // libpq leaves the rest of a record that is longer than PostgreSQL's in OpenSSL, where an
-    // asynchronous driver does not look.
+    // What PostgreSQL sends is cut into records anew: the last must be found wherever it ends.
     let script = "\
 import sys
 import psycopg
