@@ -306,14 +306,17 @@ impl Shared {
     /// Says who looks up users. It may be asked from any thread, and must not wait.
     pub fn look_users_up_by(&self, ask: impl Fn(&str) + Send + Sync + 'static) {
         let _ = self.ask.set(Box::new(ask)); // There is one control plane.
+        if let Some(ask) = self.ask.get() {
+            self.users.awaited().iter().for_each(|user| ask(user));
+        }
     }
 
     /// Looks up a user for a client of worker `index`, who is told by mail.
     pub(crate) fn look_up(&self, user: &Arc<str>, index: u16, client: ClientKey) {
         if self.users.wait_for(user, index, client) {
-            match self.ask.get() {
-                Some(ask) => ask(user),
-                None => self.user_found(user, Err("the gate is only starting".into())),
+            // Ports are open before the control plane is: whoever is so early waits for it.
+            if let Some(ask) = self.ask.get() {
+                ask(user);
             }
         }
     }

@@ -157,6 +157,11 @@ impl Users {
         waiting.len() == 1
     }
 
+    /// The users of whom somebody waits to be told.
+    pub(crate) fn awaited(&self) -> Vec<Arc<str>> {
+        lock(&self.looked_up).waiting.keys().cloned().collect()
+    }
+
     /// An answer has come: who has waited for it. None is kept of a failure.
     pub(crate) fn found(
         &self,
