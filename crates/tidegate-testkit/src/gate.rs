@@ -107,6 +107,14 @@ impl Gate {
         self.log().iter().any(|line| line.to_string().contains(text))
     }
 
+    /// Waits until a line of the log contains `text`: what was logged is read a moment later.
+    ///
+    /// # Panics
+    /// When none does within the deadline.
+    pub fn until_logged(&self, text: &str) {
+        wait::until(&format!("the gate logs {text}"), || self.has_logged(text).then_some(()));
+    }
+
     /// A WARN or ERROR that contains `text` is expected; any other fails the test.
     pub fn allow(&mut self, text: &str) -> &mut Self {
         self.allowed.push(text.to_owned());

@@ -291,10 +291,11 @@ fn a_query_that_fails_is_told_and_logged_and_works_again_when_it_is_mended() {
             assert!(told.contains(words_of_client) && told.contains("(TG021)"), "{told}");
             assert!(!told.contains(words_of_log), "that is for the log: {told}");
         }
-        let is_logged = gate.log().iter().any(|line| {
-            line["fields"]["message"].as_str().is_some_and(|text| text.contains(words_of_log))
+        wait::until(&format!("{words_of_log} is logged"), || {
+            let log = gate.log();
+            let mut texts = log.iter().filter_map(|line| line["fields"]["message"].as_str());
+            texts.any(|text| text.contains(words_of_log)).then_some(())
         });
-        assert!(is_logged, "{words_of_log}: {:#?}", gate.log());
     };
     cluster.sql_in(APP, "DROP FUNCTION tidegate.verifier(text)").expect("it is gone");
     fails("auth.query failed", "tidegate.verifier(unknown) does not exist");
