@@ -346,11 +346,12 @@ impl Channel {
             pieces.slices(input).for_each(|bytes| self.out.extend_from_slice(bytes));
             return if was_drained { self.flush() } else { Ok(()) };
         }
-        if pieces.len() > 1 {
-            let mut together = [0; TOGETHER_BYTES_MAX];
-            if let Some(bytes) = pieces.copy_to(input, &mut together) {
-                return self.send_bytes(bytes);
-            }
+        if pieces.len() == 1 {
+            return pieces.slices(input).try_for_each(|only| self.send_bytes(only));
+        }
+        let mut together = [0; TOGETHER_BYTES_MAX];
+        if let Some(bytes) = pieces.copy_to(input, &mut together) {
+            return self.send_bytes(bytes);
         }
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         for (slot, bytes) in slices.iter_mut().zip(pieces.slices(input)) {

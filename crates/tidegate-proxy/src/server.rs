@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use tidegate_pool_core::order::Dial;
-use tidegate_pool_core::server::{Lease, ServerId};
+use tidegate_pool_core::server::{Flavour, Lease, ServerId};
+use tidegate_pool_core::settings::{PoolSettings, PrePing, ResetPolicy};
 use tidegate_session::parameters::StartupParameters;
 use tidegate_session::server::{ServerError, ServerMachine};
 use tidegate_session::server_login::ServerLogin;
@@ -13,6 +14,7 @@ use crate::channel::Channel;
 use crate::resolver::Target;
 use crate::timers::Alarm;
 use crate::token::ClientKey;
+use crate::welcome;
 
 /// Where a server stands in its connection's life.
 pub(crate) enum Stage {
@@ -37,6 +39,24 @@ pub(crate) enum Claim {
     None,
 }
 
+/// What is done at each lease beside what the lease makes necessary.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Habits {
+    /// It is asked whether it answers before each lease.
+    pub(crate) checked: bool,
+    /// It is reset after each lease.
+    pub(crate) reset: bool,
+}
+
+impl Habits {
+    pub(crate) fn of(settings: &PoolSettings) -> Self {
+        Self {
+            checked: settings.pool_pre_ping == PrePing::Always,
+            reset: settings.reset == ResetPolicy::Always,
+        }
+    }
+}
+
 /// A connection to PostgreSQL.
 pub struct Server {
     pub(crate) id: ServerId,
@@ -52,8 +72,12 @@ pub struct Server {
     /// The startup parameters that it logged in with: what RESET ALL returns to. None, so that
     /// each can be taken back: no SQL removes what came with the startup packet.
     pub(crate) base: Arc<StartupParameters>,
-    /// Those that are in force now.
+    /// Those that are in force now; see [`Server::set_parameters`].
     pub(crate) parameters: Arc<StartupParameters>,
+    /// What the pool knows those by.
+    pub(crate) flavour: Flavour,
+    /// What its pool's settings say of each lease, so that nobody need ask the pool.
+    pub(crate) habits: Habits,
     /// Those that are being set.
     pub(crate) adapting_to: Option<Arc<StartupParameters>>,
     /// Whether the lease may have left something in the session.
@@ -77,6 +101,14 @@ pub struct Server {
 }
 
 impl Server {
+    /// These startup parameters are in force from now on.
+    pub(crate) fn set_parameters(&mut self, parameters: &Arc<StartupParameters>) {
+        if !Arc::ptr_eq(&self.parameters, parameters) {
+            self.flavour = welcome::flavour(parameters);
+            self.parameters = parameters.clone();
+        }
+    }
+
     pub(crate) fn machine(&mut self) -> Option<&mut ServerMachine> {
         match &mut self.stage {
             Stage::Up(machine) => Some(machine),

@@ -182,7 +182,8 @@ impl Worker {
         }
         let pools = (self.pools_due < Tick::NEVER).then_some(self.pools_due);
         let next = pools.into_iter().chain(self.timers.next()).min();
-        let timer = next.map(|due| due.since(self.shared.clock.now()));
+        // Reckoned from the beginning of the turn, which is what everything in it goes by.
+        let timer = next.map(|due| due.since(self.now));
         let drain = self.drain.as_ref().map(|_| GOODBYE_PAUSE);
         timer.into_iter().chain(drain).min()
     }

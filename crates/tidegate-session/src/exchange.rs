@@ -246,6 +246,9 @@ impl Exchange {
     /// Answers that are due before anything else of the server's: the invented ones at the front
     /// of the queue. Call it before a message is heard, and when no more may come for now.
     pub fn invent(&mut self) {
+        if self.invented == 0 {
+            return;
+        }
         while let Some(owed) = self.owed.pop_front_if(|owed| owed.fate == Fate::Invent) {
             self.ended(owed, true);
             self.drop_copy_ends();

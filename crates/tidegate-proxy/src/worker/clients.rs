@@ -10,7 +10,6 @@ use tidegate_observe::traffic::Traffic;
 use tidegate_pool_core::order::{Checkout, CheckoutError};
 use tidegate_pool_core::queue::Ticket;
 use tidegate_pool_core::server::{Flavour, Lease, PoolId, PoolKey, Port, ServerId, Waiter};
-use tidegate_pool_core::settings::PrePing;
 use tidegate_pool_core::tally::Outcome;
 use tidegate_session::client::{ClientMachine, Gathered, Naming, Rules};
 use tidegate_session::client_login::{ClientLogin, LoggedIn};
@@ -296,10 +295,6 @@ impl Worker {
     /// otherwise [`Worker::attached`] follows when the server has been made ready.
     fn attach(&mut self, key: ClientKey, lease: Lease<Box<Server>>) -> Option<ServerId> {
         let id = lease.server;
-        let pings = {
-            let pools = self.shared.pools();
-            pools.settings(lease.pool).pool_pre_ping == PrePing::Always
-        };
         self.adopt(lease);
         let client = self.clients.get_mut(key.place as usize)?;
         let server = self.servers.get_mut(id.place())?.as_deref_mut()?;
@@ -311,14 +306,14 @@ impl Worker {
         } else {
             wanted.change_from(&server.parameters)
         };
-        let (errand, sql) = match (change, pings) {
+        let (errand, sql) = match (change, server.habits.checked) {
             (Some(change), _) => {
                 server.adapting_to = Some(wanted.clone());
                 (Errand::Adapt, change)
             }
             (None, true) => (Errand::Check, String::new()),
             (None, false) => {
-                server.parameters = wanted.clone();
+                server.set_parameters(wanted);
                 server.machine()?.begin_lease();
                 return Some(id);
             }

@@ -20,7 +20,7 @@ use tidegate_wire::tick::Tick;
 use crate::channel::Channel;
 use crate::dial;
 use crate::resolver::Target;
-use crate::server::{Claim, Server, Stage};
+use crate::server::{Claim, Habits, Server, Stage};
 use crate::settings;
 use crate::shared::Kind;
 use crate::timers::Alarm;
@@ -50,6 +50,7 @@ impl Worker {
         if let Err(error) = channel.register(self.poll.registry(), Source::Server(id).token()) {
             return self.dial_failed(dial, dial::unreachable(&target, &error));
         }
+        let habits = Habits::of(self.shared.pools().settings(dial.pool));
         let mut nonce = [0; 18];
         self.entropy.fill(&mut nonce);
         let settings = ServerLoginSettings {
@@ -77,6 +78,8 @@ impl Worker {
             pid: 0,
             secret: Vec::new(),
             base: parameters.clone(),
+            flavour: welcome::flavour(&parameters),
+            habits,
             parameters,
             adapting_to: None,
             dirty: false,

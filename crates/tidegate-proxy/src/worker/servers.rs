@@ -17,7 +17,6 @@ use crate::server::{Claim, Server, Stage};
 use crate::settings;
 use crate::shared::Kind;
 use crate::token::{ClientKey, Source};
-use crate::welcome;
 use crate::worker::Worker;
 
 /// The longest that an errand may take (setting parameters, a check, a reset): each is one round
@@ -92,7 +91,7 @@ impl Worker {
         let may_have_more = server.channel.readable;
         match std::mem::replace(&mut server.claim, Claim::None) {
             Claim::Lease(mut lease) => {
-                lease.flavour = welcome::flavour(&server.parameters);
+                lease.flavour = server.flavour;
                 self.with_pools(|pools| pools.give_back(lease.with(server), now));
             }
             Claim::Dial(_) | Claim::None => self.place(server),
@@ -307,7 +306,7 @@ impl Worker {
         match end {
             ErrandEnd::Done(Errand::Adapt) => {
                 if let Some(parameters) = server.adapting_to.take() {
-                    server.parameters = parameters;
+                    server.set_parameters(&parameters);
                 }
                 match client {
                     Some(key) => self.attached(key, id),
@@ -336,7 +335,8 @@ impl Worker {
             }
             ErrandEnd::Done(Errand::Reset) => {
                 server.dirty = false;
-                server.parameters = server.base.clone();
+                let base = server.base.clone();
+                server.set_parameters(&base);
                 self.give_back(id);
             }
             ErrandEnd::Done(Errand::Restore) => match client {
@@ -394,6 +394,9 @@ impl Worker {
         if server.machine().is_some_and(|machine| machine.exchange().is_doubtful()) {
             server.dirty = true;
             return self.start_errand(id, Errand::Check, b"");
+        }
+        if !server.dirty && !server.habits.reset {
+            return self.give_back(id);
         }
         let hygiene = if server.dirty { Hygiene::Dirty } else { Hygiene::Clean };
         let Claim::Lease(lease) = &server.claim else { return };
