@@ -109,6 +109,10 @@ impl Worker {
             pin: None,
         });
         self.logging_in += 1;
+        // Its first words are mostly there by now: they are read in this turn.
+        if self.client(key).is_some_and(|client| client.channel.mark_readable()) {
+            self.ready.push_back(Source::Client(key));
+        }
         let deadline = self.now + self.shared.config.timeouts.client_login;
         self.set_alarm(Source::Client(key), deadline);
     }
