@@ -27,7 +27,6 @@ mod statistics;
 mod certificate;
 mod process;
 mod child;
-mod wait;
 
 use std::path::PathBuf;
 

@@ -26,7 +26,7 @@ mod template;
 mod options;
 mod installation;
 mod account;
-mod wait;
+pub mod wait;
 mod error;
 
 pub use cluster::Cluster;

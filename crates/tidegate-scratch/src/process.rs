@@ -89,7 +89,7 @@ impl Running {
     fn wait_until_ready(&mut self, folder: &Path) -> Result<(), ScratchError> {
         let pid_file = folder.join("data/postmaster.pid");
         let pid = self.postmaster.as_raw_pid().to_string();
-        let ready = until(START_MAX, || {
+        let ready = until(START_MAX, BETWEEN_PROBES, || {
             let ended = self.shell.try_wait().map_err(ScratchError::io("wait for", folder))?;
             if ended.is_some() {
                 return Err(ScratchError::NotStarted { log: log_tail(folder) });
@@ -121,7 +121,7 @@ impl Running {
             let _ = kill_process(self.postmaster, mode.signal());
             self.resume();
         }
-        let ended = until(STOP_MAX, || {
+        let ended = until(STOP_MAX, BETWEEN_PROBES, || {
             let alive = self.is_alive();
             if alive && mode == StopMode::Immediate {
                 // A connection that arrives during the stop gets a process that the postmaster
@@ -216,6 +216,8 @@ if wait $reader && [ "$3" = remove ]; then rm -rf "$2"; fi
 exit $status
 "#;
 
+/// Short beside the 40 ms or so that a start takes, long beside the cost of a probe.
+const BETWEEN_PROBES: Duration = Duration::from_millis(3);
 /// Recovery after a crash is what may take long; a plain start takes well under a second.
 const START_MAX: Duration = Duration::from_secs(60);
 /// PostgreSQL itself kills what has not ended five seconds after an immediate stop.

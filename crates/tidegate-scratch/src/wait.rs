@@ -1,16 +1,18 @@
-//! Waiting for a condition with a deadline: the one place of this crate that sleeps.
+//! Waiting for another process with a deadline: the one place that sleeps.
 
 use std::time::Duration;
 
-use crate::error::ScratchError;
-
-/// Asks `probe` until it answers; `None` when it has not within `limit`.
+/// Asks `probe` every `pause` until it answers; `None` when it has not within `limit`.
+///
+/// # Errors
+/// Those of `probe`.
 #[expect(clippy::disallowed_types, reason = "a deadline for another process, not for a machine")]
-#[expect(clippy::disallowed_methods, reason = "PostgreSQL offers nothing to block on here")]
-pub(crate) fn until<T>(
+#[expect(clippy::disallowed_methods, reason = "other processes offer nothing to block on")]
+pub fn until<T, E>(
     limit: Duration,
-    mut probe: impl FnMut() -> Result<Option<T>, ScratchError>,
-) -> Result<Option<T>, ScratchError> {
+    pause: Duration,
+    mut probe: impl FnMut() -> Result<Option<T>, E>,
+) -> Result<Option<T>, E> {
     let start = std::time::Instant::now();
     loop {
         if let Some(found) = probe()? {
@@ -19,12 +21,9 @@ pub(crate) fn until<T>(
         if start.elapsed() >= limit {
             return Ok(None);
         }
-        std::thread::sleep(BETWEEN_PROBES);
+        std::thread::sleep(pause);
     }
 }
-
-/// Short beside the 40 ms or so that a start takes, long beside the cost of a probe.
-const BETWEEN_PROBES: Duration = Duration::from_millis(3);
 
 #[cfg(test)]
 mod tests {
@@ -33,16 +32,16 @@ mod tests {
     #[test]
     fn waits_until_the_probe_answers() {
         let mut asked = 0;
-        let found = until(Duration::from_secs(10), || {
+        let found = until(Duration::from_secs(10), Duration::ZERO, || {
             asked += 1;
-            Ok((asked == 3).then_some(asked))
+            Ok::<_, ()>((asked == 3).then_some(asked))
         });
-        assert_eq!(found.unwrap(), Some(3));
+        assert_eq!(found, Ok(Some(3)));
     }
 
     #[test]
     fn asks_once_even_without_any_time() {
-        let found = until(Duration::ZERO, || Ok(None::<()>));
-        assert_eq!(found.unwrap(), None);
+        let found = until(Duration::ZERO, Duration::ZERO, || Ok::<_, ()>(None::<()>));
+        assert_eq!(found, Ok(None));
     }
 }

@@ -20,7 +20,6 @@ mod http;
 mod port;
 mod error;
 mod child;
-mod wait;
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
@@ -28,6 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use tidegate_scratch::wait::until;
 use tidegate_scratch::{Cluster, ClusterOptions, Installation};
 
 pub(crate) use error::DemoError;
@@ -150,7 +150,7 @@ fn refusals(log: &str) -> usize {
 fn wait_until_nobody_is_connected(cluster: &Cluster) -> Result<(), DemoError> {
     let Some(postmaster) = cluster.postmaster_pid() else { return Ok(()) };
     let mut connections = 0;
-    let gone = wait::until(GONE_MAX, || {
+    let gone = until(GONE_MAX, BETWEEN_PROBES, || {
         connections = backends::count(postmaster, ROLE_AND_DATABASE);
         Ok::<_, DemoError>((connections == 0).then_some(()))
     })?;
@@ -228,6 +228,8 @@ const REFUSALS: &[&str] =
 
 /// Backends end as soon as they next read or write; the longest statement takes 0.2 s.
 const GONE_MAX: Duration = Duration::from_secs(30);
+/// Short beside the second that an application takes to start, long beside the cost of a probe.
+const BETWEEN_PROBES: Duration = Duration::from_millis(20);
 /// Requests at once while people look around.
 const LIGHT: u32 = 4;
 

@@ -157,8 +157,9 @@ const LOG_LINES_MAX: usize = 10;
 mod tests {
     use std::time::Duration;
 
+    use tidegate_scratch::wait;
+
     use super::*;
-    use crate::bench_peers::wait;
 
     fn until(mut probe: impl FnMut() -> bool) {
         let limit = Duration::from_secs(20);

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use tidegate_scratch::wait;
 
 use crate::bench_peers::idle::{Idle, Transport};
 use crate::bench_peers::metric::{Measures, Metric};
 use crate::bench_peers::peers::{Peer, Peers, Pooler, SERVERS};
 use crate::bench_peers::pgbench::{Connections, Load, Protocol};
+use crate::bench_peers::process;
 use crate::bench_peers::scenario::{Scenario, Work};
 use crate::bench_peers::statistics::percentile;
-use crate::bench_peers::{process, wait};
 
 pub(super) fn run(peers: &Peers, peer: Peer, scenario: Scenario, seconds: u32) -> Result<Measures> {
     match scenario.work(peer) {

@@ -5,10 +5,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use tidegate_scratch::{Cluster, ClusterOptions, Installation};
+use tidegate_scratch::{Cluster, ClusterOptions, Installation, wait};
 use tidegate_wire::scram::Verifier;
-
-use crate::bench_peers::wait;
 
 pub(super) struct Upstream {
     cluster: Cluster,

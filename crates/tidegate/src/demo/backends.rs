@@ -8,12 +8,14 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::demo::wait::until;
+use tidegate_scratch::wait::until;
+
+use crate::demo::BETWEEN_PROBES;
 
 /// Counts, again and again until `is_over`; answers the most seen at once.
 pub(crate) fn most(postmaster: u32, role_and_database: &str, is_over: &AtomicBool) -> usize {
     let mut most = 0;
-    let seen = until(Duration::MAX, || {
+    let seen = until(Duration::MAX, BETWEEN_PROBES, || {
         most = most.max(count(postmaster, role_and_database));
         Ok::<_, std::convert::Infallible>(is_over.load(Ordering::Relaxed).then_some(()))
     });

@@ -154,8 +154,10 @@ const LOG_LINES_MAX: usize = 20;
 mod tests {
     use std::time::Duration;
 
+    use tidegate_scratch::wait::until;
+
     use super::*;
-    use crate::demo::wait::until;
+    use crate::demo::BETWEEN_PROBES;
 
     /// Whether it runs. A zombie doesn't: who reaps orphans may take its time.
     fn runs(pid: &str) -> bool {
@@ -164,7 +166,7 @@ mod tests {
     }
 
     fn wait_for<T>(mut probe: impl FnMut() -> Option<T>) -> T {
-        let found = until(Duration::from_secs(20), || Ok::<_, io::Error>(probe()));
+        let found = until(Duration::from_secs(20), BETWEEN_PROBES, || Ok::<_, io::Error>(probe()));
         found.unwrap().expect("it happens in time")
     }
 

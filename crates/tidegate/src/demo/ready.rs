@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tidegate_scratch::wait::until;
+
+use crate::demo::BETWEEN_PROBES;
 use crate::demo::child::{Program, Running};
 use crate::demo::error::DemoError;
 use crate::demo::http;
-use crate::demo::wait::until;
 
 /// Waits until `path` is answered with 200 and the log satisfies `log_says_so`.
 pub(crate) fn wait_until_ready(
@@ -16,7 +18,7 @@ pub(crate) fn wait_until_ready(
     path: &str,
     log_says_so: impl Fn(&str) -> bool,
 ) -> Result<(), DemoError> {
-    let ready = until(START_MAX, || {
+    let ready = until(START_MAX, BETWEEN_PROBES, || {
         if !running.is_alive() {
             return Err(DemoError::Ended { program, log: running.log_tail() });
         }
