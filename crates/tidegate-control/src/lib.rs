@@ -11,7 +11,7 @@ pub mod web;
 pub mod link;
 
 pub mod open;
-mod secure;
+pub mod secure;
 
 pub mod status;
 

@@ -22,9 +22,9 @@ pub(crate) struct Secured {
 }
 
 impl TlsConnect<TcpStream> for Secured {
-    type Stream = Stream;
+    type Stream = Stream<TcpStream>;
     type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Stream>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Stream<TcpStream>>> + Send>>;
 
     fn connect(self, stream: TcpStream) -> Self::Future {
         Box::pin(async move {
@@ -45,10 +45,11 @@ fn in_our_words(error: io::Error) -> io::Error {
     }
 }
 
-/// A connection that was secured.
-pub(crate) struct Stream(RustlsStream<TcpStream>);
+/// A connection that was secured, over whatever carries it, as tokio-postgres wants it. Logins are
+/// bound to the certificate that the server has shown (RFC 5929, `tls-server-end-point`).
+pub struct Stream<S>(pub RustlsStream<S>);
 
-impl TlsStream for Stream {
+impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for Stream<S> {
     fn channel_binding(&self) -> ChannelBinding {
         let shown = self.0.get_ref().1.peer_certificates().and_then(|chain| chain.first());
         match shown.and_then(|leaf| certificate::end_point(leaf)) {
@@ -58,7 +59,7 @@ impl TlsStream for Stream {
     }
 }
 
-impl AsyncRead for Stream {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -68,7 +69,7 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -4,14 +4,11 @@ use std::io;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use tidegate_wire::certificate;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tidegate_control::secure::Stream;
 use tokio_postgres::Socket;
-use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream as RustlsStream;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
@@ -40,7 +37,7 @@ impl Secured {
 }
 
 impl MakeTlsConnect<Socket> for Secured {
-    type Stream = Stream;
+    type Stream = Stream<Socket>;
     type TlsConnect = Self;
     type Error = io::Error;
 
@@ -51,55 +48,14 @@ impl MakeTlsConnect<Socket> for Secured {
 }
 
 impl TlsConnect<Socket> for Secured {
-    type Stream = Stream;
+    type Stream = Stream<Socket>;
     type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Stream>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Stream<Socket>>> + Send>>;
 
     fn connect(self, stream: Socket) -> Self::Future {
         Box::pin(async move {
             let host = self.host.expect("make_tls_connect has named it");
             self.connector.connect(host, stream).await.map(Stream)
         })
-    }
-}
-
-/// A connection that was secured.
-pub(crate) struct Stream(RustlsStream<Socket>);
-
-impl TlsStream for Stream {
-    fn channel_binding(&self) -> ChannelBinding {
-        let shown = self.0.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-        match shown.and_then(|leaf| certificate::end_point(leaf)) {
-            Some(end_point) => ChannelBinding::tls_server_end_point(end_point.as_bytes().to_vec()),
-            None => ChannelBinding::none(),
-        }
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
     }
 }
