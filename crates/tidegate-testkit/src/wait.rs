@@ -1,9 +1,15 @@
 //! Waiting for a condition, with a deadline.
 
 #![expect(clippy::disallowed_types, reason = "a deadline of a test is real time")]
-#![expect(clippy::disallowed_methods, reason = "the one place that polls, between two looks")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "looks at something at a steady pace, which is no waiting"
+)]
 
+use std::convert::Infallible;
 use std::time::{Duration, Instant};
+
+use tidegate_scratch::wait;
 
 /// How long a test waits before it calls a condition unmet. Machines are slow now and then.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -21,15 +27,12 @@ pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
 /// # Panics
 /// When it does not.
 pub fn until_within<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(start.elapsed() < limit, "not within {limit:?}: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let Ok(found) = wait::until(limit, BETWEEN_LOOKS, || Ok::<_, Infallible>(look()));
+    found.unwrap_or_else(|| panic!("not within {limit:?}: {what}"))
 }
+
+/// Short beside anything that a test waits for, long beside the cost of a look.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
 /// How long `run` takes, and what it gives.
 pub fn timed<T>(run: impl FnOnce() -> T) -> (Duration, T) {
