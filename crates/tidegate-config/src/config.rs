@@ -6,7 +6,9 @@ use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tidegate_pool_core::settings::{PoolSettings, PrePing, ResetPolicy, RetrySettings};
+use tidegate_pool_core::settings::{
+    AnswerProbes, PoolSettings, PrePing, ResetPolicy, RetrySettings,
+};
 
 use crate::secret::Secret;
 
@@ -612,6 +614,8 @@ pub struct PoolOverrides {
     pub pool_timeout: Option<Duration>,
     pub pool_recycle: Option<Option<Duration>>,
     pub pool_pre_ping: Option<PrePing>,
+    pub answer_probes: Option<AnswerProbes>,
+    pub pins_max: Option<Option<u32>>,
     pub overflow_linger: Option<Duration>,
     pub server_idle_timeout: Option<Option<Duration>>,
     pub reset: Option<ResetPolicy>,
@@ -630,6 +634,8 @@ impl PoolOverrides {
         put(self.pool_timeout, &mut settings.pool_timeout);
         put(self.pool_recycle, &mut settings.pool_recycle);
         put(self.pool_pre_ping, &mut settings.pool_pre_ping);
+        put(self.answer_probes, &mut settings.answer_probes);
+        put(self.pins_max, &mut settings.pins_max);
         put(self.overflow_linger, &mut settings.overflow_linger);
         put(self.server_idle_timeout, &mut settings.server_idle_timeout);
         put(self.reset, &mut settings.reset);

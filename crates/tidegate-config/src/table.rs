@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use tidegate_pool_core::settings::ResetPolicy;
+use tidegate_pool_core::settings::{AnswerProbes, ResetPolicy};
 
 use crate::config::{
     ClientCert, Environment, LogFormat, LogLevel, PlanChoice, TlsMode, UpstreamKind,
@@ -187,6 +187,8 @@ pub(crate) static TABLE: &[&dyn Declared] = &[
     &POOL_TIMEOUT,
     &POOL_RECYCLE,
     &POOL_PRE_PING,
+    &ANSWER_PROBES,
+    &PINS_MAX,
     &OVERFLOW_LINGER,
     &SERVER_IDLE_TIMEOUT,
     &RESET,
@@ -477,6 +479,29 @@ pub(crate) static POOL_PRE_PING: Setting<Or<Or<Period>>> = Setting {
     doc: "A server that was idle for longer is checked in the background, and not handed out \
           until it was. `always` checks at each hand-out, at the price of a round trip. `off` \
           never checks.",
+};
+
+/// `begin`: an application that begins a transaction and then thinks, as SQLAlchemy lets it, holds
+/// no server. `SELECT 1` is a statement that some run for its own sake, so it takes `all`.
+pub(crate) static ANSWER_PROBES: Setting<Words<AnswerProbes>> = Setting {
+    name: "pool.answer_probes",
+    default: "begin",
+    kind: Words(AnswerProbes::WORDS),
+    reload: Reload::Restart,
+    doc: "What the transaction port answers itself while the upstream is healthy. `begin`: BEGIN, \
+          which is sent with the first statement; the empty query; COMMIT and ROLLBACK of a \
+          transaction that has only begun. `all`: SELECT 1 too. `off`: nothing.",
+};
+
+/// Half of all: those who keep no server can go on, whatever the others do.
+pub(crate) static PINS_MAX: Setting<Or<Count>> = Setting {
+    name: "pool.pins_max",
+    default: "auto",
+    kind: Or { word: "auto", kind: POOL_COUNT },
+    reload: Reload::Restart,
+    doc: "Clients of the transaction port that may keep their server past the transaction, because \
+          they have left something in its session. One more gets an error with its next \
+          statement, and what it has left is removed. `auto`: half of the pool, at least one.",
 };
 
 /// 10 s: longer than the pauses within a burst, so that a load just above `pool_size` does not

@@ -201,6 +201,24 @@ fn servers(page: &mut Page, snapshot: &Snapshot) {
     page.family("tidegate_prepared_cache_evictions", Counter, help, |of| {
         each(snapshot, |pool, port| of.sample(&labels(pool, port), port.prepared_evictions));
     });
+    let help = "Clients that keep their server past the transaction.";
+    page.family("tidegate_pinned", Gauge, help, |of| {
+        for pool in &snapshot.pools {
+            of.sample(&[database(pool), user(pool)], pool.pinned);
+        }
+    });
+    let help = "Clients that may keep their server past the transaction.";
+    page.family("tidegate_pinned_max", Gauge, help, |of| {
+        for pool in &snapshot.pools {
+            of.sample(&[database(pool), user(pool)], pool.pins_max);
+        }
+    });
+    let help = "Clients that would have kept their server, where too many did.";
+    page.family("tidegate_pins_refused", Counter, help, |of| {
+        for pool in &snapshot.pools {
+            of.sample(&[database(pool), user(pool)], pool.pins_refused);
+        }
+    });
     let help = "Servers that a client kept past its transaction, by reason.";
     page.family("tidegate_pins", Counter, help, |of| {
         each(snapshot, |pool, port| {

@@ -212,6 +212,12 @@ pub struct Pool {
     pub connect_time: Histogram,
     /// Times that the budget refused a server.
     pub denied: u64,
+    /// Clients that keep their server past the transaction.
+    pub pinned: u32,
+    /// The most there may be.
+    pub pins_max: u32,
+    /// Clients that would have kept theirs, where too many did.
+    pub pins_refused: u64,
     /// The queues: one for each port.
     pub ports: Vec<PoolPort>,
 }
@@ -429,6 +435,9 @@ impl Pool {
                 .into(),
             connect_time: (&tally.connects).into(),
             denied: tally.denied,
+            pinned: tally.pinned,
+            pins_max: settings.pins_max(),
+            pins_refused: tally.pins_refused,
             ports: ports.into(),
         }
     }
@@ -499,7 +508,9 @@ pub(crate) mod tests {
     use tidegate_pool_core::pools::Pools;
     use tidegate_pool_core::retry::{DialFailure, Retry};
     use tidegate_pool_core::server::{Flavour, Waiter};
-    use tidegate_pool_core::settings::{PoolSettings, PrePing, ResetPolicy, RetrySettings};
+    use tidegate_pool_core::settings::{
+        AnswerProbes, PoolSettings, PrePing, ResetPolicy, RetrySettings,
+    };
     use tidegate_wire::tick::Tick;
 
     pub(crate) fn at(millis: u64) -> Tick {
@@ -517,6 +528,8 @@ pub(crate) mod tests {
             pool_timeout: Duration::from_secs(30),
             pool_recycle: None,
             pool_pre_ping: PrePing::Off,
+            answer_probes: AnswerProbes::Begin,
+            pins_max: None,
             overflow_linger: Duration::from_secs(10),
             server_idle_timeout: None,
             reset: ResetPolicy::Auto,

@@ -242,6 +242,24 @@ impl<S> Pools<S> {
         false
     }
 
+    // --- A client keeps its server. ---
+
+    /// A client that has a lease keeps it past its transaction. False when too many do.
+    pub fn pin(&mut self, pool: PoolId) -> bool {
+        let pool = self.pool_mut(pool);
+        if pool.tally.pinned >= pool.settings.pins_max() {
+            pool.tally.pins_refused += 1;
+            return false;
+        }
+        pool.tally.pinned += 1;
+        true
+    }
+
+    /// A client that kept its server keeps it no more.
+    pub fn unpin(&mut self, pool: PoolId) {
+        self.pool_mut(pool).tally.pinned -= 1;
+    }
+
     // --- A server comes back. ---
 
     /// Whether a lease that left `hygiene` behind must be reset before it is given back.

@@ -13,6 +13,33 @@ pub enum PrePing {
     Off,
 }
 
+/// What clients of the transaction port are answered without a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnswerProbes {
+    /// BEGIN, which is sent with the first statement; the empty query; COMMIT and ROLLBACK of a
+    /// transaction that has only begun.
+    Begin,
+    /// `SELECT 1` too.
+    All,
+    /// Nothing.
+    Off,
+}
+
+impl AnswerProbes {
+    /// Each choice with its word.
+    pub const WORDS: &'static [(&'static str, Self)] =
+        &[("begin", Self::Begin), ("all", Self::All), ("off", Self::Off)];
+
+    /// The word for settings.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Begin => "begin",
+            Self::All => "all",
+            Self::Off => "off",
+        }
+    }
+}
+
 /// What a returned server needs before the next client gets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ResetPolicy {
@@ -52,6 +79,10 @@ pub struct PoolSettings {
     pub pool_recycle: Option<Duration>,
     /// Checks of idle servers.
     pub pool_pre_ping: PrePing,
+    /// What is answered without a server.
+    pub answer_probes: AnswerProbes,
+    /// Servers that clients may keep past their transactions; half of all when not given.
+    pub pins_max: Option<u32>,
     /// How long a server beyond `pool_size` stays idle before it is closed.
     pub overflow_linger: Duration,
     /// How long any server stays idle before it is closed.
@@ -64,6 +95,12 @@ impl PoolSettings {
     /// The most servers the pool may have.
     pub fn servers_max(&self) -> u32 {
         self.pool_size.saturating_add(self.max_overflow)
+    }
+
+    /// The most servers that clients may keep past their transactions. Half of all, so that those
+    /// who keep none can go on.
+    pub fn pins_max(&self) -> u32 {
+        self.pins_max.unwrap_or_else(|| (self.servers_max() / 2).max(1))
     }
 }
 

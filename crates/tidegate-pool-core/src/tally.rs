@@ -108,6 +108,10 @@ pub struct Tally {
     pub connects: Histogram,
     /// Slots that the budget refused.
     pub denied: u64,
+    /// Clients that keep their server past the transaction.
+    pub pinned: u32,
+    /// Clients that would have, where too many did.
+    pub pins_refused: u64,
 }
 
 impl Tally {
@@ -120,6 +124,8 @@ impl Tally {
             dial_failures: [0; FailureKind::ALL.len()],
             connects: Histogram::new(CONNECT_BOUNDS),
             denied: 0,
+            pinned: 0,
+            pins_refused: 0,
         }
     }
 

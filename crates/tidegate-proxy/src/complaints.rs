@@ -92,6 +92,12 @@ pub(crate) fn parameters_refused(error: &ServerError) -> Complaint {
     Complaint { sqlstate: error.sqlstate, ..complaint }
 }
 
+/// PostgreSQL's words about a setting that the client has made, with its code.
+pub(crate) fn settings_refused(error: &ServerError) -> Complaint {
+    let complaint = Complaint::settings_refused(&error.message);
+    Complaint { sqlstate: error.sqlstate, ..complaint }
+}
+
 pub(crate) fn server_lost(upstream: &str, last_words: Option<&ServerError>) -> Complaint {
     let cause = last_words
         .map_or("the connection was closed without a word", |error| error.message.as_str());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tidegate_pool_core::order::Dial;
 use tidegate_pool_core::server::{Flavour, Lease, ServerId};
 use tidegate_pool_core::settings::{PoolSettings, PrePing, ResetPolicy};
-use tidegate_session::parameters::StartupParameters;
+use tidegate_session::parameters::SessionSettings;
 use tidegate_session::server::{ServerError, ServerMachine};
 use tidegate_session::server_login::ServerLogin;
 use tidegate_wire::tick::Tick;
@@ -71,19 +71,23 @@ pub struct Server {
     pub(crate) secret: Vec<u8>,
     /// The startup parameters that it logged in with: what RESET ALL returns to. None, so that
     /// each can be taken back: no SQL removes what came with the startup packet.
-    pub(crate) base: Arc<StartupParameters>,
-    /// Those that are in force now; see [`Server::set_parameters`].
-    pub(crate) parameters: Arc<StartupParameters>,
+    pub(crate) base: Arc<SessionSettings>,
+    /// The settings that are in force now; see [`Server::set_settings`].
+    pub(crate) settings: Arc<SessionSettings>,
     /// What the pool knows those by.
     pub(crate) flavour: Flavour,
     /// What its pool's settings say of each lease, so that nobody need ask the pool.
     pub(crate) habits: Habits,
     /// Those that are being set.
-    pub(crate) adapting_to: Option<Arc<StartupParameters>>,
+    pub(crate) adapting_to: Option<Arc<SessionSettings>>,
+    /// The statement that sets them, where it is to go in front of the client's batch.
+    pub(crate) ahead: Option<String>,
     /// Whether the lease may have left something in the session.
     pub(crate) dirty: bool,
-    /// Whether the client has reset parameters, and with them some of those that it had asked for
-    /// at start-up.
+    /// Whether its client must not go on before it is known which settings it has reset.
+    pub(crate) holds_client: bool,
+    /// Whether a client of the session port has reset settings, and with them some of those that it
+    /// had asked for at start-up.
     pub(crate) was_reset: bool,
     /// Cancel requests on their way to it. It is not handed out before they have arrived.
     pub(crate) cancels: u32,
@@ -101,11 +105,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// These startup parameters are in force from now on.
-    pub(crate) fn set_parameters(&mut self, parameters: &Arc<StartupParameters>) {
-        if !Arc::ptr_eq(&self.parameters, parameters) {
-            self.flavour = welcome::flavour(parameters);
-            self.parameters = parameters.clone();
+    /// These settings are in force from now on.
+    pub(crate) fn set_settings(&mut self, settings: &Arc<SessionSettings>) {
+        if !Arc::ptr_eq(&self.settings, settings) {
+            self.flavour = welcome::flavour(settings);
+            self.settings = settings.clone();
         }
     }
 

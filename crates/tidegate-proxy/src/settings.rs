@@ -6,6 +6,8 @@ use tidegate_config::{
     UpstreamKind, UpstreamTls, Verification,
 };
 use tidegate_pool_core::retry::Retry;
+use tidegate_pool_core::settings::AnswerProbes;
+use tidegate_session::client::answers::Probes;
 use tidegate_session::client_login::TlsOffer;
 use tidegate_session::server_login::BindChannel;
 use tidegate_session::tls_request::TlsNegotiation;
@@ -33,6 +35,15 @@ pub(crate) fn budget_limits(config: &Config) -> Limits {
 /// How dialing is retried.
 pub(crate) fn retry(config: &Config, entropy: &mut Entropy) -> Retry {
     Retry::new(config.retry.clone(), entropy.u64())
+}
+
+/// What clients of the transaction port are answered without a server.
+pub(crate) fn probes(answered: AnswerProbes) -> Probes {
+    match answered {
+        AnswerProbes::Off => Probes::Off,
+        AnswerProbes::Begin => Probes::Begin,
+        AnswerProbes::All => Probes::All,
+    }
 }
 
 /// Whether clients are offered TLS.

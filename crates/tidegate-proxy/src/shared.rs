@@ -17,7 +17,7 @@ use tidegate_pool_core::order::CheckoutError;
 use tidegate_pool_core::pools::{Pools, View};
 use tidegate_pool_core::server::{Lease, PoolKey, Port, ServerId};
 use tidegate_session::client_login::Credential;
-use tidegate_session::parameters::StartupParameters;
+use tidegate_session::parameters::{ReportedValues, SessionSettings};
 use tidegate_session::prepared::Interner;
 use tidegate_wire::catalogue::Complaint;
 use tidegate_wire::scram::{Derivation, SaltedKeys, Verifier};
@@ -345,7 +345,7 @@ impl Shared {
     pub(crate) fn welcome(
         &self,
         key: &PoolKey,
-        parameters: &StartupParameters,
+        parameters: &SessionSettings,
     ) -> Option<Arc<Welcome>> {
         let welcomes = lock(&self.welcomes);
         let known = welcomes.get(key)?;
@@ -356,8 +356,8 @@ impl Shared {
     pub(crate) fn learn(
         &self,
         key: &PoolKey,
-        parameters: &Arc<StartupParameters>,
-        statuses: Vec<u8>,
+        parameters: &Arc<SessionSettings>,
+        reported: Arc<ReportedValues>,
     ) -> Arc<Welcome> {
         let mut welcomes = lock(&self.welcomes);
         if welcomes.values().map(Vec::len).sum::<usize>() >= WELCOMES_MAX {
@@ -367,7 +367,7 @@ impl Shared {
         let place = known.iter().position(|welcome| welcome.parameters == *parameters);
         // Whoever has the same parameters has the same Arc, so that comparing them is cheap.
         let parameters = place.map_or(parameters, |place| &known[place].parameters).clone();
-        let welcome = Arc::new(Welcome { statuses, parameters });
+        let welcome = Arc::new(Welcome { reported, parameters });
         match place {
             Some(place) => known[place] = welcome.clone(),
             None => known.push(welcome.clone()),

@@ -4,30 +4,32 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use tidegate_pool_core::server::Flavour;
-use tidegate_session::parameters::{Reported, StartupParameters};
+use tidegate_session::parameters::{ReportedValues, SessionSettings};
 use tidegate_wire::backend;
 
 /// What a client is told when it has logged in: the parameters that a server with its startup
 /// parameters has reported.
 #[derive(Debug)]
 pub(crate) struct Welcome {
-    /// ParameterStatus messages, ready to be sent.
-    pub(crate) statuses: Vec<u8>,
+    /// What it is told.
+    pub(crate) reported: Arc<ReportedValues>,
     /// The startup parameters that they belong to. PostgreSQL has accepted them.
-    pub(crate) parameters: Arc<StartupParameters>,
+    pub(crate) parameters: Arc<SessionSettings>,
 }
 
 /// Parameters as the messages that report them.
-pub(crate) fn statuses(reported: &Reported) -> Vec<u8> {
+pub(crate) fn statuses<'a>(
+    reported: impl IntoIterator<Item = (&'a Box<[u8]>, &'a Box<[u8]>)>,
+) -> Vec<u8> {
     let mut statuses = Vec::new();
-    for (name, value) in reported.iter() {
+    for (name, value) in reported {
         backend::push_parameter_status(&mut statuses, name, value);
     }
     statuses
 }
 
-/// Equal parameters have equal flavours.
-pub(crate) fn flavour(parameters: &StartupParameters) -> Flavour {
+/// Equal settings have equal flavours.
+pub(crate) fn flavour(parameters: &SessionSettings) -> Flavour {
     let mut hasher = DefaultHasher::new();
     parameters.hash(&mut hasher);
     Flavour(hasher.finish())

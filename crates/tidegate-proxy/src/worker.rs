@@ -7,6 +7,7 @@
 //!
 //! - [`logins`]: connections from applications until they are clients: accept, TLS, login, welcome.
 //! - [`clients`]: clients: batches, leases, pins, goodbye.
+//! - [`keeping`]: what clients keep from one transaction to the next: settings, and pins.
 //! - [`dialing`]: connections to PostgreSQL until they are servers: dialing, TLS, login.
 //! - [`servers`]: servers: in and out of a worker's hands, answers, errands, the end.
 //! - [`cancels`]: cancel requests, from clients and to PostgreSQL.
@@ -14,6 +15,7 @@
 mod cancels;
 mod logins;
 mod clients;
+mod keeping;
 mod dialing;
 mod servers;
 
@@ -44,6 +46,7 @@ use crate::token::{ClientKey, Source};
 
 use cancels::CancelRequest;
 use clients::Client;
+use keeping::Accepted;
 
 /// Events taken from the kernel at once. More wait in the kernel, in order.
 const EVENTS_MAX: usize = 1024;
@@ -92,6 +95,7 @@ pub(crate) struct Worker {
     to_client: Pieces,
     to_server: Pieces,
     pins_logged: BTreeSet<(PoolId, Box<str>, PinReason)>,
+    accepted: Accepted,
     now: Tick,
     /// When the pools want to be called, as of the beginning of this turn's wait.
     pools_due: Tick,
@@ -143,6 +147,7 @@ impl Worker {
             to_client: Pieces::default(),
             to_server: Pieces::default(),
             pins_logged: BTreeSet::new(),
+            accepted: Accepted::default(),
             now: Tick::ZERO,
             pools_due: Tick::ZERO,
             has_mail: false,

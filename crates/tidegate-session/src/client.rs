@@ -6,23 +6,36 @@
 //! server, it answers in the server's stead and the client can go on.
 //!
 //! An idle client owns no buffer.
+//!
+//! - [`answers`]: what it is answered without a server.
+
+pub mod answers;
+mod probe;
+
+use std::ops::Range;
 
 use tidegate_wire::backend::{self, Severity, TransactionStatus};
 use tidegate_wire::catalogue::Complaint;
-use tidegate_wire::frame::{FrameError, Front, front};
+use tidegate_wire::frame::{FrameError, Front, HEADER_BYTES, front};
 use tidegate_wire::frontend::{self, Tag};
 
+use crate::client::answers::{Answers, Transaction, answer_empty_batch};
 use crate::pieces::Pieces;
-use crate::pin::PinReason;
 use crate::prepared::{ClientStatements, Environment};
 use crate::server::ServerMachine;
 use crate::server::naming::{Followed, Following, Intern, Message, Place, Step, Subject};
 use crate::sniff::Sniffer;
 use crate::splitter::{FRAME_BYTES_MAX, Part, Splitter};
+use crate::traces::Traces;
 
 /// A batch that is larger than this asks for a server before it is complete; the rest is streamed.
 /// Most batches are a few hundred bytes; ten thousand clients in mid-batch hold 160 MB at worst.
 pub const GATHERED_BYTES_MAX: usize = 16 * 1024;
+
+/// A Query of at most this length is looked at as a whole before it is passed on, which costs
+/// nothing: PostgreSQL does not begin with a part of one. It is what a batch may have before it asks
+/// for a server, so most come whole anyway.
+const QUERY_BYTES_MAX: u64 = 16 * 1024;
 
 /// The client broke the protocol; it can't be followed any further.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -53,8 +66,10 @@ pub enum Gathered {
 
 /// How a client's messages are passed on.
 pub struct Rules<'a> {
-    /// Whether to look for what stays in the session.
-    pub watch: bool,
+    /// Whether the client has left nothing in the session that keeps it at its server.
+    pub is_free: bool,
+    /// What sets the client's settings, to be sent in front of everything.
+    pub ahead: Option<String>,
     /// How its prepared statements are shared; otherwise the server is its own, and all is passed
     /// on as it is.
     pub naming: Option<Naming<'a>>,
@@ -75,8 +90,6 @@ pub struct Naming<'a> {
 pub struct Relayed {
     /// The client takes its leave; nothing after it was forwarded.
     pub terminate: bool,
-    /// Something was sent that stays in the session.
-    pub pin: Option<PinReason>,
     /// What became of messages that name a statement.
     pub followed: Followed,
 }
@@ -95,6 +108,7 @@ pub struct ClientMachine {
     /// An extended message was refused: everything up to the next Sync is ignored.
     skipping: bool,
     statements: ClientStatements,
+    transaction: Transaction,
     /// A message that waits for answers to what was sent before it. What follows it is in `held`.
     stalled: Option<Box<Collected>>,
     /// PostgreSQL has been asked for those answers.
@@ -106,9 +120,7 @@ pub struct ClientMachine {
 enum Watch {
     #[default]
     Nothing,
-    /// A Parse: its name, up to a NUL; whether there was any.
-    Name(bool),
-    Text(Sniffer),
+    Text(Box<Sniffer>),
     /// Until it can be said which statement it names. Nothing of it has been passed on.
     Subject(Collected),
 }
@@ -134,9 +146,14 @@ impl ClientMachine {
     ///
     /// # Errors
     /// [`ClientFault`]: the client must be told and closed.
-    pub fn gather(&mut self, input: &[u8], reply: &mut Pieces) -> Result<Gathered, ClientFault> {
+    pub fn gather(
+        &mut self,
+        input: &[u8],
+        answers: &mut Answers<'_>,
+        reply: &mut Pieces,
+    ) -> Result<Gathered, ClientFault> {
         if self.held.is_empty() {
-            return Ok(match self.scan(input, 0, reply)? {
+            return Ok(match self.scan(input, 0, answers, reply)? {
                 Scan::Need { from } => Gathered::Batch { from },
                 Scan::Hold { from, scanned } => {
                     self.held.extend_from_slice(input.get(from..).unwrap_or_default());
@@ -148,7 +165,7 @@ impl ClientMachine {
         }
         let mut held = std::mem::take(&mut self.held);
         held.extend_from_slice(input);
-        let outcome = self.scan(&held, self.scanned, reply)?;
+        let outcome = self.scan(&held, self.scanned, answers, reply)?;
         Ok(match outcome {
             Scan::Need { from } => {
                 held.drain(..from);
@@ -172,6 +189,7 @@ impl ClientMachine {
         &mut self,
         bytes: &[u8],
         mut at: usize,
+        answers: &mut Answers<'_>,
         reply: &mut Pieces,
     ) -> Result<Scan, ClientFault> {
         let mut batch = (at > 0).then_some(0);
@@ -202,7 +220,7 @@ impl ClientMachine {
                     // Nothing was sent that it could end, or what was sent was refused.
                     if end.is_some() {
                         self.skipping = false;
-                        reply.own(|out| backend::push_ready(out, TransactionStatus::Idle));
+                        self.sync(reply);
                     }
                     false
                 }
@@ -216,6 +234,25 @@ impl ClientMachine {
                     self.ignored = frame_bytes;
                     continue;
                 }
+                (Tag::Query, None)
+                    if self.answers_query(bytes, at..end.unwrap_or(0), answers, reply) =>
+                {
+                    false
+                }
+                (_, None)
+                    if self.transaction.is_failed()
+                        && end.is_none()
+                        && frame_bytes <= QUERY_BYTES_MAX =>
+                {
+                    false // It may be what ends the transaction.
+                }
+                (_, None) if self.transaction.is_failed() => {
+                    let body = at + HEADER_BYTES..end.unwrap_or(bytes.len()).max(at + HEADER_BYTES);
+                    self.answer_failed(tag, bytes.get(body).unwrap_or_default(), reply);
+                    // Its rest is not worth waiting for.
+                    self.ignored = frame_bytes;
+                    continue;
+                }
                 _ => {
                     batch = batch.or(Some(at));
                     let ends_batch =
@@ -224,6 +261,15 @@ impl ClientMachine {
                 }
             };
             match (batch, end) {
+                (Some(from), Some(end)) if needs_server && !is_long => {
+                    let whole = bytes.get(from..end).unwrap_or_default();
+                    let names = &mut self.statements;
+                    if !answer_empty_batch(whole, &self.transaction, answers, names, reply) {
+                        return Ok(Scan::Need { from });
+                    }
+                    batch = None;
+                    at = end;
+                }
                 (Some(from), _) if needs_server || is_long => return Ok(Scan::Need { from }),
                 (_, Some(end)) => at = end,
                 (batch, None) => {
@@ -236,6 +282,39 @@ impl ClientMachine {
                 }
             }
         }
+    }
+
+    /// A query of the simple protocol, as far as it has come: whether it needs no server.
+    fn answers_query(
+        &mut self,
+        bytes: &[u8],
+        frame: Range<usize>,
+        answers: &Answers<'_>,
+        reply: &mut Pieces,
+    ) -> bool {
+        let Some(frame) = bytes.get(frame).filter(|frame| !frame.is_empty()) else { return false };
+        let text = frame.get(HEADER_BYTES..).unwrap_or_default();
+        self.transaction.answer_query(text, answers, reply)
+    }
+
+    fn answer_failed(&mut self, tag: Tag, body: &[u8], reply: &mut Pieces) {
+        let ends_batch = matches!(tag, Tag::Query | Tag::FunctionCall);
+        self.skipping = !self.transaction.answer_failed(tag, body, reply) && !ends_batch;
+        if ends_batch {
+            self.sync(reply);
+        }
+    }
+
+    fn sync(&mut self, reply: &mut Pieces) {
+        let status = self.transaction.status();
+        reply.own(|out| backend::push_ready(out, status));
+        self.transaction.synced();
+    }
+
+    /// Whether it was told that a transaction has begun, or failed, of which PostgreSQL knows
+    /// nothing.
+    pub fn is_in_transaction(&self) -> bool {
+        self.transaction.status() != TransactionStatus::Idle
     }
 
     /// Keeps a batch for which no server is free yet.
@@ -253,6 +332,7 @@ impl ClientMachine {
     /// one that fails, and the client can go on. True when it said goodbye within the batch.
     pub fn refuse(&mut self, complaint: &Complaint, reply: &mut Pieces) -> bool {
         let held = self.take_held();
+        self.transaction.fails();
         let mut at = 0;
         while let Ok(Front::Frame { tag, frame_bytes }) =
             front(held.get(at..).unwrap_or_default(), FRAME_BYTES_MAX)
@@ -261,12 +341,12 @@ impl ClientMachine {
                 Some(Tag::Terminate) => return true,
                 Some(Tag::Sync) => {
                     self.skipping = false;
-                    reply.own(|out| backend::push_ready(out, TransactionStatus::Idle));
+                    self.sync(reply);
                 }
                 _ if self.skipping => {}
                 Some(Tag::Query | Tag::FunctionCall) => {
                     reply.own(|out| complaint.encode(Severity::Error, out));
-                    reply.own(|out| backend::push_ready(out, TransactionStatus::Idle));
+                    self.sync(reply);
                 }
                 Some(Tag::Bind | Tag::Close | Tag::Describe | Tag::Execute | Tag::Parse) => {
                     reply.own(|out| complaint.encode(Severity::Error, out));
@@ -303,6 +383,12 @@ impl ClientMachine {
     ) -> Result<Relayed, ClientFault> {
         let mut relayed = Relayed::default();
         let mut at = 0;
+        if let Some(sql) = rules.ahead.take() {
+            server.adapt_ahead(sql.as_bytes(), out);
+        }
+        if let Some(begin) = self.transaction.take_begun() {
+            server.begin_ahead(&begin, out);
+        }
         if let Some(collected) = self.stalled.take() {
             self.look_at_subject(*collected, rules, server, out, &mut relayed);
             self.has_asked &= self.stalled.is_some();
@@ -317,9 +403,12 @@ impl ClientMachine {
                         relayed.terminate = true;
                         return Ok(relayed);
                     }
-                    let may_name =
-                        matches!(tag, Tag::Bind | Tag::Close | Tag::Describe | Tag::Parse);
-                    if may_name && rules.naming.is_some() && !server.exchange().is_skipping() {
+                    let is_looked_at = match tag {
+                        Tag::Bind | Tag::Close | Tag::Describe | Tag::Parse => true,
+                        Tag::Query => body_bytes <= QUERY_BYTES_MAX,
+                        _ => false,
+                    };
+                    if is_looked_at && rules.naming.is_some() && !server.exchange().is_skipping() {
                         let Some(place) = self.splitter.whole_body(input, &mut at) else {
                             self.watch =
                                 Watch::Subject(Collected { tag, body_bytes, body: Vec::new() });
@@ -345,8 +434,7 @@ impl ClientMachine {
                         self.look_at_subject(collected, rules, server, out, &mut relayed);
                         continue;
                     }
-                    let found = self.watch.look(bytes, last, server);
-                    relayed.pin = relayed.pin.or(found.filter(|_| rules.watch));
+                    self.watch.look(bytes, last, server, out);
                     out.forward(range);
                 }
             }
@@ -375,9 +463,9 @@ impl ClientMachine {
             _ => {}
         }
         self.watch = match tag {
-            _ if is_skipped => Watch::Nothing,
-            Tag::Parse if rules.watch => Watch::Name(false),
-            Tag::Query if rules.watch || rules.naming.is_some() => Watch::Text(Sniffer::default()),
+            Tag::Query if rules.naming.is_some() && !is_skipped => {
+                Watch::Text(Box::default()) // Too long to be looked at as a whole.
+            }
             _ => Watch::Nothing,
         };
     }
@@ -421,14 +509,23 @@ impl ClientMachine {
                 server.sent(message.tag);
                 return;
             }
+            Subject::Query { text } => {
+                server.marked(&Traces::of(text, server.backslash_escapes()), out);
+                message.push(0, &[], out);
+                server.sent(Tag::Query);
+                return self.statements.forget_unnamed();
+            }
             Subject::Unnamed { definition } if message.tag == Tag::Parse => {
+                let text = message.body.get(1..).unwrap_or_default();
+                if definition.is_some() {
+                    server.marked(&Traces::of(text, server.backslash_escapes()), out);
+                } else {
+                    self.watch = Watch::Text(Box::default());
+                    self.watch.look(text, false, server, out);
+                }
                 message.push(0, &[], out);
                 server.parse_unnamed();
                 self.statements.unnamed_sent(definition);
-                self.watch = Watch::Text(Sniffer::default());
-                let text = message.body.get(1..).unwrap_or_default();
-                let found = self.watch.look(text, definition.is_some(), server);
-                relayed.pin = relayed.pin.or(found.filter(|_| rules.watch));
                 return;
             }
             Subject::Unnamed { .. } => {
@@ -436,10 +533,10 @@ impl ClientMachine {
             }
             _ => {}
         }
-        // What a pin has left in the session may change what a statement means.
-        let is_pinned = !rules.watch || relayed.pin.is_some();
+        // What was left in the session may change what a statement means.
+        let is_as_logged_in = rules.is_free && !server.is_unsettled();
         let mut with = Following {
-            environment: (!is_pinned).then_some(naming.environment),
+            environment: is_as_logged_in.then_some(naming.environment),
             keeps: naming.keeps,
             intern: &mut *naming.intern,
             names: &mut self.statements,
@@ -447,9 +544,7 @@ impl ClientMachine {
             followed: Followed::default(),
         };
         let step = server.follow(message, subject, &mut with);
-        let followed = with.followed;
-        relayed.pin = relayed.pin.or(followed.pin.filter(|_| rules.watch));
-        relayed.followed.add(followed);
+        relayed.followed.add(with.followed);
         if step == Step::Wait {
             if server.exchange().needs_sync() && !std::mem::replace(&mut self.has_asked, true) {
                 out.own(frontend::push_flush); // Or PostgreSQL would keep the answers to itself.
@@ -484,29 +579,10 @@ impl ClientMachine {
 }
 
 impl Watch {
-    fn look(&mut self, bytes: &[u8], last: bool, server: &mut ServerMachine) -> Option<PinReason> {
-        match self {
-            Self::Nothing | Self::Subject(_) => None,
-            Self::Name(is_named) => {
-                let end = bytes.iter().position(|byte| *byte == 0);
-                let is_named = *is_named || end != Some(0);
-                let Some(end) = end else {
-                    *self = Self::Name(is_named);
-                    return None;
-                };
-                if is_named {
-                    *self = Self::Nothing;
-                    return Some(PinReason::Prepared);
-                }
-                *self = Self::Text(Sniffer::default());
-                self.look(bytes.get(end + 1..).unwrap_or_default(), last, server)
-            }
-            Self::Text(sniffer) => {
-                sniffer.feed(bytes, last);
-                let traces = sniffer.traces();
-                server.marked(traces);
-                traces.pin
-            }
+    fn look(&mut self, bytes: &[u8], last: bool, server: &mut ServerMachine, out: &mut Pieces) {
+        if let Self::Text(sniffer) = self {
+            sniffer.feed(bytes, last);
+            server.marked(&Traces::glimpsed(sniffer), out);
         }
     }
 }

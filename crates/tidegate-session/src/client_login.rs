@@ -31,7 +31,7 @@ use tidegate_wire::scram::{
 };
 use tidegate_wire::startup::{self, Packet, ProtocolVersion, Startup, StartupError, StartupFront};
 
-use crate::parameters::StartupParameters;
+use crate::parameters::SessionSettings;
 use crate::pieces::Pieces;
 
 /// A SASL message is a few hundred bytes; PostgreSQL takes at most this (`PG_MAX_SASL_MESSAGE_LENGTH`).
@@ -159,7 +159,7 @@ pub struct LoggedIn {
     /// The database.
     pub database: Arc<str>,
     /// The settings that it asked for.
-    pub parameters: StartupParameters,
+    pub parameters: SessionSettings,
     /// The protocol that is spoken.
     pub version: ProtocolVersion,
     /// The keys that its proof yields together with the verifier, where there was one. A server
@@ -212,7 +212,7 @@ struct Asked {
     channel: Channel,
     user: Arc<str>,
     database: Arc<str>,
-    parameters: StartupParameters,
+    parameters: SessionSettings,
     version: ProtocolVersion,
 }
 
@@ -443,7 +443,7 @@ impl ClientLogin {
         let (Ok(user), Ok(database)) = names else {
             return refuse(Refusal::Auth, Complaint::login_failed(startup.user()));
         };
-        let parameters = match StartupParameters::new(startup.parameters()) {
+        let parameters = match SessionSettings::new(startup.parameters()) {
             Ok(parameters) => parameters,
             Err(error) => {
                 let complaint = Complaint::startup_parameter("options", &error);

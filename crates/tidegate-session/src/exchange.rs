@@ -43,6 +43,13 @@ pub enum Fate {
     SwallowUnlessError,
 }
 
+impl Fate {
+    /// Whether it answers a query of Tidegate's own.
+    const fn is_own(self) -> bool {
+        matches!(self, Self::Swallow | Self::SwallowAnswer)
+    }
+}
+
 /// What became of a Parse or Close of a prepared statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settled {
@@ -128,7 +135,8 @@ pub struct Exchange {
     unsure: bool,
     /// How many of those owed are to be invented.
     invented: usize,
-    /// How many of those owed end with ReadyForQuery.
+    /// How many of those owed end with ReadyForQuery and are not Tidegate's own, whose outcome is
+    /// known beforehand.
     readies: usize,
     /// What became of messages about prepared statements, since it was last asked for.
     settled: VecDeque<Settled>,
@@ -185,7 +193,7 @@ impl Exchange {
     }
 
     fn owe(&mut self, kind: Kind, fate: Fate) {
-        self.readies += usize::from(kind.ends_ready());
+        self.readies += usize::from(kind.ends_ready() && !fate.is_own());
         self.owed.push_back(Owed { kind, fate, about: None, uses: None });
     }
 
@@ -275,7 +283,7 @@ impl Exchange {
 
     fn ended(&mut self, owed: Owed, has_succeeded: bool) {
         self.invented -= usize::from(owed.fate == Fate::Invent);
-        self.readies -= usize::from(owed.kind.ends_ready());
+        self.readies -= usize::from(owed.kind.ends_ready() && !owed.fate.is_own());
         if let Some(about) = owed.about {
             self.settled.push_back(Settled { about, fate: owed.fate, has_succeeded });
         }
@@ -402,7 +410,7 @@ impl Exchange {
             match next.kind {
                 Kind::Sync => {
                     self.owed.remove(1);
-                    self.readies -= 1;
+                    self.readies -= usize::from(!next.fate.is_own());
                     self.eaten += 1;
                 }
                 Kind::CopyEnd => {
@@ -440,6 +448,16 @@ impl Exchange {
     /// Whether the server owes no answer and waits for no more of a batch or copy.
     pub fn owes_nothing(&self) -> bool {
         self.owed.is_empty() && !self.batch_open && !self.skipping && !self.copy_in && !self.unsure
+    }
+
+    /// Whether what is answered next is Tidegate's own.
+    pub fn is_own_next(&self) -> bool {
+        self.owed.front().is_some_and(|owed| owed.fate.is_own())
+    }
+
+    /// Whether the server works on something for the client.
+    pub fn is_busy_for_client(&self) -> bool {
+        self.unsure || self.owed.iter().any(|owed| owed.fate == Fate::Forward)
     }
 
     /// Whether the server works on something, so that a cancel would have something to stop.
@@ -498,6 +516,7 @@ impl Exchange {
     pub fn swallow_all(&mut self) {
         self.owed.retain(|owed| owed.fate != Fate::Invent);
         self.invented = 0;
+        self.readies = 0;
         for owed in &mut self.owed {
             owed.fate = Fate::Swallow;
         }

@@ -4,12 +4,14 @@ use tidegate_wire::certificate::{EndPoint, end_point};
 use tidegate_wire::scram::Verifier;
 use tidegate_wire::startup;
 
+use crate::client::answers::{Answers, Probes};
 use crate::client::{ClientMachine, Naming, Rules};
 use crate::client_login::{
     self, ClientLogin, Credential, Credentials, LoginContext, Lookup, TlsOffer,
 };
-use crate::parameters::{Reported, StartupParameters};
+use crate::parameters::{Reported, SessionSettings};
 use crate::pieces::Pieces;
+use crate::pin::PinReasons;
 use crate::prepared::{Environment, Interner};
 use crate::server::{Errand, ServerMachine};
 use crate::server_login::{self, BindChannel, Secret, ServerLogin, ServerLoginSettings};
@@ -50,8 +52,19 @@ pub fn everything(data: &[u8]) {
     }
 
     let mut client = ClientMachine::default();
+    let mut interner = Interner::default();
+    let environment = Environment::default();
+    let mut intern = |environment: Option<&Environment>, definition: &[u8]| {
+        interner.intern(environment, definition)
+    };
+    let mut answers = Answers {
+        probes: Probes::All,
+        is_healthy: &|| true,
+        environment: &environment,
+        intern: Some(&mut intern),
+    };
     for part in parts {
-        if client.gather(part, &mut Pieces::default()).is_err() {
+        if client.gather(part, &mut answers, &mut Pieces::default()).is_err() {
             break;
         }
     }
@@ -67,12 +80,13 @@ pub fn everything(data: &[u8]) {
         interner.intern(environment, definition)
     };
     let naming = Naming { keeps: true, environment: &environment, intern: &mut intern };
-    let mut rules = Rules { watch: true, naming: Some(naming) };
+    let mut rules = Rules { is_free: true, ahead: None, naming: Some(naming) };
     let (mut up, mut down) = (Pieces::default(), Pieces::default());
     let [first, second] = parts;
     if client.relay(first, &mut rules, &mut server, &mut up, &mut down).is_ok()
         && server.receive(second, Some(client.statements()), &mut down, &mut up).is_ok()
     {
+        server.review(PinReasons::NONE, &SessionSettings::default(), &mut up);
         let held = client.take_held();
         if client.relay(&held, &mut rules, &mut server, &mut up, &mut down).is_err() {
             return;
@@ -116,7 +130,7 @@ fn server_login(tls: TlsNegotiation, parts: [&[u8]; 2]) {
         secret: Secret::Password { password: "p".into(), keys: None },
         tls,
         channel_binding: BindChannel::Prefer,
-        parameters: &StartupParameters::default(),
+        parameters: &SessionSettings::default(),
         nonce: &[1; 18],
         probe: true,
     };

@@ -30,7 +30,10 @@ pub mod server;
 
 pub mod exchange;
 pub mod prepared;
+pub mod examination;
+pub mod traces;
 pub mod sniff;
+pub mod sql;
 pub mod pin;
 
 pub mod parameters;

@@ -2,7 +2,7 @@
 //!
 //! A server serves clients that connected with different startup parameters. Before it goes to a
 //! client whose parameters differ from those that it has, the difference is set; see
-//! [`StartupParameters::change_from`].
+//! [`SessionSettings::change_from`].
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -41,13 +41,14 @@ pub fn is_meaningless(name: &[u8]) -> bool {
     NAMES.contains(&name) || FAMILIES.iter().any(|family| name.starts_with(family))
 }
 
-/// The settings that a client asked for at start-up, in the order of their names. `options` is
-/// taken apart into the settings it stands for.
+/// The settings of a session that differ from what the role and the database have by themselves, in
+/// the order of their names, which are in lower case: what the client asked for at start-up, and
+/// what it has set since. `options` is taken apart into the settings it stands for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct StartupParameters(Vec<Setting>);
+pub struct SessionSettings(Vec<Setting>);
 
 /// A name and its value.
-type Setting = (Arc<str>, Arc<str>);
+pub(crate) type Setting = (Arc<str>, Arc<str>);
 
 /// A startup parameter that can't be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -60,7 +61,7 @@ pub enum ParameterError {
     NotUtf8(String),
 }
 
-impl StartupParameters {
+impl SessionSettings {
     /// Takes the settings out of a startup packet's parameters.
     ///
     /// # Errors
@@ -90,6 +91,19 @@ impl StartupParameters {
         Ok(Self(settings.into_iter().collect()))
     }
 
+    pub(crate) fn from_map(settings: &BTreeMap<Arc<str>, Arc<str>>) -> Self {
+        Self(settings.iter().map(|(name, value)| (name.clone(), value.clone())).collect())
+    }
+
+    pub(crate) fn settings(&self) -> impl Iterator<Item = &Setting> {
+        self.0.iter()
+    }
+
+    /// Those that a server with the settings `from` must be given, by name and value.
+    pub fn differing<'a>(&'a self, from: &'a Self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.iter().filter(|(name, value)| from.value(name) != Some(value))
+    }
+
     /// All settings.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (&**name, &**value))
@@ -97,7 +111,8 @@ impl StartupParameters {
 
     /// The value of a setting.
     pub fn value(&self, name: &str) -> Option<&str> {
-        self.iter().find(|(found, _)| *found == name).map(|(_, value)| value)
+        let place = self.0.binary_search_by(|(found, _)| (**found).cmp(name)).ok()?;
+        self.0.get(place).map(|(_, value)| &**value)
     }
 
     /// Whether nothing was asked for.
@@ -120,7 +135,7 @@ impl StartupParameters {
         for (name, _) in from.iter().filter(|(name, _)| self.value(name).is_none()) {
             let _ = write!(sql, "RESET {};", quoted_name(name));
         }
-        for (name, value) in self.iter().filter(|(name, value)| from.value(name) != Some(value)) {
+        for (name, value) in self.differing(from) {
             // `set_config` takes any value as PostgreSQL takes it from a startup packet: lists
             // such as search_path stay lists, which a quoted string after SET would not.
             let _ = write!(
@@ -189,7 +204,7 @@ fn parse_options(options: &str) -> Result<Vec<Setting>, ParameterError> {
 /// A string constant that means the same whatever `standard_conforming_strings` and
 /// `client_encoding` say: PostgreSQL takes the bytes of a startup packet as they are, so none may
 /// be converted on its way.
-fn quoted_text(text: &str) -> String {
+pub(crate) fn quoted_text(text: &str) -> String {
     let mut quoted = String::from(if text.is_ascii() && !text.contains('\\') { "'" } else { "E'" });
     for byte in text.bytes() {
         match byte {
@@ -214,10 +229,16 @@ fn quoted_name(name: &str) -> String {
 /// The parameters that a server has reported, and which of them differ from a baseline.
 #[derive(Debug, Clone, Default)]
 pub struct Reported {
-    values: BTreeMap<Box<[u8]>, Box<[u8]>>,
+    values: Arc<ReportedValues>,
     /// Names that changed since the baseline, with the value they had then.
     changed: Vec<Changed>,
 }
+
+/// A parameter's name, and its value.
+pub type Report = (Box<[u8]>, Box<[u8]>);
+
+/// Reported values, by name.
+pub type ReportedValues = BTreeMap<Box<[u8]>, Box<[u8]>>;
 
 /// A parameter's name, and the value that it had, if it had any.
 type Changed = (Box<[u8]>, Option<Box<[u8]>>);
@@ -234,6 +255,7 @@ impl Reported {
             return;
         }
         let before = known.cloned();
+        let is_news = before.as_deref() != Some(value);
         let place = self.changed.iter().position(|(changed, _)| **changed == *name);
         let was = place.and_then(|place| self.changed.get(place)).map(|(_, was)| was.as_deref());
         match (place, was) {
@@ -244,7 +266,37 @@ impl Reported {
             (None, _) if before.as_deref() == Some(value) => {}
             (None, _) => self.changed.push((name.into(), before)),
         }
-        self.values.insert(name.into(), value.into());
+        if is_news {
+            Arc::make_mut(&mut self.values).insert(name.into(), value.into());
+        }
+    }
+
+    /// All reports at present.
+    pub fn values(&self) -> &Arc<ReportedValues> {
+        &self.values
+    }
+
+    /// A client has been told all that was reported.
+    pub fn is_known_to(&self, known: &mut Arc<ReportedValues>) {
+        if !Arc::ptr_eq(&self.values, known) {
+            *known = self.values.clone();
+        }
+    }
+
+    /// What a client that knows `known` must be told, which knows all of it afterwards.
+    pub fn unknown_to(&mut self, known: &mut Arc<ReportedValues>) -> Vec<Report> {
+        if Arc::ptr_eq(&self.values, known) {
+            return Vec::new();
+        }
+        let news = self.values.iter().filter(|(name, value)| known.get(*name) != Some(value));
+        let news: Vec<_> = news.map(|(name, value)| (name.clone(), value.clone())).collect();
+        if news.is_empty() && known.len() == self.values.len() {
+            // Whoever knows the same has the same, so that comparing is cheap.
+            self.values = known.clone();
+        } else {
+            *known = self.values.clone();
+        }
+        news
     }
 
     /// From now on differences count from here.
@@ -257,8 +309,22 @@ impl Reported {
         !self.changed.is_empty()
     }
 
+    /// The settings that differ from the baseline, with what they are now. Not those that no `SET`
+    /// changes.
+    pub(crate) fn differing(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let names = self.changed.iter().map(|(name, _)| &**name);
+        names.filter_map(|name| Some((name, self.values.get(name).map(|value| &**value)?)))
+    }
+
+    /// What is reported of a setting, whose name is in lower case here.
+    pub(crate) fn setting(&self, name: &str) -> Option<&[u8]> {
+        let mut all = self.values.iter();
+        let found = all.find(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()));
+        found.map(|(_, value)| &**value)
+    }
+
     /// Whether each of these settings is one that the server reports.
-    pub fn has_all(&self, parameters: &StartupParameters) -> bool {
+    pub fn has_all(&self, parameters: &SessionSettings) -> bool {
         let has = |name: &str| {
             self.values.keys().any(|known| known.eq_ignore_ascii_case(name.as_bytes()))
         };
@@ -280,9 +346,9 @@ impl Reported {
 mod tests {
     use super::*;
 
-    fn parameters(pairs: &[(&str, &str)]) -> StartupParameters {
+    fn parameters(pairs: &[(&str, &str)]) -> SessionSettings {
         let pairs = pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-        StartupParameters::new(pairs).expect("valid")
+        SessionSettings::new(pairs).expect("valid")
     }
 
     #[test]
@@ -302,10 +368,10 @@ mod tests {
     #[test]
     fn what_is_not_a_setting_in_options_is_refused_by_name() {
         for bad in ["-d 5", "-c", "-c x", "--x", "nonsense"] {
-            let result = StartupParameters::new([(&b"options"[..], bad.as_bytes())]);
+            let result = SessionSettings::new([(&b"options"[..], bad.as_bytes())]);
             assert!(result.is_err(), "{bad}");
         }
-        let result = StartupParameters::new([(&b"a"[..], &b"\xff"[..])]);
+        let result = SessionSettings::new([(&b"a"[..], &b"\xff"[..])]);
         assert_eq!(result, Err(ParameterError::NotUtf8("a".into())));
     }
 
@@ -323,9 +389,24 @@ mod tests {
         assert_eq!(to.change_from(&to), None);
         let to = parameters(&[("search_path", "\"ü\"")]);
         assert_eq!(
-            to.change_from(&StartupParameters::default()).as_deref(),
+            to.change_from(&SessionSettings::default()).as_deref(),
             Some(r#"SELECT pg_catalog.set_config('search_path',E'"\xc3\xbc"',false);"#)
         );
+    }
+
+    #[test]
+    fn a_client_is_told_what_it_does_not_know_of_its_new_server() {
+        let mut first = Reported::default();
+        first.note(b"TimeZone", b"UTC");
+        let mut known = first.values().clone();
+        let mut second = Reported::default();
+        second.note(b"TimeZone", b"CET");
+        let news = second.unknown_to(&mut known);
+        assert_eq!(news, [(Box::from(&b"TimeZone"[..]), Box::from(&b"CET"[..]))]);
+        assert_eq!(second.unknown_to(&mut known), []);
+        first.note(b"TimeZone", b"CET");
+        assert_eq!(first.unknown_to(&mut known), []);
+        assert!(Arc::ptr_eq(first.values(), second.values()));
     }
 
     #[test]

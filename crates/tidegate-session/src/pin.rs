@@ -6,30 +6,39 @@ use std::fmt;
 /// will itself look for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PinReason {
-    /// A session-level advisory lock may be held.
+    /// A session-level advisory lock is held.
     AdvisoryLock,
-    /// A cursor `WITH HOLD`.
+    /// A cursor `WITH HOLD` is open.
     Cursor,
-    /// `LISTEN`.
+    /// It listens, where that could not be taken over.
     Listen,
     /// `LOAD`: a library stays loaded for the session.
     Load,
-    /// A prepared statement with a name, of the protocol's or SQL's.
+    /// A prepared statement of SQL's, or one that is not shared.
     Prepared,
-    /// `SET`, `set_config`, or a change of role.
+    /// The client has asked for it: `SET tidegate.pin = on`.
+    Requested,
+    /// `SET ROLE` or `SET SESSION AUTHORIZATION`.
+    Role,
+    /// It has asked for the last value of a sequence, which only its session knows.
+    Sequence,
+    /// A setting whose name or value can't be known.
     Set,
-    /// A temporary table.
+    /// A temporary table, view, or function.
     TempTable,
 }
 
 impl PinReason {
     /// All reasons, for metrics that start at zero.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::AdvisoryLock,
         Self::Cursor,
         Self::Listen,
         Self::Load,
         Self::Prepared,
+        Self::Requested,
+        Self::Role,
+        Self::Sequence,
         Self::Set,
         Self::TempTable,
     ];
@@ -42,8 +51,27 @@ impl PinReason {
             Self::Listen => "listen",
             Self::Load => "load",
             Self::Prepared => "prepared",
+            Self::Requested => "requested",
+            Self::Role => "role",
+            Self::Sequence => "sequence",
             Self::Set => "set",
             Self::TempTable => "temp_table",
+        }
+    }
+
+    /// What the client can do to be without its server again.
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::AdvisoryLock => "unlock it, or take pg_advisory_xact_lock",
+            Self::Cursor => "close the cursor",
+            Self::Listen => "listen outside of a transaction, or UNLISTEN",
+            Self::Load => "disconnect",
+            Self::Prepared => "deallocate the statement",
+            Self::Requested => "set tidegate.pin to off",
+            Self::Role => "reset the role",
+            Self::Sequence => "ask in the transaction that used the sequence, or use RETURNING",
+            Self::Set => "disconnect",
+            Self::TempTable => "drop it, or create it with ON COMMIT DROP",
         }
     }
 
@@ -55,8 +83,11 @@ impl PinReason {
             Self::Listen => 2,
             Self::Load => 3,
             Self::Prepared => 4,
-            Self::Set => 5,
-            Self::TempTable => 6,
+            Self::Requested => 5,
+            Self::Role => 6,
+            Self::Sequence => 7,
+            Self::Set => 8,
+            Self::TempTable => 9,
         }
     }
 }
@@ -64,5 +95,79 @@ impl PinReason {
 impl fmt::Display for PinReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// Several reasons, or none.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct PinReasons(u16);
+
+impl PinReasons {
+    /// None.
+    pub const NONE: Self = Self(0);
+
+    /// Whether there is none.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// With this one too.
+    #[must_use]
+    pub const fn with(self, reason: PinReason) -> Self {
+        Self(self.0 | 1 << reason.index())
+    }
+
+    /// Those of both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Those that `other` has not.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Adds one.
+    pub fn add(&mut self, reason: PinReason) {
+        *self = self.with(reason);
+    }
+
+    /// Whether this is one of them.
+    pub const fn has(self, reason: PinReason) -> bool {
+        self.0 & (1 << reason.index()) != 0
+    }
+
+    /// Each of them, in the order of [`PinReason::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = PinReason> {
+        PinReason::ALL.into_iter().filter(move |reason| self.has(*reason))
+    }
+}
+
+impl FromIterator<PinReason> for PinReasons {
+    fn from_iter<T: IntoIterator<Item = PinReason>>(reasons: T) -> Self {
+        reasons.into_iter().fold(Self::NONE, Self::with)
+    }
+}
+
+impl fmt::Debug for PinReasons {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_a_place_of_its_own() {
+        for (place, reason) in PinReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason.index(), place);
+        }
+        let some = PinReasons::NONE.with(PinReason::Set).with(PinReason::Listen);
+        assert_eq!(some.iter().collect::<Vec<_>>(), [PinReason::Listen, PinReason::Set]);
+        assert!(some.without(some).is_empty());
     }
 }

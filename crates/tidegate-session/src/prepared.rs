@@ -17,8 +17,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::Write as _;
 use std::sync::{Arc, Weak};
 
-use crate::parameters::{StartupParameters, is_meaningless};
-use crate::sniff::{Sniffer, Traces};
+use crate::parameters::{SessionSettings, is_meaningless};
+use crate::traces::Traces;
 
 /// The front of every name that Tidegate gives a statement.
 pub const NAME_PREFIX: &[u8] = b"tidegate_";
@@ -61,7 +61,7 @@ pub struct Environment(Arc<str>);
 
 impl Environment {
     /// That of a client with these startup parameters.
-    pub fn of(parameters: &StartupParameters) -> Self {
+    pub fn of(parameters: &SessionSettings) -> Self {
         let meaning = parameters.iter().filter(|(name, _)| !is_meaningless(name.as_bytes()));
         let lines = meaning.map(|(name, value)| format!("{name}\0{value}\0"));
         Self(lines.collect::<String>().into())
@@ -93,9 +93,16 @@ impl Statement {
         &self.definition
     }
 
+    /// Whether its text is empty and it takes no parameters.
+    pub(crate) fn is_empty(&self) -> bool {
+        let mut parts = self.definition.splitn(2, |byte| *byte == 0);
+        let text = parts.next().unwrap_or_default().trim_ascii();
+        matches!(text, b"" | b";") && parts.next() == Some(&[0, 0])
+    }
+
     /// What running it does to the session.
-    pub fn traces(&self) -> Traces {
-        self.traces
+    pub fn traces(&self) -> &Traces {
+        &self.traces
     }
 }
 
@@ -145,9 +152,8 @@ impl Interner {
     fn make(&mut self, environment: Option<Environment>, definition: Arc<[u8]>) -> Arc<Statement> {
         self.last += 1;
         let text = definition.split(|byte| *byte == 0).next().unwrap_or_default();
-        let mut sniffer = Sniffer::default();
-        sniffer.feed(text, true);
-        let traces = sniffer.traces();
+        // Of constants in strings only the words matter, whatever `standard_conforming_strings` is.
+        let traces = Traces::of(text, false);
         Arc::new(Statement { id: StatementId(self.last), environment, definition, traces })
     }
 

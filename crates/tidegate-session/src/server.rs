@@ -12,6 +12,7 @@
 
 pub mod naming;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tidegate_wire::backend::{self, Severity, TransactionStatus};
@@ -19,14 +20,17 @@ use tidegate_wire::frame::FrameError;
 use tidegate_wire::frontend;
 use tidegate_wire::sqlstate::SqlState;
 
+use crate::examination::{Findings, Question};
 use crate::exchange::{About, Exchange, Fate, OutOfStep, Settled};
-use crate::parameters::Reported;
+use crate::parameters::{Reported, SessionSettings};
 use crate::pieces::Pieces;
+use crate::pin::{PinReason, PinReasons};
 use crate::prepared::{
     ClientStatements, NAME_PREFIX, NOBODYS, ServerStatements, Statement, is_reserved,
 };
-use crate::sniff::{Scope, Traces};
+use crate::sniff::Scope;
 use crate::splitter::{Part, Splitter};
+use crate::traces::{Touched, Traces};
 
 /// The largest message that is collected to be understood when the input cuts it. Parameters and
 /// errors are small; a larger error is passed on unread.
@@ -52,6 +56,38 @@ pub enum Errand {
     Reset,
     /// Sets startup parameters of the client again that it has reset.
     Restore,
+}
+
+/// What Tidegate sends for the client's sake without that the client waits for the answer: in front
+/// of its batch, or behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beside {
+    /// The client's settings.
+    Adapt,
+    /// What the client has left in the session; see [`crate::examination`].
+    Ask,
+    /// The BEGIN that the client has been told was carried out.
+    Begin,
+    /// The values of sequences that others have left.
+    Discard,
+    /// Settings of the client that it has reset.
+    Restore,
+}
+
+/// What a lease at rest has come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Review {
+    /// PostgreSQL is being asked; [`Heard::findings`] follows. Nobody need wait for them, unless
+    /// settings were reset that the client had asked for when it connected: those must be in force
+    /// again before anything else is sent.
+    Asked {
+        /// Settings were reset.
+        were_reset: bool,
+    },
+    /// Nothing has been left, or changed.
+    Clean,
+    /// It is known without asking.
+    Known(Findings),
 }
 
 /// How an errand ended.
@@ -94,6 +130,17 @@ pub enum ServerFault {
 pub struct Heard {
     /// An errand has ended.
     pub errand: Option<ErrandEnd>,
+    /// The settings that were sent in front of the client's batch are in force.
+    pub adapted: bool,
+    /// Settings of the client that it had reset are in force again.
+    pub restored: bool,
+    /// What was sent beside the client's messages was answered.
+    pub beside_answered: bool,
+    /// What was sent in front of the client's batch has failed, and the batch may have run without
+    /// it.
+    pub ahead_failed: Option<ServerError>,
+    /// What the client has left in the session.
+    pub findings: Option<Findings>,
     /// An error that ends the connection; PostgreSQL closes next.
     pub fatal: Option<ServerError>,
     /// Transactions that ended.
@@ -126,6 +173,23 @@ pub struct ServerMachine {
     reported: Reported,
     errand: Option<Errand>,
     errand_error: Option<ServerError>,
+    /// What was sent beside the client's messages and is not answered yet, in order.
+    beside: VecDeque<Beside>,
+    /// What was asked, while it is.
+    question: Option<Question>,
+    findings: Findings,
+    /// Nothing of the client's has been sent in this lease.
+    is_fresh: bool,
+    /// Reasons for a pin that may hold, since PostgreSQL was last asked.
+    left: PinReasons,
+    /// Settings that may have changed, since then.
+    touched: Touched,
+    /// Reasons for a pin may hold no more, since then.
+    releases: bool,
+    /// Settings were reset, since then.
+    was_reset: bool,
+    /// Something has failed or was rolled back, since then.
+    has_failed: bool,
     /// The last answer that the client got was the confirmation of `DISCARD ALL`: had another
     /// followed, it might be that of something that stays.
     discarding: bool,
@@ -158,6 +222,15 @@ impl ServerMachine {
             reported,
             errand: None,
             errand_error: None,
+            beside: VecDeque::new(),
+            question: None,
+            findings: Findings::default(),
+            is_fresh: true,
+            left: PinReasons::NONE,
+            touched: Touched::default(),
+            releases: false,
+            was_reset: false,
+            has_failed: false,
             discarding: false,
             statements: ServerStatements::new(statements_max),
             scope: None,
@@ -188,7 +261,8 @@ impl ServerMachine {
                     let tag = backend::Tag::from_byte(tag).ok_or(ServerFault::UnknownTag(tag))?;
                     self.exchange.invent();
                     self.settle(names.as_deref_mut(), client);
-                    if !is_telling(tag) {
+                    let is_finding = tag == backend::Tag::DataRow && self.is_being_told();
+                    if !is_telling(tag) && !is_finding {
                         let answer = self.exchange.heard(tag, None)?;
                         self.discarding &= !answer.is_answer;
                         self.fate = answer.fate;
@@ -213,9 +287,11 @@ impl ServerMachine {
                         header.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
                         self.collecting = Some(Collected { tag, header, body: Vec::new() });
                     } else {
-                        if tag != backend::Tag::ErrorResponse && tag != backend::Tag::NoticeResponse
-                        {
-                            return Err(ServerFault::Malformed(tag.byte()));
+                        match tag {
+                            backend::Tag::ErrorResponse | backend::Tag::NoticeResponse => {}
+                            // The value of a setting. Such a one is not carried about.
+                            backend::Tag::DataRow => self.findings.holds.add(PinReason::Set),
+                            _ => return Err(ServerFault::Malformed(tag.byte())),
                         }
                         self.fate = self.exchange.heard(tag, None)?.fate;
                         self.discarding = false;
@@ -340,7 +416,10 @@ impl ServerMachine {
         match message {
             backend::Message::ReadyForQuery(status) => {
                 if fate == Fate::Swallow {
-                    self.errand_answered(server, heard);
+                    match self.beside.pop_front() {
+                        Some(beside) => self.beside_answered(beside, heard),
+                        None => self.errand_answered(server, heard),
+                    }
                 } else {
                     heard.transactions += u32::from(status == TransactionStatus::Idle);
                     let was_last = std::mem::take(&mut self.discarding);
@@ -350,6 +429,9 @@ impl ServerMachine {
             backend::Message::ParameterStatus { name, value } => {
                 self.reported.note(name, value);
                 heard.parameter_reported |= self.errand.is_none();
+            }
+            backend::Message::DataRow(row) if fate == Fate::Swallow => {
+                self.findings.read(row).map_err(|_| malformed())?;
             }
             // Also of what a vanished client had sent.
             backend::Message::CommandComplete(b"DISCARD ALL" | b"DEALLOCATE ALL")
@@ -361,7 +443,10 @@ impl ServerMachine {
                 heard.statements += 1;
                 heard.schema_changed |= changes_schema(tag);
                 self.discarding = tag == b"DISCARD ALL";
-                heard.parameters_reset |= tag == b"DISCARD ALL" || tag == b"RESET";
+                let resets = tag == b"DISCARD ALL" || tag == b"RESET";
+                heard.parameters_reset |= resets;
+                self.was_reset |= resets;
+                self.has_failed |= tag == b"ROLLBACK";
                 if tag == b"RESET" {
                     // Of constants, the server reports it.
                     self.scope = self.scope.max(Some(Scope::Names));
@@ -387,6 +472,7 @@ impl ServerMachine {
                     self.errand_error.get_or_insert_with(text);
                 } else {
                     heard.error = Some(sqlstate);
+                    self.has_failed = true;
                     if let Some((_, Some(known))) =
                         used.filter(|_| is_about_the_statement(sqlstate))
                     {
@@ -405,6 +491,7 @@ impl ServerMachine {
 
     /// A message of the client is being sent.
     pub fn sent(&mut self, tag: frontend::Tag) {
+        self.is_fresh = false;
         match tag {
             frontend::Tag::Sync => self.statements.batch_sent(),
             // It takes the place of the statement without a name.
@@ -424,18 +511,194 @@ impl ServerMachine {
         &self.reported
     }
 
+    /// What it has reported, for a client that is to be told; see [`Reported::unknown_to`].
+    pub fn reported_mut(&mut self) -> &mut Reported {
+        &mut self.reported
+    }
+
     /// A lease begins: changes of reported parameters count from here.
     pub fn begin_lease(&mut self) {
         self.reported.set_baseline();
         self.scope = None;
         self.has_unnamed = false;
+        self.is_fresh = true;
+        self.left = PinReasons::NONE;
+        self.touched = Touched::default();
+        self.releases = false;
+        self.was_reset = false;
+        self.has_failed = false;
         self.statements.begin_lease();
     }
 
-    /// The client is sending a statement that does this to the session.
-    pub(crate) fn marked(&mut self, traces: Traces) {
+    // --- What the client leaves in the session. ---
+
+    /// The client is about to send a statement that does this to the session.
+    pub(crate) fn marked(&mut self, traces: &Traces, server: &mut Pieces) {
+        if traces.is_empty() {
+            return;
+        }
         self.scope = self.scope.max(traces.scope);
         self.may_forget |= traces.forgets;
+        self.left = self.left.and(traces.leaves);
+        self.releases |= traces.releases;
+        self.touched.then(&traces.settings);
+        if traces.reads_sequences && self.is_fresh {
+            // What is there is another client's. In the midst of a transaction it is what the
+            // client has got there itself.
+            self.left.add(PinReason::Sequence);
+            self.send_beside(Beside::Discard, b"DISCARD SEQUENCES", Fate::Swallow, server);
+        }
+    }
+
+    /// Whether a backslash in a string escapes what follows it.
+    pub(crate) fn backslash_escapes(&self) -> bool {
+        self.reported.value("standard_conforming_strings") == Some(b"off")
+    }
+
+    /// The client is about to send something that leaves this.
+    pub(crate) fn leaves(&mut self, reason: PinReason) {
+        self.left.add(reason);
+    }
+
+    /// Whether what the session is like is not known at present: the client has done something to
+    /// it, and PostgreSQL has not been asked, or has not answered.
+    pub fn is_unsettled(&self) -> bool {
+        !self.left.is_empty()
+            || !self.touched.is_empty()
+            || self.question.is_some()
+            || self.reported.differs()
+    }
+
+    /// Looks back on a transaction that has ended, with the server at rest: has the client left
+    /// something, or removed what it had left? `held`: what it had left; `known`: the settings of
+    /// the server before.
+    pub fn review(
+        &mut self,
+        held: PinReasons,
+        known: &SessionSettings,
+        server: &mut Pieces,
+    ) -> Review {
+        self.scope = None;
+        let mut reasons = std::mem::take(&mut self.left);
+        let mut touched = std::mem::take(&mut self.touched);
+        let was_reset = std::mem::take(&mut self.was_reset);
+        let has_failed = std::mem::take(&mut self.has_failed);
+        let mut gone = PinReasons::NONE;
+        if std::mem::take(&mut self.releases) {
+            if touched.are_reset && !has_failed && !reasons.has(PinReason::Set) {
+                gone = gone.with(PinReason::Set);
+            }
+            reasons = reasons.and(held.without(gone));
+        }
+        // Of a single setting that was reset it is not known to what, and of a reset that was
+        // rolled back nothing.
+        touched.any |= was_reset && !touched.are_reset || touched.are_reset && has_failed;
+        let mut reported = Vec::new();
+        if touched.any {
+            let is_own = |name: &str| name.contains('.');
+            touched.names.retain(|name| is_own(name));
+            let own = known.iter().filter(|(name, _)| is_own(name));
+            touched.names.extend(own.map(|(name, _)| Box::from(name)));
+        } else {
+            let text = |value: &[u8]| std::str::from_utf8(value).ok().map(Arc::<str>::from);
+            touched.names.retain(|name| {
+                let value = self.reported.setting(name).and_then(text);
+                reported.extend(value.iter().map(|value| (name.clone(), value.clone())));
+                value.is_none()
+            });
+            if !touched.are_reset {
+                for (name, value) in self.reported.differing() {
+                    let name = name.to_ascii_lowercase();
+                    if let Ok(name) = String::from_utf8(name)
+                        && !NO_SETTINGS.contains(&name.as_str())
+                        && let Some(value) = text(value)
+                    {
+                        reported.push((name.into(), value));
+                    }
+                }
+            }
+        }
+        self.reported.set_baseline();
+        let question = Question { reasons, gone, touched, reported };
+        if question.is_empty() {
+            return Review::Clean;
+        }
+        if question.is_known() {
+            return Review::Known(question.findings());
+        }
+        let sql = question.sql();
+        self.findings = Findings::default();
+        self.question = Some(question);
+        // What is said beside it is the client's.
+        self.send_beside(Beside::Ask, sql.as_bytes(), Fate::SwallowAnswer, server);
+        Review::Asked { were_reset: was_reset }
+    }
+
+    /// Whether a row that comes now answers what Tidegate has asked.
+    fn is_being_told(&self) -> bool {
+        self.beside.front() == Some(&Beside::Ask) && self.exchange.is_own_next()
+    }
+
+    // --- Sent beside the client's messages. ---
+
+    /// Sends the client's settings in front of its batch.
+    pub fn adapt_ahead(&mut self, sql: &[u8], server: &mut Pieces) {
+        self.send_beside(Beside::Adapt, sql, Fate::Swallow, server);
+    }
+
+    /// Sends settings that the client has reset, to a server that it keeps. What they report is the
+    /// client's to know.
+    pub fn restore(&mut self, sql: &[u8], server: &mut Pieces) {
+        self.send_beside(Beside::Restore, sql, Fate::SwallowAnswer, server);
+    }
+
+    /// Sends the BEGIN that was answered already.
+    pub fn begin_ahead(&mut self, sql: &[u8], server: &mut Pieces) {
+        self.send_beside(Beside::Begin, sql, Fate::SwallowAnswer, server);
+    }
+
+    fn send_beside(&mut self, beside: Beside, sql: &[u8], fate: Fate, server: &mut Pieces) {
+        self.beside.push_back(beside);
+        self.query(sql, fate, server);
+    }
+
+    /// Whether the server is at something that was sent in front of the client's messages, or behind
+    /// its last.
+    pub fn is_ahead(&self) -> bool {
+        self.is_beside() && self.exchange.is_own_next()
+    }
+
+    /// Whether something was sent beside the client's messages and is not answered yet.
+    pub fn is_beside(&self) -> bool {
+        !self.beside.is_empty()
+    }
+
+    fn beside_answered(&mut self, beside: Beside, heard: &mut Heard) {
+        heard.beside_answered = true;
+        let error = self.errand_error.take();
+        match (beside, error) {
+            (Beside::Ask, error) => {
+                let Some(question) = self.question.take() else { return };
+                let mut findings = std::mem::take(&mut self.findings);
+                if error.is_some() {
+                    findings = Findings::supposed(&question);
+                } else {
+                    findings.complete(question);
+                }
+                heard.findings = Some(findings);
+            }
+            (_, Some(error)) => heard.ahead_failed = Some(error),
+            (Beside::Adapt, None) => {
+                // From here on, what differs is the client's doing.
+                self.reported.set_baseline();
+                heard.adapted = true;
+            }
+            (Beside::Restore, None) => {
+                self.reported.set_baseline();
+                heard.restored = true;
+            }
+            (Beside::Begin | Beside::Discard, None) => {}
+        }
     }
 
     /// A parameter has changed while nobody had the server, as by a reload of PostgreSQL's
@@ -479,6 +742,8 @@ impl ServerMachine {
         self.errand = Some(Errand::Recover);
         self.errand_error = None;
         self.fate = Fate::Swallow;
+        self.beside.clear();
+        self.question = None;
         self.exchange.swallow_all();
         if self.exchange.is_copying_in() {
             server.own(|out| frontend::push_copy_fail(out, b"the client has disconnected"));
@@ -526,6 +791,16 @@ impl ServerMachine {
         });
     }
 }
+
+/// What PostgreSQL reports though no `SET` changes it, or though it is kept in another way.
+const NO_SETTINGS: [&str; 6] = [
+    "in_hot_standby",
+    "integer_datetimes",
+    "is_superuser",
+    "server_encoding",
+    "server_version",
+    "session_authorization",
+];
 
 const COLLECTED_BYTES_MAX_U64: u64 = 64 * 1024;
 const _: () = assert!(COLLECTED_BYTES_MAX == 65_536 && COLLECTED_BYTES_MAX_U64 == 65_536);

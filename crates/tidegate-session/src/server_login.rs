@@ -32,7 +32,7 @@ use tidegate_wire::scram::{
 use tidegate_wire::sqlstate::SqlState;
 use tidegate_wire::startup::{self, ProtocolVersion};
 
-use crate::parameters::{Reported, StartupParameters};
+use crate::parameters::{Reported, SessionSettings};
 use crate::pieces::Pieces;
 use crate::server::ServerError;
 use crate::tls_request::{TlsFailure, TlsNegotiation, TlsRequest, TlsStep};
@@ -110,7 +110,7 @@ pub struct ServerLoginSettings<'a> {
     /// Whether the login is bound to it.
     pub channel_binding: BindChannel,
     /// The settings to start with. PostgreSQL has accepted them before.
-    pub parameters: &'a StartupParameters,
+    pub parameters: &'a SessionSettings,
     /// Random.
     pub nonce: &'a [u8; 18],
     /// Whether to find out what the upstream is.

@@ -40,17 +40,6 @@ pub struct Sniffer {
     forgets: bool,
 }
 
-/// What a statement does to the session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Traces {
-    /// What it leaves there.
-    pub pin: Option<PinReason>,
-    /// What it changes of how the statements of the rest of the transaction are parsed.
-    pub scope: Option<Scope>,
-    /// Whether it may take prepared statements away.
-    pub forgets: bool,
-}
-
 /// What a `SET LOCAL` changes of how statements are parsed for the rest of the transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
@@ -123,9 +112,14 @@ impl Sniffer {
         self.found
     }
 
-    /// All that was found so far.
-    pub fn traces(&self) -> Traces {
-        Traces { pin: self.found, scope: self.scope, forgets: self.forgets }
+    /// What was found so far of how the rest of the transaction is parsed.
+    pub fn scope(&self) -> Option<Scope> {
+        self.scope
+    }
+
+    /// Whether prepared statements may be taken away by what was found so far.
+    pub fn forgets(&self) -> bool {
+        self.forgets
     }
 
     fn between_words(&mut self, byte: u8) {
@@ -255,7 +249,7 @@ impl Sniffer {
 
 /// Whether a glance shows that there is nothing to be found in a whole text: it is one statement
 /// of a kind that leaves nothing by itself, and no word that matters anywhere can be in it.
-fn is_plainly_harmless(text: &[u8]) -> bool {
+pub(crate) fn is_plainly_harmless(text: &[u8]) -> bool {
     const PLAIN: [&[u8]; 9] = [
         b"select",
         b"insert",
@@ -290,10 +284,15 @@ fn is_plainly_harmless(text: &[u8]) -> bool {
         _ => !follows(at, b"_config") && !follows(at, b"_advisory"),
     }) && memchr2_iter(b'm', b'M', text)
         .all(|at| !at.checked_sub(2).is_some_and(|front| follows(front, b"temp")))
+        && memchr2_iter(b'v', b'V', text).all(|at| {
+            // `currval`, `lastval`.
+            let front = at.checked_sub(4);
+            !front.is_some_and(|at| follows(at, b"currval") || follows(at, b"lastval"))
+        })
 }
 
 /// What the setting with this name changes.
-fn scope_of(word: &[u8]) -> Option<Scope> {
+pub(crate) fn scope_of(word: &[u8]) -> Option<Scope> {
     match word {
         b"role" | b"schema" | b"search_path" | b"session" => Some(Scope::Names),
         word => (!is_meaningless(word)).then_some(Scope::Constants),
@@ -301,7 +300,7 @@ fn scope_of(word: &[u8]) -> Option<Scope> {
 }
 
 /// `pg_advisory_lock` and its kin, but not those that unlock or end with the transaction.
-fn locks_for_the_session(word: &[u8]) -> bool {
+pub(crate) fn locks_for_the_session(word: &[u8]) -> bool {
     let rest = word.strip_prefix(b"pg_try_advisory_").or(word.strip_prefix(b"pg_advisory_"));
     rest.is_some_and(|rest| rest.starts_with(b"lock"))
 }
@@ -447,7 +446,7 @@ mod tests {
                 while let Some(bytes) = chunks.next() {
                     sniffer.feed(bytes, chunks.peek().is_none());
                 }
-                assert_eq!(sniffer.traces().scope, expected, "{text} in chunks of {chunk}");
+                assert_eq!(sniffer.scope(), expected, "{text} in chunks of {chunk}");
                 assert_eq!(sniffer.found(), None, "{text}");
             }
         }
@@ -481,7 +480,7 @@ mod tests {
                 let mut sniffer = Sniffer::default();
                 sniffer.feed(text.as_bytes(), false); // Which is never the glance.
                 sniffer.feed(b"", true);
-                proptest::prop_assert_eq!((sniffer.found(), sniffer.traces().scope), (None, None), "{}", text);
+                proptest::prop_assert_eq!((sniffer.found(), sniffer.scope()), (None, None), "{}", text);
             }
         }
     }

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use tidegate_session::client::answers::Answers;
 use tidegate_session::client::{ClientMachine, Gathered, Naming, Rules};
-use tidegate_session::parameters::Reported;
+use tidegate_session::parameters::{Reported, SessionSettings};
 use tidegate_session::pieces::Pieces;
+use tidegate_session::pin::PinReasons;
 use tidegate_session::prepared::{Environment, Interner, Statement};
-use tidegate_session::server::ServerMachine;
+use tidegate_session::server::{Review, ServerMachine};
 use tidegate_wire::backend::{self, TransactionStatus};
 use tidegate_wire::frontend::{Message, Target};
 
@@ -35,7 +37,8 @@ impl Pair {
     /// One transaction: gathered, relayed, answered, and the lease ended.
     fn transaction(&mut self, batch: &[u8], answer: &[u8]) {
         self.to_client.clear();
-        let gathered = self.client.gather(batch, &mut self.to_client);
+        let mut answers = Answers::none(&self.environment);
+        let gathered = self.client.gather(batch, &mut answers, &mut self.to_client);
         assert_eq!(gathered, Ok(Gathered::Batch { from: 0 }));
         self.server.begin_lease();
         self.to_server.clear();
@@ -44,10 +47,10 @@ impl Pair {
             interner.intern(environment, definition)
         };
         let naming = Naming { keeps: true, environment: &self.environment, intern: &mut intern };
-        let mut rules = Rules { watch: true, naming: Some(naming) };
+        let mut rules = Rules { is_free: true, ahead: None, naming: Some(naming) };
         let (to_server, to_client) = (&mut self.to_server, &mut self.to_client);
         let relayed = self.client.relay(batch, &mut rules, &mut self.server, to_server, to_client);
-        assert_eq!(relayed.expect("a client speaks rightly").pin, None);
+        assert!(relayed.is_ok(), "a client speaks rightly");
         assert!(!self.to_server.is_empty());
         self.to_client.clear();
         self.to_server.clear();
@@ -55,6 +58,9 @@ impl Pair {
         let heard = self.server.receive(answer, names, &mut self.to_client, &mut self.to_server);
         assert_eq!(heard.expect("PostgreSQL speaks rightly").transactions, 1);
         assert!(self.server.exchange().is_at_rest());
+        let settings = SessionSettings::default();
+        let review = self.server.review(PinReasons::NONE, &settings, &mut self.to_server);
+        assert_eq!(review, Review::Clean);
         self.client.end_lease();
     }
 }

@@ -8,7 +8,7 @@ use tidegate_session::client_login::{
     ClientLogin, Credential, Credentials, LoggedIn, LoginContext, LoginStep, Lookup, Refusal,
     TlsOffer, TlsStart,
 };
-use tidegate_session::parameters::StartupParameters;
+use tidegate_session::parameters::SessionSettings;
 use tidegate_session::pieces::Pieces;
 use tidegate_session::server_login::{
     self, BindChannel, LoginFailure, LoginStep as ServerStep, Secret, ServerLogin,
@@ -757,7 +757,7 @@ type Outcome = Result<ServerStep, LoginFailure>;
 impl Dialer {
     fn new(secret: Secret, tls: TlsNegotiation, binding: BindChannel, probe: bool) -> Self {
         let pairs = [(&b"application_name"[..], &b"shop"[..])];
-        let parameters = StartupParameters::new(pairs).expect("valid");
+        let parameters = SessionSettings::new(pairs).expect("valid");
         let settings = ServerLoginSettings {
             database: "shop".into(),
             user: "app".into(),

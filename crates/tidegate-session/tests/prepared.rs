@@ -681,31 +681,35 @@ fn a_statement_whose_constants_are_computed_under_other_settings_pins() {
         "! share
          > Query begin;set local timezone = 'CET' | lease
          < CommandComplete BEGIN + CommandComplete SET + ReadyForQuery T
-         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | pin prepared
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync
          < ParseComplete + ReadyForQuery T
          > Query commit
-         < CommandComplete COMMIT + ReadyForQuery I",
+         < CommandComplete COMMIT + ReadyForQuery I | pin set",
     );
     check(
         "! share
          > Query begin;select change()   | lease
          < ParameterStatus TimeZone=CET
          < CommandComplete BEGIN + CommandComplete SELECT 1 + ReadyForQuery T
-         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | pin prepared
-         < ParseComplete + ReadyForQuery T",
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync
+         < ParseComplete + ReadyForQuery T
+         > Query commit
+         < CommandComplete COMMIT + ReadyForQuery I | set timezone=CET | pin set",
     );
 }
 
 #[test]
-fn a_pinned_client_shares_no_more() {
+fn what_is_parsed_before_a_new_setting_is_known_is_not_shared() {
     check(
         "! share
          > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | lease
          < ParseComplete + ReadyForQuery I | return
-         > Query set search_path = other | lease | pin set
-         < CommandComplete SET + ReadyForQuery I
+         > Query set search_path = other | lease
+         < CommandComplete SET + ReadyForQuery I | server: Question
          > Parse s2: select 1 + Sync     | server: Parse tidegate_2, Sync
-         < ParseComplete + ReadyForQuery I",
+         < RowDescription + Value search_path=other + CommandComplete SELECT 1 + ReadyForQuery I \
+             | client: nothing | set search_path=other
+         < ParseComplete + ReadyForQuery I | return",
     );
 }
 
@@ -715,15 +719,17 @@ fn a_statement_that_leaves_something_behind_pins_whenever_it_is_bound() {
         "! share
          > Parse s1: listen events + Sync | server: Parse tidegate_1, Sync | lease
          < ParseComplete + ReadyForQuery I | return
-         > Bind s1 + Execute + Sync      | server: Bind tidegate_1, Execute, Sync | lease | pin listen
-         < BindComplete + CommandComplete LISTEN + ReadyForQuery I",
+         > Bind s1 + Execute + Sync      | server: Bind tidegate_1, Execute, Sync | lease
+         < BindComplete + CommandComplete LISTEN + ReadyForQuery I | server: Question
+         < RowDescription + Holds listen + CommandComplete SELECT 1 + ReadyForQuery I \
+             | client: nothing | pin listen",
     );
 }
 
 #[test]
 fn discarding_all_is_known_of_both_sides() {
     for words in ["DISCARD ALL", "DEALLOCATE ALL"] {
-        let unpin = if words == "DISCARD ALL" { "unpin | return dirty" } else { "return" };
+        let unpin = if words == "DISCARD ALL" { "set | return" } else { "return" };
         check(&format!(
             "! share
              > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | lease
@@ -760,9 +766,11 @@ fn a_client_with_too_much_keeps_its_server() {
     let name = "n".repeat(NAME_BYTES_MAX + 1);
     check(&format!(
         "! share
-         > Parse {name}: select 1 + Sync | lease | pin prepared
-         < ParseComplete + ReadyForQuery I
+         > Parse {name}: select 1 + Sync | lease
+         < ParseComplete + ReadyForQuery I | server: Question
          > Bind {name} + Sync
+         < RowDescription + Holds prepared + CommandComplete SELECT 1 + ReadyForQuery I \
+             | client: nothing | pin prepared
          < BindComplete + ReadyForQuery I"
     ));
 }
@@ -798,8 +806,10 @@ fn a_large_statement_is_passed_on_and_pins_and_its_name_counts() {
     check(&format!(
         "! share
          > Parse tidegate_7: {text} + Sync \
-             | server: Parse _tidegate_7, Sync | lease | pin prepared
-         < ParseComplete + ReadyForQuery I"
+             | server: Parse _tidegate_7, Sync | lease
+         < ParseComplete + ReadyForQuery I | server: Question
+         < RowDescription + Holds prepared + CommandComplete SELECT 1 + ReadyForQuery I \
+             | client: nothing | pin prepared"
     ));
     check(&format!(
         "! share

@@ -5,8 +5,10 @@ mod stage;
 
 use proptest::prelude::*;
 use stage::{Stage, Step, check, frame, frontend_message, play_cut};
+use tidegate_session::client::answers::Answers;
 use tidegate_session::client::{ClientMachine, GATHERED_BYTES_MAX, Gathered};
 use tidegate_session::pieces::Pieces;
+use tidegate_session::prepared::Environment;
 
 // --- Queries and batches. ---
 
@@ -91,8 +93,8 @@ fn a_sync_that_ends_nothing_is_answered_without_a_server() {
 #[test]
 fn rows_up_to_a_limit_leave_the_portal_to_the_next_execute() {
     check(
-        "> Bind + Execute + Flush        | lease
-         < BindComplete + DataRow + PortalSuspended
+        "> Parse : select 1 + Bind + Execute + Flush | lease
+         < ParseComplete + BindComplete + DataRow + PortalSuspended
          > Execute + Sync
          < DataRow + CommandComplete SELECT 1 + ReadyForQuery I | return",
     );
@@ -297,43 +299,271 @@ fn a_recovery_of_a_copy_that_fails_before_it_reads_waits_for_its_rollback() {
 
 // --- Pins. ---
 
-/// A query that leaves something behind keeps its server, and the server comes back dirty.
+/// A query that leaves something behind is asked about when its transaction has ended; what holds
+/// keeps the server, which comes back dirty.
 #[track_caller]
 fn check_pin(sql: &str, reason: &str) {
     check(&format!(
-        "> Query {sql}                   | lease | pin {reason}
-         < CommandComplete X + ReadyForQuery I
+        "> Query {sql}                   | lease
+         < CommandComplete X + ReadyForQuery I | server: Question
+         < RowDescription + Holds {reason} + CommandComplete SELECT 1 + ReadyForQuery I \
+             | client: nothing | pin {reason}
          > Query select 1
          < CommandComplete SELECT 1 + ReadyForQuery I
          > Terminate                     | server: nothing | goodbye | return dirty"
     ));
+    // The next batch need not wait for the answer.
     check(&format!(
-        "> Parse : {sql} + Bind + Execute + Sync | lease | pin {reason}
-         < ParseComplete + BindComplete + CommandComplete X + ReadyForQuery I
-         ! vanish                        | vanished | return dirty"
+        "> Parse : {sql} + Bind + Execute + Sync | lease
+         < ParseComplete + BindComplete + CommandComplete X + ReadyForQuery I | server: Question
+         > Query select 1
+         < RowDescription + CommandComplete SELECT 0 + ReadyForQuery I | client: nothing
+         < CommandComplete SELECT 1 + ReadyForQuery I | return"
     ));
     // In a transaction bytes are relayed as they come, so this one is cut inside the text.
     check(&format!(
         "> Query begin                   | lease
          < CommandComplete BEGIN + ReadyForQuery T
-         > Query {sql}                   | pin {reason}
+         > Query {sql}
          < CommandComplete X + ReadyForQuery T
-         > Query commit
-         < CommandComplete COMMIT + ReadyForQuery I
-         > Terminate                     | server: nothing | goodbye | return dirty"
+         > Query rollback
+         < CommandComplete ROLLBACK + ReadyForQuery I | server: Question
+         < RowDescription + CommandComplete SELECT 0 + ReadyForQuery I | client: nothing | return"
+    ));
+    check(&format!(
+        "> Query {sql}                   | lease
+         < CommandComplete X + ReadyForQuery I | server: Question
+         ! vanish                        | server: Query ROLLBACK | vanished | cancel
+         < RowDescription + CommandComplete SELECT 0 + ReadyForQuery I | client: nothing
+         < CommandComplete ROLLBACK + ReadyForQuery I | client: nothing | Recover done"
     ));
 }
 
 #[test]
 fn what_stays_in_the_session_pins() {
-    check_pin("set a = b", "set");
-    check_pin("select set_config('a', 'b', false)", "set");
     check_pin("listen news", "listen");
     check_pin("create temp table x (a int)", "temp_table");
     check_pin("select pg_advisory_lock(1)", "advisory_lock");
     check_pin("declare c cursor with hold for select 1", "cursor");
-    check_pin("load 'auto_explain'", "load");
     check_pin("prepare p as select 1", "prepared");
+    check_pin("set role admin", "role");
+    check_pin("set tidegate.pin = on", "requested");
+}
+
+#[test]
+fn what_nobody_can_look_for_pins_at_once() {
+    for (sql, reason) in
+        [("load 'auto_explain'", "load"), ("select set_config($1, $2, false)", "set")]
+    {
+        check(&format!(
+            "> Query {sql}                   | lease
+             < CommandComplete X + ReadyForQuery I | pin {reason}
+             > Terminate                     | server: nothing | goodbye | return dirty"
+        ));
+    }
+}
+
+#[test]
+fn a_pin_ends_when_its_cause_is_gone() {
+    check(
+        "> Query select pg_advisory_lock(1) | lease
+         < CommandComplete SELECT 1 + ReadyForQuery I | server: Question
+         < RowDescription + Holds advisory_lock + CommandComplete SELECT 1 + ReadyForQuery I \
+             | client: nothing | pin advisory_lock
+         > Query select pg_advisory_unlock(1)
+         < CommandComplete SELECT 1 + ReadyForQuery I | server: Question
+         < RowDescription + CommandComplete SELECT 0 + ReadyForQuery I \
+             | client: nothing | unpin advisory_lock | return",
+    );
+    // As asyncpg's pool does with each connection that it takes back.
+    check(
+        "> Query SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL; | lease
+         < CommandComplete SELECT 1 + CommandComplete CLOSE CURSOR ALL + CommandComplete UNLISTEN
+         < CommandComplete RESET + ReadyForQuery I | set | return",
+    );
+}
+
+#[test]
+fn a_question_that_fails_is_answered_by_caution() {
+    check(
+        "> Query create temp table x (a int) | lease
+         < CommandComplete CREATE TABLE + ReadyForQuery I | server: Question
+         < ErrorResponse 57014 + ReadyForQuery I | client: nothing | pin temp_table",
+    );
+}
+
+#[test]
+fn the_values_of_sequences_are_the_clients_own() {
+    check(
+        "> Query select lastval()         | server: Query DISCARD SEQUENCES, Query select lastval() | lease
+         < CommandComplete DISCARD SEQUENCES + ReadyForQuery I | client: nothing
+         < ErrorResponse 55000 + ReadyForQuery I | pin sequence
+         > Query discard all
+         < CommandComplete DISCARD ALL + ReadyForQuery I | set | return",
+    );
+    check(
+        "> Query insert into t values (1); select lastval() \
+             | server: Query DISCARD SEQUENCES, Query insert into t values (1); select lastval() | lease
+         < CommandComplete DISCARD SEQUENCES + ReadyForQuery I | client: nothing
+         < CommandComplete INSERT 0 1 + CommandComplete SELECT 1 + ReadyForQuery I | pin sequence",
+    );
+    check(
+        "> Query begin                   | lease
+         < CommandComplete BEGIN + ReadyForQuery T
+         > Query select lastval()
+         < CommandComplete SELECT 1 + ReadyForQuery T
+         > Query commit
+         < CommandComplete COMMIT + ReadyForQuery I | return",
+    );
+}
+
+// --- Settings. ---
+
+#[test]
+fn a_setting_is_asked_for_and_the_server_goes_back() {
+    check(
+        "> Query set app.a = b             | lease
+         < CommandComplete SET + ReadyForQuery I | server: Question
+         < RowDescription + Value app.a=b + CommandComplete SELECT 1 + ReadyForQuery I \
+             | client: nothing | set app.a=b | return
+         > Query begin                   | lease
+         < CommandComplete BEGIN + ReadyForQuery T
+         > Query set app.a = c
+         < CommandComplete SET + ReadyForQuery T
+         > Query select 1/0
+         < ErrorResponse 22012 + ReadyForQuery E
+         > Query rollback
+         < CommandComplete ROLLBACK + ReadyForQuery I | server: Question
+         < RowDescription + Value app.a=b + CommandComplete SELECT 1 + ReadyForQuery I \
+             | client: nothing | set app.a=b | return
+         > Query reset all               | lease
+         < CommandComplete RESET + ReadyForQuery I | set | return",
+    );
+}
+
+#[test]
+fn a_setting_that_is_reported_is_known() {
+    check(
+        "> Query set timezone = 'CET'    | lease
+         < ParameterStatus TimeZone=CET + CommandComplete SET
+         < ReadyForQuery I               | set timezone=CET | return",
+    );
+    // By a function.
+    check(
+        "> Query select f()              | lease
+         < ParameterStatus TimeZone=CET + CommandComplete SELECT 1
+         < ReadyForQuery I               | set timezone=CET | return",
+    );
+    check(
+        "> Query begin                   | lease
+         < CommandComplete BEGIN + ReadyForQuery T
+         > Query set local timezone = 'CET'
+         < ParameterStatus TimeZone=CET + CommandComplete SET + ReadyForQuery T
+         > Query commit
+         < CommandComplete COMMIT + ParameterStatus TimeZone=UTC + ReadyForQuery I | return",
+    );
+}
+
+#[test]
+fn of_a_reset_that_may_have_been_rolled_back_everything_is_asked() {
+    check(
+        "> Query reset all; select 1/0   | lease
+         < CommandComplete RESET + ErrorResponse 22012 + ReadyForQuery I | server: Question
+         < RowDescription + Value app.a=b + CommandComplete SELECT 1 + ReadyForQuery I \
+             | client: nothing | set app.a=b | return",
+    );
+}
+
+#[test]
+fn settings_go_in_front_of_the_batch_and_what_they_report_is_nobodys() {
+    check(
+        "! ahead SELECT set_config()
+         > Query select 1                | server: Query SELECT set_config(), Query select 1 | lease
+         < RowDescription + DataRow + ParameterStatus TimeZone=CET + CommandComplete SELECT 1 | client: nothing
+         < ReadyForQuery I               | client: nothing
+         < CommandComplete SELECT 1 + ReadyForQuery I | return",
+    );
+    check(
+        "! ahead SELECT set_config()
+         > Query select 1                | server: Query SELECT set_config(), Query select 1 | lease
+         < ErrorResponse 22023 + ReadyForQuery I | client: nothing | ahead failed: 22023 | close",
+    );
+}
+
+// --- Without a server. ---
+
+#[test]
+fn a_transaction_takes_a_server_at_its_first_statement() {
+    check(
+        "! probes
+         > Query BEGIN                   | server: nothing | client: CommandComplete, ReadyForQuery T
+         > Query select 1                | server: Query BEGIN, Query select 1 | lease
+         < CommandComplete BEGIN + ReadyForQuery T | client: nothing
+         < CommandComplete SELECT 1 + ReadyForQuery T
+         > Query commit
+         < CommandComplete COMMIT + ReadyForQuery I | return",
+    );
+    check(
+        "! probes
+         > Query BEGIN                   | server: nothing | client: CommandComplete, ReadyForQuery T
+         > Sync                          | server: nothing | client: ReadyForQuery T
+         > Query                         | server: nothing | client: EmptyQueryResponse, ReadyForQuery T
+         > Query ROLLBACK                | server: nothing | client: CommandComplete, ReadyForQuery I
+         > Query ROLLBACK                | lease
+         < NoticeResponse + CommandComplete ROLLBACK + ReadyForQuery I | return",
+    );
+    for second in ["BEGIN", "SAVEPOINT a", "SET TRANSACTION READ ONLY"] {
+        check(&format!(
+            "! probes
+             > Query BEGIN                | server: nothing | client: CommandComplete, ReadyForQuery T
+             > Query {second}             | server: Query BEGIN, Query {second} | lease
+             < CommandComplete BEGIN + ReadyForQuery T | client: nothing
+             < CommandComplete X + ReadyForQuery T"
+        ));
+    }
+}
+
+#[test]
+fn a_transaction_that_gets_no_server_has_failed() {
+    check(
+        "! probes
+         ! full
+         > Query BEGIN                   | server: nothing | client: CommandComplete, ReadyForQuery T
+         > Query select 1                | server: nothing | wait
+         ! refuse                        | client: ErrorResponse 57014, ReadyForQuery E
+         > Query select 1                | server: nothing | client: ErrorResponse 25P02, ReadyForQuery E
+         > Parse : select 1 + Bind + Sync | server: nothing | client: ErrorResponse 25P02, ReadyForQuery E
+         > Query commit                  | server: nothing | client: CommandComplete, ReadyForQuery I",
+    );
+    check(
+        "! probes
+         ! full
+         > Query BEGIN                   | server: nothing | client: CommandComplete, ReadyForQuery T
+         > Parse : select 1 + Bind + Execute + Sync | server: nothing | wait
+         ! refuse                        | client: ErrorResponse 57014, ReadyForQuery E
+         > Parse : rollback + Bind + Describe + Execute + Sync | server: nothing \
+             | client: ParseComplete, BindComplete, NoData, CommandComplete, ReadyForQuery I",
+    );
+}
+
+#[test]
+fn a_drivers_ping_needs_no_server() {
+    check(
+        "! share
+         ! probes
+         > Query BEGIN;                  | server: nothing | client: CommandComplete, ReadyForQuery T
+         > Parse p: ; + DescribeStatement p + Flush | server: nothing \
+             | client: ParseComplete, ParameterDescription, NoData
+         > Bind p + Execute + Sync       | server: nothing \
+             | client: BindComplete, EmptyQueryResponse, ReadyForQuery T
+         > Query ROLLBACK;               | server: nothing | client: CommandComplete, ReadyForQuery I",
+    );
+    check(
+        "! share
+         ! probes all
+         > Query SELECT 1                | server: nothing \
+             | client: RowDescription, DataRow, CommandComplete, ReadyForQuery I",
+    );
 }
 
 #[test]
@@ -347,10 +577,12 @@ fn what_ends_with_the_transaction_does_not_pin() {
 }
 
 #[test]
-fn a_named_statement_pins_and_the_unnamed_one_does_not() {
+fn a_named_statement_pins_where_none_are_kept_and_the_unnamed_one_does_not() {
     check(
-        "> Parse p: select 1 + Sync      | lease | pin prepared
-         < ParseComplete + ReadyForQuery I
+        "> Parse p: select 1 + Sync      | lease
+         < ParseComplete + ReadyForQuery I | server: Question
+         < RowDescription + Holds prepared + CommandComplete SELECT 1 + ReadyForQuery I \
+             | client: nothing | pin prepared
          > Bind p + Execute + Sync
          < BindComplete + CommandComplete SELECT 1 + ReadyForQuery I
          > Terminate                     | server: nothing | goodbye | return dirty",
@@ -358,76 +590,6 @@ fn a_named_statement_pins_and_the_unnamed_one_does_not() {
     check(
         "> Parse : select 1 + Sync       | lease
          < ParseComplete + ReadyForQuery I | return",
-    );
-}
-
-#[test]
-fn a_parameter_that_postgresql_reports_changed_pins_at_the_end_of_the_transaction() {
-    check(
-        "> Query select f()              | lease
-         < ParameterStatus TimeZone=CET + CommandComplete SELECT 1
-         < ReadyForQuery I               | pin set
-         > Terminate                     | server: nothing | goodbye | return dirty",
-    );
-    check(
-        "> Query begin                   | lease
-         < CommandComplete BEGIN + ReadyForQuery T
-         > Query set local timezone = 'CET'
-         < ParameterStatus TimeZone=CET + CommandComplete SET + ReadyForQuery T
-         > Query commit
-         < CommandComplete COMMIT + ParameterStatus TimeZone=UTC + ReadyForQuery I | return",
-    );
-}
-
-#[test]
-fn discard_all_unpins_and_leaves_the_server_to_be_reset() {
-    check(
-        "> Query set a = b               | lease | pin set
-         < CommandComplete SET + ReadyForQuery I
-         > Query discard all
-         < CommandComplete DISCARD ALL + ReadyForQuery I | unpin | return dirty",
-    );
-    check(
-        "> Query reset all               | lease
-         < CommandComplete RESET + ReadyForQuery I | return dirty",
-    );
-}
-
-/// What was sent behind it in the same pipeline was not looked at, as the client was pinned then.
-#[test]
-fn discard_all_takes_no_pin_while_something_is_owed_behind_it() {
-    check(
-        "> Query set a = b               | lease | pin set
-         < CommandComplete SET + ReadyForQuery I
-         > Query discard all + Query set c = d
-         < CommandComplete DISCARD ALL + ReadyForQuery I
-         < CommandComplete SET + ReadyForQuery I
-         > Terminate                     | server: nothing | goodbye | return dirty",
-    );
-    // In the same batch: a statement with a name, and a row of set_config that is not the last.
-    check(
-        "> Query set a = b               | lease | pin set
-         < CommandComplete SET + ReadyForQuery I
-         > Parse : discard all + Bind + Execute + Parse p: select 1 + Sync
-         < ParseComplete + BindComplete + CommandComplete DISCARD ALL + ParseComplete + ReadyForQuery I
-         > Bind p + Execute + Sync
-         < BindComplete + CommandComplete SELECT 1 + ReadyForQuery I
-         > Terminate                     | server: nothing | goodbye | return dirty",
-    );
-    check(
-        "> Query set a = b               | lease | pin set
-         < CommandComplete SET + ReadyForQuery I
-         > Parse : discard all + Bind + Execute + Parse : select set_config() + Bind + Execute + Sync
-         < ParseComplete + BindComplete + CommandComplete DISCARD ALL
-         < ParseComplete + BindComplete + DataRow + PortalSuspended + ReadyForQuery I
-         > Terminate                     | server: nothing | goodbye | return dirty",
-    );
-    // Alone, it takes the pin, also as a batch.
-    check(
-        "> Query set a = b               | lease | pin set
-         < CommandComplete SET + ReadyForQuery I
-         > Parse : discard all + Bind + Describe + Execute + Sync
-         < ParseComplete + BindComplete + NoData + CommandComplete DISCARD ALL + ReadyForQuery I | unpin | return dirty",
     );
 }
 
@@ -473,7 +635,9 @@ fn many_small_messages_that_add_up_are_streamed_before_their_sync() {
     let mut machine = ClientMachine::default();
     let mut held = 0;
     for (place, chunk) in batch.chunks(100).enumerate() {
-        match machine.gather(chunk, &mut Pieces::default()) {
+        let environment = Environment::default();
+        let mut answers = Answers::none(&environment);
+        match machine.gather(chunk, &mut answers, &mut Pieces::default()) {
             Ok(Gathered::More) => held = (place + 1) * 100,
             Ok(Gathered::Held) => break,
             other => panic!("{other:?}"),
@@ -775,9 +939,9 @@ fn a_batch_without_sync_gets_one_when_its_client_vanishes() {
 #[test]
 fn a_half_forwarded_message_closes_the_server() {
     let mut stage = Stage::new();
-    stage.client_says(&frontend_message("Query begin"));
-    stage.server_says(&stage::backend_message("CommandComplete BEGIN + ReadyForQuery T"));
-    stage.client_says(&frontend_message("Query commit")[..8]);
+    stage.client_says(&frontend_message("Query copy t from stdin"));
+    stage.server_says(&stage::backend_message("CopyInResponse"));
+    stage.client_says(&frontend_message("CopyData half of it")[..8]);
     Step::parse("! vanish").play(&mut stage, []);
     assert_eq!(stage.outcome.events, ["lease", "vanished", "close"]);
 }
@@ -805,8 +969,11 @@ fn an_answer_that_was_under_way_goes_nowhere_once_its_client_has_vanished() {
 #[test]
 fn asynchronous_messages_reach_the_client_that_has_the_server_and_nobody_else() {
     check(
-        "> Query listen news             | lease | pin listen
-         < CommandComplete LISTEN + ReadyForQuery I
+        "> Query listen news             | lease
+         < CommandComplete LISTEN + ReadyForQuery I | server: Question
+         < NotificationResponse
+         < RowDescription + Holds listen + CommandComplete SELECT 1 + ReadyForQuery I \
+             | client: nothing | pin listen
          < NotificationResponse
          < NoticeResponse
          < ParameterStatus TimeZone=UTC
@@ -817,7 +984,7 @@ fn asynchronous_messages_reach_the_client_that_has_the_server_and_nobody_else() 
     check(
         "> Query select 1                | lease
          < NoticeResponse + RowDescription + ParameterStatus x=y + DataRow + NotificationResponse
-         < CommandComplete SELECT 1 + NoticeResponse + ReadyForQuery I | pin set",
+         < CommandComplete SELECT 1 + NoticeResponse + ReadyForQuery I | set x=y | return",
     );
 }
 
@@ -901,7 +1068,7 @@ fn exchange() -> impl Strategy<Value = (&'static str, &'static str)> {
             "Parse : select 1 + Bind + Describe + Execute + Sync",
             "ParseComplete + BindComplete + NoData + CommandComplete SELECT 1 + ReadyForQuery I",
         ),
-        ("Parse p: select 1 + Sync", "ParseComplete + ReadyForQuery I"),
+        ("Parse : select 1 + Sync", "ParseComplete + ReadyForQuery I"),
         ("Parse : nonsense + Bind + Execute + Sync", "ErrorResponse 42601 + ReadyForQuery I"),
         (
             "Query copy t from stdin + CopyData x + CopyDone",

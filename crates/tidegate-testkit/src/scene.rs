@@ -164,6 +164,14 @@ impl Raw {
         (0..syncs).flat_map(|_| self.until_ready()).collect()
     }
 
+    /// Begins a transaction, and takes a server for it: a BEGIN alone needs none.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn begin(&mut self) {
+        self.run("BEGIN; SELECT 1");
+    }
+
     /// Runs a statement that must succeed.
     ///
     /// # Panics

@@ -699,6 +699,24 @@ impl Report<'_> {
     }
 }
 
+/// The values of a DataRow that has exactly `N`.
+///
+/// # Errors
+/// It has more or fewer, or is cut.
+pub fn columns<const N: usize>(row: &[u8]) -> Result<[Option<&[u8]>; N], DecodeError> {
+    let mut body = Body::new(row);
+    let count = body.u16("number of columns")?;
+    if usize::from(count) != N {
+        return Err(DecodeError::BadValue { field: "number of columns", value: i64::from(count) });
+    }
+    let mut columns = [None; N];
+    for column in &mut columns {
+        *column = body.value("column")?;
+    }
+    body.end()?;
+    Ok(columns)
+}
+
 /// Appends an ErrorResponse.
 pub fn push_error(out: &mut Vec<u8>, report: &Report<'_>) {
     report.encode_error(out);

@@ -242,6 +242,24 @@ catalogue! {
         detail: "The cause: {cause}.",
         hint: "Compare sslmode, sslrootcert, sslcert, and the host in upstream.url with what PostgreSQL has and shows.",
     }
+    /// More clients of the transaction port would keep their server than may.
+    PinBudget = "TG023", TOO_MANY_CONNECTIONS, ErrorOnceLoggedIn {
+        message: "too many clients keep their server past the transaction",
+        detail: "The client had left state in the session ({reason}), which was removed: {pins_max} servers of this pool may be kept, and all are. Nothing of this statement was sent.",
+        hint: "To need no server of your own: {remedy}. Or connect to the session port, or raise pool.pins_max.",
+    }
+    /// Another server of the pool could not be given the settings of the client.
+    SettingsRefused = "TG024", INVALID_PARAMETER_VALUE, ErrorOnceLoggedIn {
+        message: "{cause}",
+        detail: "The client has set this for its session before; the server that was to run its next transaction refused it. Nothing of that was sent.",
+        hint: "RESET the setting, or set another value.",
+    }
+    /// The settings of the client, or its BEGIN, failed in front of a statement that was under way.
+    AheadFailed = "TG025", CONNECTION_FAILURE, Fatal {
+        message: "what belongs in front of the statement has failed on the server: {cause}",
+        detail: "The client's settings or its BEGIN were sent together with the statement. Whether the statement was carried out without them is not known.",
+        hint: "Connect again and look before repeating it.",
+    }
 }
 
 impl Code {
@@ -476,6 +494,22 @@ impl Complaint {
     /// tell who exists.
     pub fn lookup_failed(cause: &(impl fmt::Display + ?Sized)) -> Self {
         Filling::of(Code::LookupFailed).fill("cause", cause).done()
+    }
+
+    /// More clients would keep their server than may.
+    pub fn pin_budget(reason: &str, remedy: &str, pins_max: u32) -> Self {
+        let filling = Filling::of(Code::PinBudget).fill("reason", reason);
+        filling.fill("remedy", remedy).fill("pins_max", &pins_max).done()
+    }
+
+    /// A server refused a setting of the client; `cause` is its message.
+    pub fn settings_refused(cause: &(impl fmt::Display + ?Sized)) -> Self {
+        Filling::of(Code::SettingsRefused).fill("cause", cause).done()
+    }
+
+    /// What was sent in front of a statement has failed; `cause` is PostgreSQL's message.
+    pub fn ahead_failed(cause: &(impl fmt::Display + ?Sized)) -> Self {
+        Filling::of(Code::AheadFailed).fill("cause", cause).done()
     }
 
     /// TLS towards the upstream did not come about as the settings demand it.

@@ -392,7 +392,7 @@ fn client_in(scene: &Scene, port: u16, state: State) -> (Raw, Option<Raw>) {
         State::MidTransaction => raw.run("BEGIN; INSERT INTO sink VALUES ('left')"),
         State::Waiting => {
             let mut other = scene.client(scene.gate.transaction);
-            other.run("BEGIN");
+            other.begin();
             raw.query("INSERT INTO sink VALUES ('waited')");
             scene.until_waiting(1);
             holder = Some(other);

@@ -74,7 +74,7 @@ fn client(number: usize, port: u16, stop: &AtomicBool, vanished: &AtomicU64) -> 
         connections += 1;
         let mut raw = Raw::log_in(port, "app", "", "app");
         for nth in 0..10 {
-            raw.query("BEGIN");
+            raw.query("BEGIN; SELECT 1");
             assert_eq!(raw.tags(), "CZT");
             if nth == 7 && connections.is_multiple_of(3) {
                 // Gone without a word, now and then in the midst of a statement.

@@ -232,7 +232,7 @@ fn status_says_how_a_running_gate_is() {
     let mut scene = Scene::start(BINARY, "plan = \"free\"", &[&setting]);
     scene.until_metric("tidegate_upstream_backends", &["other"], 1.0);
     let mut client = scene.client(scene.gate.transaction);
-    client.run("BEGIN");
+    client.begin();
     client.run("SELECT 1");
     let places =
         [format!("http://127.0.0.1:{}", scene.gate.http), format!("unix:{}", control.display())];
@@ -282,7 +282,7 @@ fn ctrl_c_ends_a_gate_and_leaves_nothing_behind() {
 fn a_second_ctrl_c_ends_a_gate_at_once() {
     let mut scene = Scene::start(BINARY, "", &[]);
     let mut client = scene.client(scene.gate.transaction);
-    client.run("BEGIN");
+    client.begin();
     client.run("SELECT 1");
     scene.gate.signal("INT");
     tidegate_testkit::wait::until("the gate drains", || {

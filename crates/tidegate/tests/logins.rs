@@ -246,7 +246,7 @@ fn a_full_budget_keeps_nobody_from_being_looked_up() {
     let mut holders: Vec<_> = (0..2)
         .map(|_| {
             let mut raw = try_log_in(gate.transaction, APP, "secret").expect("he is let in");
-            raw.run("BEGIN");
+            raw.begin();
             raw.run("SELECT 1");
             raw
         })

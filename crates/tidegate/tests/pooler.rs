@@ -80,7 +80,7 @@ fn load(chain: &Chain) {
             thread::spawn(move || {
                 let mut raw = Raw::log_in(port, APP, "", APP);
                 for _ in 0..TRANSACTIONS {
-                    raw.run("BEGIN");
+                    raw.begin();
                     raw.run("SELECT pg_sleep(0.001)");
                     raw.run("COMMIT");
                 }

@@ -13,7 +13,7 @@ use tidegate_wire::frontend::Message;
 const GATE: &str = env!("CARGO_BIN_EXE_tidegate");
 const MIB: usize = 1024 * 1024;
 /// What a pin's line in the log says.
-const PINNED: &str = "a client keeps its server until it disconnects";
+const PINNED: &str = "a client keeps its server: ";
 
 fn scene(settings: &str) -> Scene {
     Scene::start(GATE, settings, &[])
@@ -426,7 +426,7 @@ fn a_cancel_ends_the_wait_for_a_server() {
     for port in scene.ports() {
         let mut waiting = scene.client(port);
         let mut holder = scene.client(scene.gate.transaction);
-        holder.run("BEGIN");
+        holder.begin();
         let batches = [
             Batch::new().query("SELECT 1"),
             Batch::new().extended("SELECT 1", &[], Format::Text).sync(),
@@ -685,16 +685,16 @@ fn litter_and_leave(scene: &Scene, port: u16, exit: Exit) -> String {
             assert_eq!(raw.next().map(|frame| frame.tag), Some(b'H'));
         }
         Exit::InFailedTransaction => {
-            raw.run("BEGIN");
+            raw.begin();
             assert_eq!(raw.failure("SELECT 1/0"), "22012");
         }
         Exit::InStatement => {
             raw.send(batch("").execute(0).sync().bytes());
             scene.until_running(1, "pg_sleep");
         }
-        Exit::InTransaction => raw.run("BEGIN"),
+        Exit::InTransaction => raw.begin(),
         Exit::WithGoodbyeInTransaction => {
-            raw.run("BEGIN");
+            raw.begin();
             return raw_leaves(raw, backend);
         }
     }
@@ -777,7 +777,7 @@ fn clients_take_turns_at_one_server_and_a_transaction_keeps_it() {
     let mut other = scene.client(scene.gate.transaction);
     let backend = one.backend();
     assert_eq!(other.backend(), backend);
-    one.run("BEGIN");
+    one.begin();
     other.query("SELECT pg_backend_pid()");
     scene.until_waiting(1);
     one.run("SELECT 1");
@@ -816,12 +816,17 @@ fn session_state_pins_its_client_and_the_log_says_why_once_per_origin() {
     let scene = scene(ONE_SERVER);
     let ways: Vec<(&str, Batch)> = vec![
         ("prepared", Batch::new().query("PREPARE s AS SELECT 1")),
-        ("set", Batch::new().query("SET work_mem = '8MB'")),
-        ("set", Batch::new().extended("SET work_mem = '8MB'", &[], Format::Text).sync()),
-        ("set", Batch::new().query("SELECT 1; SELECT set_config('work_mem', '8MB', false)")),
-        // What no text shows: the report of the parameter tells.
-        ("set", Batch::new().query("DO $$ BEGIN EXECUTE 'SET TimeZone = ''CET'''; END $$")),
+        ("requested", Batch::new().query("SET tidegate.pin = on")),
+        ("role", Batch::new().query("SET ROLE app")),
+        ("sequence", Batch::new().query("SELECT 1; SELECT lastval()")),
+        ("set", Batch::new().query("SELECT set_config('work_' || 'mem', '8MB', false)")),
         ("temp_table", Batch::new().query("CREATE TEMP TABLE t (a int)")),
+        (
+            "temp_table",
+            Batch::new().extended("CREATE TEMP TABLE t (a int)", &[], Format::Text).sync(),
+        ),
+        // What no text shows: after a DO everything is asked that its words hint at.
+        ("temp_table", Batch::new().query("DO $$ BEGIN EXECUTE 'CREATE TEMP TABLE t ()'; END $$")),
         ("advisory_lock", Batch::new().query("SELECT pg_advisory_lock(1)")),
         ("listen", Batch::new().query("LISTEN x")),
         ("cursor", Batch::new().query("DECLARE c CURSOR WITH HOLD FOR SELECT 1")),
@@ -839,13 +844,14 @@ fn session_state_pins_its_client_and_the_log_says_why_once_per_origin() {
             lines.iter().any(|line| line["fields"]["reason"] == *reason).then_some(())
         });
         pinned.run("SELECT 1"); // Goes on with the same server.
+        scene.until_metric("tidegate_pinned", &[], 1.0);
         pinned.leave();
         assert_eq!(waiting.tags(), "TDCZI", "{reason}");
     }
     // Each reason of this application once; another application is another origin.
     let mut pinned =
         scene.client_with(scene.gate.transaction, &[("application_name", "somebody else")]);
-    pinned.run("SET work_mem = '8MB'");
+    pinned.run("SET tidegate.pin = on");
     let lines = wait::until("the other application's pin is logged", || {
         let lines = pins(&scene);
         let is_its = |line: &serde_json::Value| line["fields"]["application"] == "somebody else";
@@ -853,10 +859,144 @@ fn session_state_pins_its_client_and_the_log_says_why_once_per_origin() {
     });
     let mut reasons: Vec<_> = lines.iter().map(|line| line["fields"]["reason"].as_str()).collect();
     reasons.sort_unstable();
-    let expected =
-        ["advisory_lock", "cursor", "listen", "load", "prepared", "set", "set", "temp_table"];
+    let expected = [
+        "advisory_lock",
+        "cursor",
+        "listen",
+        "load",
+        "prepared",
+        "requested",
+        "requested",
+        "role",
+        "sequence",
+        "set",
+        "temp_table",
+    ];
     assert_eq!(reasons, expected.map(Some));
-    assert_eq!(scene.gate.metric("tidegate_pins_total", &[]), 11.0);
+    assert_eq!(scene.gate.metric("tidegate_pins_total", &[]), 13.0);
+}
+
+#[test]
+fn a_pin_ends_when_its_cause_is_gone() {
+    let scene = scene(ONE_SERVER);
+    let mut pinned = scene.client(scene.gate.transaction);
+    let mut other = scene.client(scene.gate.transaction);
+    for (pins, releases) in [
+        ("SELECT pg_advisory_lock(1)", "SELECT pg_advisory_unlock(1)"),
+        ("CREATE TEMP TABLE t (a int)", "DROP TABLE t"),
+        ("PREPARE s AS SELECT 1", "DEALLOCATE s"),
+        ("DECLARE c CURSOR WITH HOLD FOR SELECT 1", "CLOSE c"),
+        ("SET ROLE app", "RESET ROLE"),
+        ("LISTEN x", "UNLISTEN x"),
+        ("SET tidegate.pin = on", "SET tidegate.pin = off"),
+        ("SELECT lastval()", "DISCARD ALL"),
+        ("SELECT set_config('work_' || 'mem', '8MB', false)", "RESET ALL"),
+    ] {
+        pinned.query(pins);
+        pinned.until_ready();
+        other.query("SELECT 1");
+        scene.until_waiting(1);
+        scene.until_metric("tidegate_pinned", &[], 1.0);
+        pinned.run(releases);
+        assert_eq!(other.tags(), "TDCZI", "after {releases}");
+        scene.until_metric("tidegate_pinned", &[], 0.0);
+    }
+    // What ends by itself never pins.
+    for sql in [
+        "BEGIN; CREATE TEMP TABLE t (a int) ON COMMIT DROP; COMMIT",
+        "BEGIN; CREATE TEMP TABLE t (a int); ROLLBACK",
+        "SELECT pg_advisory_lock(1); SELECT pg_advisory_unlock(1)",
+    ] {
+        pinned.run(sql);
+        assert_eq!(other.value("SELECT 1"), "1", "after {sql}");
+        assert_eq!(scene.gate.metric("tidegate_pinned", &[]), 0.0, "after {sql}");
+    }
+}
+
+#[test]
+fn a_pin_too_many_is_told_before_anything_else_runs() {
+    let scene = scene("plan = \"free\"\n[pool]\npool_size = 3\nmax_overflow = 0\npins_max = 1\n");
+    let mut pinned = scene.client(scene.gate.transaction);
+    pinned.run("CREATE TEMP TABLE t (a int)");
+    scene.until_metric("tidegate_pinned", &[], 1.0);
+    let mut other = scene.client(scene.gate.transaction);
+    other.run("CREATE TEMP TABLE t (a int)");
+    let metric = || scene.gate.metric("tidegate_pins_refused_total", &[]);
+    wait::until("the pin is refused", || (metric() == 1.0).then_some(()));
+    other.query("INSERT INTO t VALUES (1)");
+    let frames = other.until_ready();
+    assert_eq!(frames[0].sqlstate(), "53300");
+    assert!(frames[0].field(b'D').contains("(temp_table)"), "{}", frames[0].field(b'D'));
+    assert!(frames[0].field(b'H').contains("ON COMMIT DROP"), "{}", frames[0].field(b'H'));
+    assert!(frames[0].field(b'H').ends_with("(TG023)"), "{}", frames[0].field(b'H'));
+    // It can go on, and nothing of it is left.
+    assert_eq!(other.failure("SELECT * FROM pg_temp.t"), "42P01");
+    pinned.run("INSERT INTO t VALUES (1)");
+    pinned.run("DROP TABLE t");
+    scene.until_metric("tidegate_pinned", &[], 0.0);
+    other.run("CREATE TEMP TABLE t (a int)");
+    assert_eq!(other.value("SELECT count(*) FROM t"), "0");
+}
+
+/// As many clients as settings, and one server fewer: each finds its own settings wherever it goes.
+#[test]
+fn settings_go_with_their_client() {
+    let scene = scene("plan = \"free\"\n[pool]\npool_size = 2\nmax_overflow = 0\n");
+    let mut clients: Vec<_> = (0..3).map(|_| scene.client(scene.gate.transaction)).collect();
+    let ways = [
+        "SET search_path = 'a#, public'; SET app.tenant = 'tenant #'; SET TimeZone = 'UTC+#'",
+        "SELECT set_config('search_path', 'a#, public', false), \
+         set_config('app.tenant', 'tenant #', false), set_config('timezone', 'UTC+#', false)",
+        "BEGIN; SET search_path = 'a#, public'; SET app.tenant TO 'no'; SAVEPOINT s; \
+         SET app.tenant = 'never'; SET work_mem = '9MB'; ROLLBACK TO s; \
+         SET app.tenant = 'tenant #'; SET TIME ZONE 'UTC+#'; SET LOCAL work_mem = '7MB'; COMMIT",
+        "DO $$ BEGIN SET search_path = 'a#, public'; SET app.tenant = 'tenant #'; \
+         PERFORM set_config('timezone', 'UTC+#', false); END $$",
+    ];
+    let show = "SELECT current_setting('search_path') || '|' || current_setting('app.tenant') || \
+                '|' || current_setting('timezone') || '|' || current_setting('work_mem')";
+    for way in ways {
+        for (place, client) in clients.iter_mut().enumerate() {
+            client.run(&way.replace('#', &place.to_string()));
+        }
+        for round in 0..4 {
+            for (place, client) in clients.iter_mut().enumerate() {
+                let expected = format!("a{place}, public|tenant {place}|UTC+{place}|4MB");
+                let found = client.value(show).replace('"', "");
+                assert_eq!(found, expected, "round {round} of {way}");
+            }
+        }
+        // What was rolled back was not set.
+        clients[0].run("BEGIN; SET app.tenant = 'x'; ROLLBACK");
+        clients[0].query("SET app.tenant = 'x'; SELECT 1/0");
+        clients[0].until_ready();
+        assert_eq!(clients[0].value("SHOW app.tenant"), "tenant 0");
+        assert_eq!(scene.gate.metric("tidegate_pinned", &[]), 0.0);
+    }
+    clients[0].run("RESET app.tenant");
+    clients[0].run("RESET ALL");
+    assert_eq!(clients[0].value("SHOW TimeZone"), "UTC");
+    assert_eq!(clients[1].value("SHOW app.tenant"), "tenant 1");
+    assert!(!scene.gate.has_logged(PINNED));
+}
+
+#[test]
+fn a_transaction_that_has_only_begun_holds_no_server() {
+    let scene = scene(ONE_SERVER);
+    let mut one = scene.client(scene.gate.transaction);
+    let mut two = scene.client(scene.gate.transaction);
+    one.run("BEGIN");
+    two.run("BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY;");
+    assert_eq!(two.value("SHOW transaction_isolation"), "serializable");
+    // The only server is taken; the other transaction waits at its first statement.
+    one.query("SELECT 1");
+    scene.until_waiting(1);
+    two.run("COMMIT");
+    assert_eq!(one.tags(), "TDCZT");
+    one.run("ROLLBACK");
+    one.run("BEGIN");
+    one.run("ROLLBACK");
+    assert_eq!(two.value("SELECT 1"), "1");
 }
 
 fn pins(scene: &Scene) -> Vec<serde_json::Value> {
@@ -1053,7 +1193,7 @@ fn no_server_keeps_the_parameters_of_the_client_for_whose_sake_it_was_opened() {
     let plain = || scene.client(scene.gate.transaction);
     // As many servers as there are clients in a transaction.
     let hold = |mut raw: Raw| {
-        raw.run("BEGIN");
+        raw.begin();
         raw
     };
     let held: Vec<_> = (0..3).map(|_| hold(named())).collect();

@@ -34,7 +34,7 @@ fn a_statement_follows_its_client_to_any_server_and_pins_none() {
     for _ in 0..2 {
         pids.push(column(&raw.exchange(&bind("s", "pid ").sync(), 1)).concat());
         // The server that was used last is the first to be taken: `raw` must get the other one.
-        other.run("BEGIN");
+        other.begin();
     }
     other.run("COMMIT");
     pids.dedup();
@@ -93,7 +93,7 @@ fn search_paths_are_part_of_what_a_statement_means() {
 fn a_portal_outlives_the_statement_that_was_closed_to_make_room() {
     let scene = scene(&format!("{ONE_SERVER}[prepared]\nstatements_max = 1\n"));
     let mut raw = scene.client(scene.gate.transaction);
-    raw.run("BEGIN");
+    raw.begin();
     let execute = |portal: &[u8], rows_max| {
         Batch::new().message(&Message::Execute { portal, rows_max }).sync()
     };

@@ -132,7 +132,7 @@ fn a_hundred_megabytes_each_way_pass_in_constant_memory_while_nobody_reads() {
         grew("when all was read");
 
         let mut holder = Raw::log_in(port, APP, "secret", APP);
-        holder.run("BEGIN");
+        holder.begin();
         holder.run("SELECT pg_advisory_xact_lock(7)");
         script.say("write");
         let had = stage.until_still(&["client", "rx"]);

@@ -294,7 +294,7 @@ fn clients_of_all_workers_take_turns_at_one_secured_server() {
             let mut client = Raw::log_in(gate.transaction, APP, "secret", APP);
             std::thread::spawn(move || {
                 for nth in 0..50 {
-                    client.run("BEGIN");
+                    client.begin();
                     // Longer than a record, so that one is often half there at a turn's end.
                     let text = format!("{number}-{nth}-").repeat(5000);
                     let sql = format!("SELECT repeat('{number}-{nth}-', 5000)");
@@ -321,7 +321,7 @@ fn a_server_that_is_lost_is_told_alike_with_tls_and_without() {
         for port in [gate.session, gate.transaction] {
             for sql in ["SELECT 1", "SELECT pg_sleep(60)"] {
                 let mut client = Raw::log_in(port, APP, "secret", APP);
-                client.run("BEGIN");
+                client.begin();
                 let backend = client.value("SELECT pg_backend_pid()");
                 client.query(sql);
                 if sql == "SELECT 1" {

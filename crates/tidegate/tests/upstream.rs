@@ -174,7 +174,7 @@ fn idle_clients_survive_a_restart_and_busy_ones_are_told() {
         let mut querying = scene.client(scene.gate.transaction);
         querying.query("SELECT pg_sleep(100)");
         let mut in_transaction = scene.client(scene.gate.transaction);
-        in_transaction.run("BEGIN");
+        in_transaction.begin();
         in_transaction.run("SELECT 1");
         let mut in_session = scene.client(scene.gate.session);
         in_session.run("SELECT 1");
@@ -340,7 +340,7 @@ fn load(port: u16, database: &'static str, clients: usize, transactions: usize) 
             thread::spawn(move || {
                 let mut raw = Raw::log_in(port, APP, "", database);
                 for _ in 0..transactions {
-                    raw.run("BEGIN");
+                    raw.begin();
                     raw.run("SELECT pg_sleep(0.005)");
                     raw.run("COMMIT");
                 }
@@ -382,7 +382,7 @@ fn a_limit_of_a_role_or_database_is_named_to_who_waits_for_it() {
         let scene = Scene::with(BINARY, cluster, &url, settings, &["upstream.census=100ms"]);
         scene.until_metric("tidegate_upstream_backends", &["other"], 1.0);
         let mut holder = scene.client(scene.gate.transaction);
-        holder.run("BEGIN");
+        holder.begin();
         holder.run("SELECT 1");
         let mut waiter = scene.client(scene.gate.transaction);
         waiter.query("SELECT 1");
@@ -476,7 +476,7 @@ fn servers_that_are_not_needed_are_closed() {
                     server_idle_timeout = \"2s\"\n";
     let scene = Scene::start(BINARY, settings, &[]);
     let mut clients: Vec<_> = (0..4).map(|_| scene.client(scene.gate.transaction)).collect();
-    clients.iter_mut().for_each(|client| client.run("BEGIN"));
+    clients.iter_mut().for_each(|client| client.begin());
     clients.iter_mut().for_each(|client| client.run("SELECT 1"));
     scene.until(SERVERS, "4");
     clients.iter_mut().for_each(|client| client.run("COMMIT"));
@@ -502,10 +502,10 @@ fn sigterm_lets_transactions_end_and_leaves_nothing_behind() {
     in_session.run("SELECT 1");
     let mut working = scene.client(scene.gate.transaction);
     working.run("CREATE TABLE done (n int)");
-    working.run("BEGIN");
+    working.begin();
     working.run("INSERT INTO done VALUES (1)");
     let mut working_in_session = scene.client(scene.gate.session);
-    working_in_session.run("BEGIN");
+    working_in_session.begin();
     working_in_session.run("INSERT INTO done VALUES (2)");
     assert_eq!(scene.gate.get("/readyz").0, 200);
 
@@ -560,7 +560,7 @@ fn clients_that_wait_are_told_that_the_gate_ends() {
     let mut scene = Scene::start(BINARY, "[pool]\npool_size = 1\nmax_overflow = 0\n", &[]);
     let mut holder = scene.client(scene.gate.transaction);
     let mut waiter = scene.client(scene.gate.transaction);
-    holder.run("BEGIN");
+    holder.begin();
     holder.run("SELECT 1");
     waiter.query("SELECT 1");
     scene.until_waiting(1);

@@ -16,7 +16,7 @@ fn clients_of_all_workers_take_turns_at_one_server() {
             let mut client = scene.client(scene.gate.transaction);
             std::thread::spawn(move || {
                 for nth in 0..100 {
-                    client.run("BEGIN");
+                    client.begin();
                     let expected = (1000 * number + nth).to_string();
                     assert_eq!(client.value(&format!("SELECT {expected}")), expected);
                     client.run("COMMIT");
@@ -52,7 +52,7 @@ fn a_cancel_finds_its_client_whichever_worker_hears_it() {
 fn a_waiter_that_vanishes_on_one_worker_costs_the_others_nothing() {
     let scene = scene();
     let mut holder = scene.client(scene.gate.transaction);
-    holder.run("BEGIN");
+    holder.begin();
     let mut waiters: Vec<_> = (0..12).map(|_| scene.client(scene.gate.transaction)).collect();
     for waiter in &mut waiters {
         waiter.query("SELECT 1");

@@ -15,7 +15,7 @@ use tidegate_pool_core::server::{
     CloseReason, Flavour, Hygiene, Lease, PoolId, PoolKey, Port, ServerId, State, Waiter,
 };
 use tidegate_pool_core::settings::{
-    DIALS_PER_POOL_MAX, PoolSettings, PrePing, ResetPolicy, RetrySettings,
+    AnswerProbes, DIALS_PER_POOL_MAX, PoolSettings, PrePing, ResetPolicy, RetrySettings,
 };
 use tidegate_pool_core::tally::Outcome;
 use tidegate_wire::tick::Tick;
@@ -84,6 +84,8 @@ pub(crate) fn settings() -> PoolSettings {
         pool_timeout: Duration::from_secs(30),
         pool_recycle: None,
         pool_pre_ping: PrePing::Off,
+        answer_probes: AnswerProbes::Begin,
+        pins_max: None,
         overflow_linger: Duration::from_secs(10),
         server_idle_timeout: None,
         reset: ResetPolicy::Auto,

@@ -154,11 +154,25 @@ impl Worker {
     /// What the server runs is to be cancelled, as soon as one more cancel may be under way.
     pub(super) fn want_cancel(&mut self, id: ServerId) {
         let Some(server) = self.server(id) else { return };
-        if !server.cancel_wanted {
-            server.cancel_wanted = true;
-            self.cancels_wanted.push_back(id);
+        if server.cancel_wanted {
+            return;
         }
+        server.cancel_wanted = true;
+        // What goes in front of a statement is not what was meant; see `cancel_is_due`.
+        if server.machine().is_some_and(|machine| machine.is_ahead()) {
+            return;
+        }
+        self.cancels_wanted.push_back(id);
         self.send_cancels();
+    }
+
+    /// What was sent in front of the client's statement has been answered: a cancel that came
+    /// meanwhile would now hit the statement.
+    pub(super) fn cancel_is_due(&mut self, id: ServerId) {
+        if self.server(id).is_some_and(|server| server.cancel_wanted) {
+            self.cancels_wanted.push_back(id);
+            self.send_cancels();
+        }
     }
 
     fn send_cancels(&mut self) {

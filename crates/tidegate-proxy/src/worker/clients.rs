@@ -11,10 +11,11 @@ use tidegate_pool_core::order::{Checkout, CheckoutError};
 use tidegate_pool_core::queue::Ticket;
 use tidegate_pool_core::server::{Flavour, Lease, PoolId, PoolKey, Port, ServerId, Waiter};
 use tidegate_pool_core::tally::Outcome;
+use tidegate_session::client::answers::{Answers, Probes};
 use tidegate_session::client::{ClientMachine, Gathered, Naming, Rules};
 use tidegate_session::client_login::{ClientLogin, LoggedIn};
-use tidegate_session::parameters::StartupParameters;
-use tidegate_session::pin::PinReason;
+use tidegate_session::parameters::{ReportedValues, SessionSettings};
+use tidegate_session::pin::{PinReason, PinReasons};
 use tidegate_session::prepared::Environment;
 use tidegate_session::server::{Errand, ServerError};
 use tidegate_wire::backend::{Severity, TransactionStatus};
@@ -27,7 +28,8 @@ use crate::locks::lock;
 use crate::server::Server;
 use crate::timers::Alarm;
 use crate::token::{ClientKey, Source};
-use crate::worker::{PIN_ORIGINS_MAX, Worker};
+use crate::worker::Worker;
+use crate::worker::keeping::Keeps;
 
 /// A connection from an application.
 pub(super) struct Client {
@@ -43,7 +45,8 @@ pub(super) struct Client {
     pub(super) session: Option<Box<Session>>,
     pub(super) ticket: Option<Ticket>,
     pub(super) lease: Option<ServerId>,
-    pub(super) pin: Option<PinReason>,
+    /// What it has left in its server's session, so that it keeps it.
+    pub(super) pins: PinReasons,
 }
 
 pub(super) enum Stage {
@@ -63,10 +66,20 @@ pub(super) enum Stage {
 pub(super) struct Session {
     pub(super) pool: PoolId,
     pub(super) key: PoolKey,
-    pub(super) parameters: Arc<StartupParameters>,
+    /// The settings that it asked for when it connected.
+    pub(super) startup: Arc<SessionSettings>,
+    /// Its settings now.
+    pub(super) settings: Arc<SessionSettings>,
     pub(super) flavour: Flavour,
-    /// What those parameters make of the statements that it prepares.
+    /// What its settings make of the statements that it prepares.
     pub(super) environment: Environment,
+    /// The parameters that it has been told.
+    pub(super) known: Arc<ReportedValues>,
+    /// What it is answered without a server.
+    pub(super) probes: Probes,
+    /// It would have kept its server for this, where too many clients did. It is told before it can
+    /// do anything else.
+    pub(super) refused_pin: Option<PinReason>,
     pub(super) traffic: Arc<Traffic>,
     /// The secret that cancels its statements; only its first `secret_len` bytes.
     pub(super) secret: [u8; SECRET_BYTES],
@@ -83,14 +96,14 @@ impl Client {
         self.session.as_deref().map(|session| &*session.traffic)
     }
 
-    /// It has removed what it had left in its server's session.
-    pub(super) fn unpin(&mut self) {
-        self.pin = None;
-    }
-
     /// Its server is no more.
     pub(super) fn forget_lease(&mut self) {
         self.lease = None;
+    }
+
+    /// Whether it has been told all that a client is told when it has logged in.
+    pub(super) fn is_ready(&self) -> bool {
+        matches!(self.stage, Stage::Ready)
     }
 
     /// Whether nobody waits for anything on its behalf.
@@ -213,7 +226,18 @@ impl Worker {
     fn gather(&mut self, key: ClientKey, bytes: &[u8]) {
         self.to_client.clear();
         let Some(client) = self.clients.get_mut(key.place as usize) else { return };
-        let gathered = client.machine.gather(bytes, &mut self.to_client);
+        let Some(session) = &client.session else { return };
+        let shared = &self.shared;
+        let mut intern = |environment: Option<&Environment>, definition: &[u8]| {
+            lock(&shared.statements).intern(environment, definition)
+        };
+        let mut answers = Answers {
+            probes: session.probes,
+            is_healthy: &|| session.refused_pin.is_none() && shared.pools().failures() == 0,
+            environment: &session.environment,
+            intern: shared.statements_max.is_some().then_some(&mut intern),
+        };
+        let gathered = client.machine.gather(bytes, &mut answers, &mut self.to_client);
         let sent = client.channel.send(&self.to_client, bytes);
         if sent.is_err() {
             return self.client_gone(key, Goodbye::Vanished);
@@ -235,8 +259,12 @@ impl Worker {
         let waiter = Waiter { worker: self.index, client: key.to_bits() };
         let now = self.now;
         let Some(client) = self.client(key) else { return };
-        let Some(session) = &client.session else { return };
+        let Some(session) = &mut client.session else { return };
         let (pool, port, flavour) = (session.pool, client.port, session.flavour);
+        if let Some(reason) = session.refused_pin.take() {
+            client.machine.hold(batch);
+            return self.tell_of_refused_pin(key, pool, reason);
+        }
         let outcome = self.with_pools(|pools| pools.checkout(pool, port, waiter, flavour, now));
         match outcome {
             Checkout::Ready(lease) => {
@@ -300,21 +328,31 @@ impl Worker {
         let server = self.servers.get_mut(id.place())?.as_deref_mut()?;
         client.lease = Some(id);
         server.client = Some(key);
-        let wanted = &client.session.as_ref()?.parameters;
-        let change = if Arc::ptr_eq(wanted, &server.parameters) {
+        let session = client.session.as_ref()?;
+        let wanted = &session.settings;
+        let change = if Arc::ptr_eq(wanted, &server.settings) {
             None
         } else {
-            wanted.change_from(&server.parameters)
+            wanted.change_from(&server.settings)
         };
+        let is_ready = client.is_ready() && !server.habits.checked;
         let (errand, sql) = match (change, server.habits.checked) {
             (Some(change), _) => {
                 server.adapting_to = Some(wanted.clone());
+                if is_ready
+                    && self.accepted.has_all(session.pool, wanted.differing(&server.settings))
+                {
+                    server.ahead = Some(change);
+                    server.machine()?.begin_lease();
+                    return Some(id);
+                }
                 (Errand::Adapt, change)
             }
             (None, true) => (Errand::Check, String::new()),
             (None, false) => {
-                server.set_parameters(wanted);
+                server.set_settings(wanted);
                 server.machine()?.begin_lease();
+                self.tell_parameters(key, id);
                 return Some(id);
             }
         };
@@ -328,6 +366,7 @@ impl Worker {
         if let Some(machine) = self.server(id).and_then(Server::machine) {
             machine.begin_lease();
         }
+        self.tell_parameters(key, id);
         let Some(client) = self.client(key) else { return };
         let held = client.machine.take_held();
         self.serve(key, id, &held);
@@ -342,15 +381,14 @@ impl Worker {
         self.check_out(key, &held);
     }
 
-    /// PostgreSQL refuses the startup parameters of the client.
-    pub(super) fn parameters_refused(&mut self, key: ClientKey, id: ServerId, error: &ServerError) {
+    /// PostgreSQL refuses the settings of the client.
+    pub(super) fn settings_refused(&mut self, key: ClientKey, id: ServerId, error: &ServerError) {
         self.end_lease(key, id);
-        let complaint = complaints::parameters_refused(error);
         let Some(client) = self.client(key) else { return };
         if matches!(client.stage, Stage::Welcoming(_)) {
-            return self.turn_away(key, &complaint);
+            return self.turn_away(key, &complaints::parameters_refused(error));
         }
-        self.answer_in_servers_stead(key, &complaint);
+        self.answer_in_servers_stead(key, &complaints::settings_refused(error));
     }
 
     pub(super) fn relay(&mut self, key: ClientKey, id: ServerId, bytes: &[u8]) {
@@ -370,7 +408,8 @@ impl Worker {
         let keeps = shared.statements_max.is_some();
         let environment = &session.environment;
         let mut rules = Rules {
-            watch: shares && client.pin.is_none(),
+            is_free: client.pins.is_empty(),
+            ahead: server.ahead.take(),
             naming: shares.then_some(Naming { keeps, environment, intern: &mut intern }),
         };
         let (to_server, to_client) = (&mut self.to_server, &mut self.to_client);
@@ -389,39 +428,12 @@ impl Worker {
             Err(fault) => return self.violation(key, &complaints::client_fault(&fault)),
             Ok(relayed) => {
                 session.traffic.prepared(relayed.followed);
-                if let Some(reason) = relayed.pin {
-                    self.pin(key, id, reason);
-                }
                 if relayed.terminate {
                     return self.client_gone(key, Goodbye::Terminate);
                 }
             }
         }
         self.after_exchange(key, id);
-    }
-
-    fn pin(&mut self, key: ClientKey, id: ServerId, reason: PinReason) {
-        if let Some(server) = self.server(id) {
-            server.dirty = true;
-        }
-        let Some(client) = self.client(key) else { return };
-        if client.pin.is_some() {
-            return;
-        }
-        client.pin = Some(reason);
-        let Some(session) = &client.session else { return };
-        session.traffic.pins[reason.index()].add(1);
-        let application = session.parameters.value("application_name").unwrap_or_default();
-        let origin = (session.pool, Box::from(application), reason);
-        let (pool, peer) = (session.key.clone(), session.peer);
-        if self.pins_logged.len() < PIN_ORIGINS_MAX && !self.pins_logged.contains(&origin) {
-            tracing::info!(
-                database = %pool.database, user = %pool.user, application = %origin.1,
-                peer = ?peer, reason = reason.as_str(),
-                "a client keeps its server until it disconnects: it has left state in the session"
-            );
-            self.pins_logged.insert(origin);
-        }
     }
 
     /// Something was said on either side: the lease may have ended, and the flow is balanced.
@@ -438,16 +450,17 @@ impl Worker {
         if at_rest && self.drain.is_some() {
             return self.turn_away(key, &Complaint::draining());
         }
-        if at_rest && client.port == Port::Transaction && client.pin.is_none() {
-            // What it has reset of its startup parameters, the next lease sets again.
-            if server.was_reset || !machine.reported().differs() {
-                return self.end_lease(key, id);
-            }
-            self.pin(key, id, PinReason::Set);
-            return self.balance(key, id);
+        if at_rest && client.port == Port::Transaction && self.look_back(key, id) == Keeps::Nothing
+        {
+            return self.end_lease(key, id);
         }
+        let Some(client) = self.clients.get_mut(key.place as usize) else { return };
+        let Some(server) = self.servers.get_mut(id.place()).and_then(Option::as_deref_mut) else {
+            return;
+        };
+        let crate::server::Stage::Up(machine) = &mut server.stage else { return };
         if at_rest && std::mem::take(&mut server.was_reset) {
-            let wanted = client.session.as_ref().map(|session| &session.parameters);
+            let wanted = client.session.as_ref().map(|session| &session.startup);
             let reported = machine.reported();
             // Of parameters that are reported it is known whether any has changed.
             let wanted = wanted.filter(|all| reported.differs() || !reported.has_all(all));
@@ -472,7 +485,8 @@ impl Worker {
         };
         let (is_full, has_errand) = match &server.stage {
             crate::server::Stage::Up(machine) => {
-                (machine.exchange().is_full(), machine.errand().is_some())
+                let is_held = machine.errand().is_some() || server.holds_client;
+                (machine.exchange().is_full(), is_held)
             }
             _ => (false, true),
         };
@@ -498,7 +512,6 @@ impl Worker {
     pub(super) fn end_lease(&mut self, key: ClientKey, id: ServerId) {
         if let Some(client) = self.clients.get_mut(key.place as usize) {
             client.lease = None;
-            client.pin = None;
             client.machine.end_lease();
             client.channel.paused = false;
             self.timers.set(Source::Client(key), &mut client.alarm, Tick::NEVER);
@@ -640,17 +653,26 @@ impl Worker {
         let (ticket, lease) = (client.ticket.take(), client.lease.take());
         let is_mid_message = client.machine.is_mid_message();
         let port = client.port;
+        let is_pinned = !std::mem::take(&mut client.pins).is_empty();
         let session = client.session.take();
         if let Some(ticket) = ticket {
             self.with_pools(|pools| pools.give_up(ticket, Outcome::Disconnected, now));
         }
         if let Some(id) = lease {
+            if is_pinned && let Some(server) = self.server(id) {
+                server.dirty = true;
+            }
             self.abandoned(id, is_mid_message);
         }
         if let Some(session) = session {
             session.traffic.closed[goodbye as usize].add(1);
             self.shared.clients.fetch_sub(1, Ordering::Relaxed);
-            self.with_pools(|pools| pools.leave(session.pool, port));
+            self.with_pools(|pools| {
+                if is_pinned {
+                    pools.unpin(session.pool);
+                }
+                pools.leave(session.pool, port);
+            });
         }
     }
 
@@ -673,7 +695,7 @@ impl Worker {
         {
             return self.remove_client(key);
         }
-        let session_at_rest = client.port == Port::Session || client.pin.is_some();
+        let session_at_rest = client.port == Port::Session || !client.pins.is_empty();
         let lease = client.lease;
         if client.is_idle() || times_up {
             return self.turn_away(key, &Complaint::draining());

@@ -6,7 +6,7 @@ use tidegate_budget::budget::Census;
 use tidegate_pool_core::order::Dial;
 use tidegate_pool_core::retry::DialFailure;
 use tidegate_pool_core::server::ServerId;
-use tidegate_session::parameters::StartupParameters;
+use tidegate_session::parameters::SessionSettings;
 use tidegate_session::pieces::Pieces;
 use tidegate_session::server::ServerMachine;
 use tidegate_session::server_login::{
@@ -34,7 +34,7 @@ impl Worker {
 
     pub(super) fn dial(&mut self, dial: Dial) {
         let id = dial.server;
-        let parameters = Arc::<StartupParameters>::default();
+        let parameters = Arc::<SessionSettings>::default();
         let (target, connection) = match self.shared.resolver.target() {
             Ok(target) => {
                 let connection = dial::connect(&target);
@@ -80,9 +80,11 @@ impl Worker {
             base: parameters.clone(),
             flavour: welcome::flavour(&parameters),
             habits,
-            parameters,
+            settings: parameters,
             adapting_to: None,
+            ahead: None,
             dirty: false,
+            holds_client: false,
             was_reset: false,
             cancels: 0,
             cancel_wanted: false,
@@ -245,7 +247,7 @@ impl Worker {
         let Claim::Dial(dial) = std::mem::replace(&mut server.claim, Claim::None) else { return };
         server.pid = logged_in.pid;
         server.secret = logged_in.secret;
-        let statuses = welcome::statuses(&logged_in.reported);
+        let reported = logged_in.reported.values().clone();
         let base = server.base.clone();
         let mut machine = ServerMachine::new(logged_in.reported, statements_max);
         // A notice or a parameter; nobody is there to be told. What can't be followed is found
@@ -273,7 +275,7 @@ impl Worker {
                 self.shared.pools().budget_mut().census(Census::unknown());
             }
         }
-        self.shared.learn(&dial.key, &base, statuses);
+        self.shared.learn(&dial.key, &base, reported);
         let flavour = welcome::flavour(&base);
         let Some(server) = self.take(id) else { return };
         self.with_pools(|pools| pools.dialed(dial, server, flavour, pid, now));

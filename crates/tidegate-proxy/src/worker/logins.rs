@@ -10,10 +10,12 @@ use std::time::Duration;
 use tidegate_observe::front::{Goodbye, RejectReason};
 use tidegate_pool_core::server::{PoolKey, Port, ServerId};
 use tidegate_session::client::ClientMachine;
+use tidegate_session::client::answers::Probes;
 use tidegate_session::client_login::{
     ClientLogin, Credential, LoggedIn, LoginContext, LoginStep, Refusal, TlsOffer, TlsStart,
 };
 use tidegate_session::pieces::Pieces;
+use tidegate_session::pin::PinReasons;
 use tidegate_session::prepared::Environment;
 use tidegate_wire::backend::{self, Severity, TransactionStatus};
 use tidegate_wire::catalogue::Complaint;
@@ -106,7 +108,7 @@ impl Worker {
             session: None,
             ticket: None,
             lease: None,
-            pin: None,
+            pins: PinReasons::NONE,
         });
         self.logging_in += 1;
         // Its first words are mostly there by now: they are read in this turn.
@@ -280,6 +282,12 @@ impl Worker {
         let pool = self.with_pools(|pools| {
             pools.join(&pool_key, port, || config.pool_settings(&pool_key.database, &pool_key.user))
         });
+        let probes = match port {
+            Port::Session => Probes::Off,
+            Port::Transaction => settings::probes(
+                config.pool_settings(&pool_key.database, &pool_key.user).answer_probes,
+            ),
+        };
         let welcome = self.shared.welcome(&pool_key, &logged_in.parameters);
         let parameters = match &welcome {
             Some(welcome) => welcome.parameters.clone(),
@@ -293,7 +301,11 @@ impl Worker {
             key: pool_key,
             flavour: welcome::flavour(&parameters),
             environment: Environment::of(&parameters),
-            parameters,
+            settings: parameters.clone(),
+            startup: parameters,
+            known: Arc::default(),
+            probes,
+            refused_pin: None,
             secret,
             secret_len: if logged_in.version.has_long_secrets() { SECRET_BYTES } else { 4 },
             peer,
@@ -315,17 +327,15 @@ impl Worker {
 
     /// A server with the client's startup parameters has told what the client must be told.
     pub(super) fn learn_welcome(&mut self, key: ClientKey, id: ServerId) {
-        let Some(statuses) = self.server(id).and_then(|server| {
-            let reported = server.machine()?.reported();
-            Some(welcome::statuses(reported))
-        }) else {
-            return;
-        };
+        let reported =
+            self.server(id).and_then(|server| Some(server.machine()?.reported().values().clone()));
+        let Some(reported) = reported else { return };
         let shared = self.shared.clone();
         let Some(client) = self.client(key) else { return };
         let Some(session) = &mut client.session else { return };
-        let welcome = shared.learn(&session.key, &session.parameters, statuses);
-        session.parameters = welcome.parameters.clone();
+        let welcome = shared.learn(&session.key, &session.startup, reported);
+        session.startup = welcome.parameters.clone();
+        session.settings = welcome.parameters.clone();
         self.end_lease(key, id);
         self.welcome(key, &welcome);
     }
@@ -335,9 +345,9 @@ impl Worker {
         let Some(client) = self.client(key) else { return };
         let stage = std::mem::replace(&mut client.stage, Stage::Ready);
         let Stage::Welcoming(logged_in) = stage else { return };
-        let Some(session) = &client.session else { return };
-        let mut words = Vec::with_capacity(welcome.statuses.len() + 64);
-        words.extend_from_slice(&welcome.statuses);
+        let Some(session) = &mut client.session else { return };
+        session.known = welcome.reported.clone();
+        let mut words = welcome::statuses(welcome.reported.iter());
         let pid = client_pid(index, key);
         backend::push_backend_key_data(&mut words, pid, &session.secret[..session.secret_len]);
         backend::push_ready(&mut words, TransactionStatus::Idle);

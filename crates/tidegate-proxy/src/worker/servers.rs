@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate_pool_core::server::{CloseReason, Hygiene, Lease, ServerId};
+use tidegate_pool_core::server::{CloseReason, Hygiene, Lease, Port, ServerId};
 use tidegate_session::exchange::Exchange;
 use tidegate_session::server::{Errand, ErrandEnd, Heard, RESET_SQL, ServerFault};
 use tidegate_wire::catalogue::Complaint;
@@ -21,7 +21,7 @@ use crate::worker::Worker;
 
 /// The longest that an errand may take (setting parameters, a check, a reset): each is one round
 /// trip of a statement that takes microseconds. A server that needs longer is not healthy.
-const ERRAND_MAX: Duration = Duration::from_secs(5);
+pub(super) const ERRAND_MAX: Duration = Duration::from_secs(5);
 
 /// The longest that ending a vanished client's work may take, cancel and rollback included.
 const RECOVERY_MAX: Duration = Duration::from_secs(10);
@@ -173,8 +173,13 @@ impl Worker {
                 if heard.fatal.is_some() {
                     server.last_words.clone_from(&heard.fatal);
                 }
-                server.dirty |= heard.parameters_reset;
-                server.was_reset |= heard.parameters_reset;
+                let client = server.client.and_then(|key| self.clients.get(key.place as usize));
+                if client.is_some_and(|client| client.port == Port::Session) {
+                    server.was_reset |= heard.parameters_reset;
+                }
+                if let (Some(key), Some(error)) = (server.client, &heard.ahead_failed) {
+                    return self.ahead_failed(key, id, error);
+                }
                 // The answers to an errand are Tidegate's; its end decides what follows.
                 if let Some(end) = heard.errand {
                     let client =
@@ -185,6 +190,15 @@ impl Worker {
                     }
                     self.errand_ended(id, end);
                 } else if let Some(key) = server.client {
+                    if heard.adapted || heard.restored {
+                        self.settings_are_in_force(id);
+                    }
+                    if heard.adapted {
+                        self.tell_parameters(key, id);
+                    }
+                    if heard.beside_answered {
+                        self.cancel_is_due(id);
+                    }
                     self.answer_client(key, id, bytes, &heard);
                 }
             }
@@ -205,9 +219,14 @@ impl Worker {
         if client.channel.send(&self.to_client, bytes).is_err() {
             return self.client_gone(key, tidegate_observe::front::Goodbye::Vanished);
         }
-        if heard.discarded {
-            client.unpin();
+        if let Some(findings) = &heard.findings {
+            self.quiet(id);
+            self.found(key, id, findings);
         }
+        if heard.discarded {
+            self.discarded(key, id);
+        }
+        let Some(client) = self.clients.get_mut(key.place as usize) else { return };
         if let Some(statement) = &heard.useless {
             lock(&self.shared.statements).forget(statement);
         }
@@ -305,8 +324,9 @@ impl Worker {
         let client = server.client;
         match end {
             ErrandEnd::Done(Errand::Adapt) => {
-                if let Some(parameters) = server.adapting_to.take() {
-                    server.set_parameters(&parameters);
+                if let Some(settings) = server.adapting_to.take() {
+                    server.set_settings(&settings);
+                    self.note_accepted(client, &settings);
                 }
                 match client {
                     Some(key) => self.attached(key, id),
@@ -316,7 +336,7 @@ impl Worker {
             ErrandEnd::Failed(Errand::Adapt, error) => {
                 server.adapting_to = None; // All of it is in force, or nothing.
                 match client {
-                    Some(key) => self.parameters_refused(key, id, &error),
+                    Some(key) => self.settings_refused(key, id, &error),
                     None => self.lease_ended(id),
                 }
             }
@@ -336,7 +356,7 @@ impl Worker {
             ErrandEnd::Done(Errand::Reset) => {
                 server.dirty = false;
                 let base = server.base.clone();
-                server.set_parameters(&base);
+                server.set_settings(&base);
                 self.give_back(id);
             }
             ErrandEnd::Done(Errand::Restore) => match client {
@@ -382,6 +402,8 @@ impl Worker {
         };
         server.client = None;
         server.was_reset = false;
+        server.holds_client = false;
+        server.ahead = None;
         server.cancel_wanted = false;
         server.channel.paused = false;
         server.parked = server.cancels > 0;
@@ -431,6 +453,12 @@ impl Worker {
             return; // Nothing of the client's was sent yet; the errand's end gives it back.
         }
         let exchange = machine.exchange();
+        server.dirty |= machine.is_unsettled();
+        if machine.is_beside() {
+            server.adapting_to = None; // Whether they are in force the reset need not know.
+            server.dirty = true;
+        }
+        server.ahead = None;
         // A message whose rest will never come can't be ended by anything that follows.
         if is_mid_message || exchange.is_unsure() {
             return self.close_server(id, CloseReason::Recovery);
@@ -672,7 +700,8 @@ impl Worker {
         self.server(id).is_some_and(|server| match &server.stage {
             // What restores parameters is none of the client's.
             Stage::Up(machine) => {
-                Exchange::is_busy(machine.exchange()) && machine.errand() != Some(Errand::Restore)
+                Exchange::is_busy_for_client(machine.exchange())
+                    && machine.errand() != Some(Errand::Restore)
             }
             Stage::Login(_) | Stage::Closing | Stage::Cooling => false,
         })

@@ -40,8 +40,6 @@ pub type Intern<'a> = &'a mut dyn FnMut(Option<&Environment>, &[u8]) -> Arc<Stat
 /// What following a client's statements has come to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Followed {
-    /// Something stays in the session.
-    pub(crate) pin: Option<PinReason>,
     /// Statements that were sent to be parsed.
     pub parses: u32,
     /// Statements that the server had.
@@ -52,7 +50,6 @@ pub struct Followed {
 
 impl Followed {
     pub(crate) fn add(&mut self, other: Self) {
-        self.pin = self.pin.or(other.pin);
         self.parses += other.parses;
         self.hits += other.hits;
         self.evictions += other.evictions;
@@ -87,6 +84,8 @@ pub(crate) enum Subject<'a> {
     Unknown,
     /// No statement, or what is malformed: PostgreSQL says what is wrong with it.
     Nothing,
+    /// A query of the simple protocol, with its text.
+    Query { text: &'a [u8] },
     /// The statement that a Bind makes a portal of.
     Bind { portal: &'a [u8], name: &'a [u8] },
     /// The statement that a Close is about.
@@ -124,6 +123,8 @@ impl<'a> Message<'a> {
             if more { Subject::Unknown } else { Subject::Nothing }
         };
         match (self.tag, body) {
+            (Tag::Query, text) if is_whole => Subject::Query { text },
+            (Tag::Query, _) => Subject::Unknown,
             (_, []) => unknown(1),
             (Tag::Parse, [0, ..]) if exceeds(UNNAMED_BYTES_MAX) => {
                 Subject::Unnamed { definition: None }
@@ -249,18 +250,20 @@ impl ServerMachine {
             return Step::Wait;
         }
         match subject {
-            Subject::Unknown | Subject::Nothing | Subject::Unnamed { .. } => {}
+            Subject::Unknown
+            | Subject::Nothing
+            | Subject::Query { .. }
+            | Subject::Unnamed { .. } => {}
             Subject::Parse { name, definition } => self.parse(message, name, definition, with),
             Subject::Bind { portal, name } => {
                 let replaced = portal.len() + name.len() + 2;
                 if let Some((used, statement)) = with.names.get(name) {
+                    self.marked(statement.traces(), with.out);
                     let known = self.ensure(&statement, with);
                     let text = known.text();
                     message.push(replaced, &[portal, b"\0", text.as_bytes(), b"\0"], with.out);
+                    self.is_fresh = false;
                     self.exchange.sent_using(Tag::Bind, used, known);
-                    let traces = statement.traces();
-                    with.followed.pin = with.followed.pin.or(traces.pin);
-                    self.marked(traces);
                 } else {
                     message.push(replaced, &[portal, b"\0", escape(name), name, b"\0"], with.out);
                     self.sent(Tag::Bind);
@@ -296,7 +299,10 @@ impl ServerMachine {
             return false;
         }
         let name = match subject {
-            Subject::Unknown | Subject::Nothing | Subject::Unnamed { .. } => return false,
+            Subject::Unknown
+            | Subject::Nothing
+            | Subject::Query { .. }
+            | Subject::Unnamed { .. } => return false,
             // Whether the transaction has failed, and PostgreSQL refuses all that is parsed.
             Subject::Parse { .. } if !self.exchange.is_current() => return true,
             Subject::Parse { name, .. }
@@ -331,7 +337,7 @@ impl ServerMachine {
         let Some(definition) = kept else {
             message.push(name.len(), &[escape(name), name], with.out);
             self.sent(Tag::Parse);
-            with.followed.pin = Some(PinReason::Prepared);
+            self.leaves(PinReason::Prepared);
             return;
         };
         // In a failed transaction PostgreSQL refuses even what it has parsed before.
@@ -379,9 +385,11 @@ impl ServerMachine {
             self.exchange.sent_about(About::Close(Some(old)), Fate::SwallowUnlessError);
         }
         with.followed.parses += 1;
-        if self.scope == Some(Scope::Constants) || self.reported.differs() {
+        if self.scope == Some(Scope::Constants)
+            || self.reported.differs() && self.touched.is_empty()
+        {
             // Constants in it are computed now, and mean what they would mean nowhere else.
-            with.followed.pin = Some(PinReason::Prepared);
+            self.leaves(PinReason::Set);
         }
         let is_as_ever = with.environment.is_some() && self.parses_as_logged_in();
         let origin = if is_as_ever { Origin::AsLoggedIn } else { Origin::Foreign };
@@ -391,7 +399,7 @@ impl ServerMachine {
     /// Whether a statement that is parsed now means what it would mean to any client with the same
     /// startup parameters.
     fn parses_as_logged_in(&self) -> bool {
-        self.scope.is_none() && !self.reported.differs() && !self.exchange.is_unsure()
+        self.scope.is_none() && !self.is_unsettled() && !self.exchange.is_unsure()
     }
 
     // --- The statement without a name. ---

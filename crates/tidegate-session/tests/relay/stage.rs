@@ -7,12 +7,14 @@
 //! the script, writes the transcript anew, and compares; then it plays the same again with each
 //! line cut in two at every byte, and byte by byte, where the outcome must be the same.
 
+use tidegate_session::client::answers::{Answers, Probes};
 use tidegate_session::client::{ClientMachine, Gathered, Naming, Rules};
-use tidegate_session::parameters::{Reported, StartupParameters};
+use tidegate_session::examination::Findings;
+use tidegate_session::parameters::{Reported, SessionSettings};
 use tidegate_session::pieces::Pieces;
-use tidegate_session::pin::PinReason;
+use tidegate_session::pin::{PinReason, PinReasons};
 use tidegate_session::prepared::{Environment, Interner};
-use tidegate_session::server::{Errand, ErrandEnd, RESET_SQL, ServerMachine};
+use tidegate_session::server::{Errand, ErrandEnd, RESET_SQL, Review, ServerMachine};
 use tidegate_wire::backend::{self, Report, Severity, TransactionStatus};
 use tidegate_wire::catalogue::Complaint;
 use tidegate_wire::frontend;
@@ -46,7 +48,12 @@ pub(crate) struct Stage {
     is_session: bool,
     no_server: bool,
     adapts: Option<Vec<u8>>,
-    pin: Option<PinReason>,
+    ahead: Option<String>,
+    pins: PinReasons,
+    /// The settings of the server.
+    settings: SessionSettings,
+    /// What the client may be answered without a server.
+    probes: Probes,
     is_dirty: bool,
     /// The environment of the client, where prepared statements are shared.
     environment: Option<Environment>,
@@ -69,7 +76,10 @@ impl Stage {
             is_session: false,
             no_server: false,
             adapts: None,
-            pin: None,
+            ahead: None,
+            pins: PinReasons::NONE,
+            settings: SessionSettings::default(),
+            probes: Probes::Off,
             is_dirty: false,
             environment: None,
             interner: Interner::default(),
@@ -90,7 +100,18 @@ impl Stage {
             Lease::Gone => {}
             Lease::None => {
                 let mut reply = Pieces::default();
-                let gathered = self.client.gather(input, &mut reply);
+                let interner = &mut self.interner;
+                let mut intern = |environment: Option<&Environment>, definition: &[u8]| {
+                    interner.intern(environment, definition)
+                };
+                let environment = self.environment.clone().unwrap_or_default();
+                let mut answers = Answers {
+                    probes: self.probes,
+                    is_healthy: &|| true,
+                    environment: &environment,
+                    intern: self.environment.is_some().then_some(&mut intern),
+                };
+                let gathered = self.client.gather(input, &mut answers, &mut reply);
                 self.outcome.to_client.extend(reply.to_vec(input));
                 match gathered {
                     Ok(Gathered::More) => {}
@@ -134,11 +155,13 @@ impl Stage {
         let mut intern = |environment: Option<&Environment>, definition: &[u8]| {
             interner.intern(environment, definition)
         };
-        let naming = self.environment.as_ref();
-        let naming =
-            naming.map(|environment| Naming { keeps: true, environment, intern: &mut intern });
-        let watch = !self.is_session && self.pin.is_none();
-        let mut rules = Rules { watch, naming };
+        let (keeps, environment) =
+            (self.environment.is_some(), self.environment.clone().unwrap_or_default());
+        let environment = &environment;
+        let naming = Naming { keeps, environment, intern: &mut intern };
+        let is_free = self.pins.is_empty();
+        let ahead = self.ahead.take();
+        let mut rules = Rules { is_free, ahead, naming: (!self.is_session).then_some(naming) };
         let server = &mut self.server;
         let relayed = self.client.relay(input, &mut rules, server, &mut out, &mut reply);
         self.outcome.to_server.extend(out.to_vec(input));
@@ -146,9 +169,6 @@ impl Stage {
         match relayed {
             Err(fault) => self.leaves(&format!("client fault: {fault}")),
             Ok(relayed) => {
-                if let Some(reason) = relayed.pin {
-                    self.pin(reason);
-                }
                 if relayed.terminate {
                     return self.leaves("goodbye");
                 }
@@ -157,11 +177,22 @@ impl Stage {
         }
     }
 
-    fn pin(&mut self, reason: PinReason) {
-        self.is_dirty = true;
-        if self.pin.replace(reason).is_none() {
+    fn found(&mut self, findings: &Findings) {
+        if let Some(changes) = &findings.changes {
+            let (server, client) = changes.apply(&self.settings, &SessionSettings::default());
+            let all = client.iter().map(|(name, value)| format!(" {name}={value}"));
+            self.event(format!("set{}", all.collect::<String>()));
+            self.settings = server;
+        }
+        for reason in findings.holds.without(self.pins).iter() {
             self.event(format!("pin {reason}"));
         }
+        let gone = findings.examined.without(findings.holds);
+        let pins = self.pins;
+        for reason in gone.iter().filter(|reason| pins.has(*reason)) {
+            self.event(format!("unpin {reason}"));
+        }
+        self.pins = self.pins.without(findings.examined).and(findings.holds);
     }
 
     pub(crate) fn server_says(&mut self, input: &[u8]) {
@@ -181,13 +212,19 @@ impl Stage {
         if let Some(fatal) = heard.fatal {
             self.event(format!("farewell {}", fatal.sqlstate));
         }
-        self.is_dirty |= heard.parameters_reset;
+        self.is_dirty |= heard.parameters_reset && self.is_session;
         if let Some(end) = heard.errand {
             return self.errand_ended(end);
         }
+        if let Some(error) = heard.ahead_failed {
+            self.lease = Lease::Gone;
+            return self.event(format!("ahead failed: {} | close", error.sqlstate));
+        }
+        if let Some(findings) = heard.findings {
+            self.found(&findings);
+        }
         if heard.discarded {
-            self.pin = None;
-            self.event("unpin");
+            self.pins = self.pins.without(PinReasons::NONE.with(PinReason::Sequence));
         }
         if let Some(statement) = heard.useless {
             self.interner.forget(&statement);
@@ -233,20 +270,27 @@ impl Stage {
             && self.server.errand().is_none()
             && self.server.is_between_frames()
             && self.client.is_passed_on();
-        if !at_rest || self.is_session || self.pin.is_some() {
+        if !at_rest || self.is_session {
             return;
         }
-        if self.server.reported().differs() {
-            return self.pin(PinReason::Set);
+        let mut out = Pieces::default();
+        let review = self.server.review(self.pins, &self.settings, &mut out);
+        self.outcome.to_server.extend(out.to_vec(&[]));
+        match review {
+            Review::Asked { .. } => return,
+            Review::Clean => {}
+            Review::Known(findings) => self.found(&findings),
         }
-        self.client.end_lease();
-        self.lease = Lease::None;
-        self.lease_ended();
+        if self.pins.is_empty() {
+            self.client.end_lease();
+            self.lease = Lease::None;
+            self.lease_ended();
+        }
     }
 
     fn lease_ended(&mut self) {
-        self.pin = None;
-        let dirty = std::mem::take(&mut self.is_dirty);
+        let is_pinned = !std::mem::take(&mut self.pins).is_empty();
+        let dirty = std::mem::take(&mut self.is_dirty) || is_pinned;
         self.event(if dirty { "return dirty" } else { "return" });
     }
 
@@ -261,6 +305,7 @@ impl Stage {
             return self.event("close");
         }
         if self.server.exchange().is_at_rest() {
+            self.is_dirty |= self.server.is_unsettled();
             return self.lease_ended();
         }
         if self.server.exchange().is_busy() {
@@ -300,9 +345,14 @@ impl Stage {
             "move" => self.server = server(200),
             "environment" => {
                 let parameters = [(&b"TimeZone"[..], rest.as_bytes())];
-                let parameters = StartupParameters::new(parameters).expect("valid parameters");
+                let parameters = SessionSettings::new(parameters).expect("valid parameters");
                 self.environment = Some(Environment::of(&parameters));
             }
+            "probes" => {
+                self.probes = if rest == "all" { Probes::All } else { Probes::Begin };
+            }
+            // The settings of the client go in front of its next batch.
+            "ahead" => self.ahead = Some(rest.to_owned()),
             "full" => self.no_server = true,
             "free" => self.no_server = false,
             "hand-off" => {
@@ -469,6 +519,8 @@ pub(crate) fn frontend_name(tag: u8, body: &[u8]) -> String {
     let Some(tag) = frontend::Tag::from_byte(tag) else { return format!("{} bytes", body.len()) };
     match Message::decode(tag, body) {
         Ok(Message::Query(sql)) if sql == RESET_SQL => "Query RESET_SQL".into(),
+        Ok(Message::Query(sql)) if sql.starts_with(b"SELECT 'h'") => "Question".into(),
+        Ok(Message::Query(sql)) if sql.starts_with(b"SELECT 's'") => "Question".into(),
         Ok(Message::Query(sql)) => format!("Query {}", text(sql)).trim_end().to_owned(),
         Ok(
             Message::Bind { statement: name, .. }
@@ -545,6 +597,16 @@ fn raw(words: &str) -> Vec<u8> {
     words.split(' ').map(|byte| u8::from_str_radix(byte, 16).expect("a byte")).collect()
 }
 
+fn row(columns: &[Option<&str>]) -> Vec<u8> {
+    let mut body = u16::try_from(columns.len()).expect("few").to_be_bytes().to_vec();
+    for column in columns {
+        let length = column.map_or(-1, |text| i32::try_from(text.len()).expect("short"));
+        body.extend(length.to_be_bytes());
+        body.extend(column.unwrap_or_default().as_bytes());
+    }
+    frame(backend::Tag::DataRow.byte(), &body)
+}
+
 /// `CommandComplete SELECT 1`, `ReadyForQuery T`, `ErrorResponse 42601`, `Fatal 57P01`, …
 pub(crate) fn backend_message(words: &str) -> Vec<u8> {
     use backend::{Message, Tag};
@@ -571,6 +633,21 @@ pub(crate) fn backend_message(words: &str) -> Vec<u8> {
         "CopyDone" => Message::CopyDone,
         "CopyInResponse" => Message::CopyInResponse(&[0; 3]),
         "CopyOutResponse" => Message::CopyOutResponse(&[0; 3]),
+        // A row of an examination: a reason that holds; a setting, and its value in hexadecimal.
+        "Holds" => {
+            let reason = PinReason::ALL.into_iter().find(|reason| reason.as_str() == rest);
+            let index = reason.expect("a reason").index().to_string();
+            return row(&[Some("h"), Some(&index), None]);
+        }
+        "Value" => {
+            let (name, value) = rest.split_once('=').expect("name=value");
+            let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
+            return row(&[
+                Some("s"),
+                Some(name),
+                Some(&hex).filter(|hex| !hex.is_empty()).map(|s| &**s),
+            ]);
+        }
         "DataRow" => return frame(Tag::DataRow.byte(), &[&[0, 1, 0, 0, 0, 1], &b"1"[..]].concat()),
         "EmptyQueryResponse" => Message::EmptyQueryResponse,
         "ErrorResponse" => {

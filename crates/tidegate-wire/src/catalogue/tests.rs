@@ -43,6 +43,9 @@ fn one_of_each() -> Vec<Complaint> {
         Complaint::channel_binding("the client saw another certificate"),
         Complaint::lookup_failed("no answer within 10s"),
         Complaint::upstream_insecure("db:5432", "it does not offer TLS"),
+        Complaint::pin_budget("temp_table", "drop it, or create it with ON COMMIT DROP", 7),
+        Complaint::settings_refused("role \"x\" does not exist"),
+        Complaint::ahead_failed("canceling statement due to statement timeout"),
     ]
 }
 
