@@ -219,6 +219,12 @@ fn servers(page: &mut Page, snapshot: &Snapshot) {
             of.sample(&[database(pool), user(pool)], pool.pins_refused);
         }
     });
+    let help = "Clients for which one server of the pool listens.";
+    page.family("tidegate_listening", Gauge, help, |of| {
+        for pool in &snapshot.pools {
+            of.sample(&[database(pool), user(pool)], pool.listening);
+        }
+    });
     let help = "Servers that a client kept past its transaction, by reason.";
     page.family("tidegate_pins", Counter, help, |of| {
         each(snapshot, |pool, port| {

@@ -218,6 +218,8 @@ pub struct Pool {
     pub pins_max: u32,
     /// Clients that would have kept theirs, where too many did.
     pub pins_refused: u64,
+    /// Clients for which a server listens that is none of theirs.
+    pub listening: u32,
     /// The queues: one for each port.
     pub ports: Vec<PoolPort>,
 }
@@ -438,6 +440,7 @@ impl Pool {
             pinned: tally.pinned,
             pins_max: settings.pins_max(),
             pins_refused: tally.pins_refused,
+            listening: tally.listening,
             ports: ports.into(),
         }
     }

@@ -260,6 +260,18 @@ impl<S> Pools<S> {
         self.pool_mut(pool).tally.pinned -= 1;
     }
 
+    /// Whether one of the pool's servers may be lent to many at once, so that it serves nobody
+    /// else: not the only one that there can be.
+    pub fn may_lend(&self, pool: PoolId) -> bool {
+        self.pool(pool).settings.servers_max() > 1 && self.budget.usable().connections > 1
+    }
+
+    /// A server of the pool listens for so many clients more, or fewer.
+    pub fn listening(&mut self, pool: PoolId, before: u32, after: u32) {
+        let tally = &mut self.pool_mut(pool).tally;
+        tally.listening = tally.listening - before + after;
+    }
+
     // --- A server comes back. ---
 
     /// Whether a lease that left `hygiene` behind must be reset before it is given back.

@@ -55,6 +55,13 @@ impl fmt::Display for PoolKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PoolId(pub(crate) u32);
 
+impl PoolId {
+    /// Its number, which no other pool has at the same time.
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+}
+
 /// A server, from dialing until its backend has gone. Never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServerId(pub(crate) u64);

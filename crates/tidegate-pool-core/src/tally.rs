@@ -112,6 +112,8 @@ pub struct Tally {
     pub pinned: u32,
     /// Clients that would have, where too many did.
     pub pins_refused: u64,
+    /// Clients for which a server of this pool listens that is none of theirs.
+    pub listening: u32,
 }
 
 impl Tally {
@@ -126,6 +128,7 @@ impl Tally {
             denied: 0,
             pinned: 0,
             pins_refused: 0,
+            listening: 0,
         }
     }
 

@@ -66,6 +66,8 @@ pub struct Server {
     pub(crate) stage: Stage,
     pub(crate) claim: Claim,
     pub(crate) client: Option<ClientKey>,
+    /// It listens for the clients of its database, and has none itself.
+    pub(crate) is_ear: bool,
     pub(crate) target: Target,
     pub(crate) pid: u32,
     pub(crate) secret: Vec<u8>,

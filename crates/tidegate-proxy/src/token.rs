@@ -23,7 +23,21 @@ impl ClientKey {
     pub(crate) fn from_bits(bits: u64) -> Self {
         Self { place: bits as u32, serial: (bits >> 32) as u32 }
     }
+
+    /// It stands for the server that listens for a pool's database: no client, but it asks for a
+    /// server as one does.
+    pub(crate) fn of_ear(pool: u32) -> Self {
+        Self { place: pool, serial: EAR }
+    }
+
+    /// Whether it is one of those.
+    pub(crate) fn is_ear(self) -> bool {
+        self.serial == EAR
+    }
 }
+
+/// The serial number that no client has.
+const EAR: u32 = SERIAL_MAX;
 
 /// A connection of this worker that carries a cancel request to PostgreSQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -8,6 +8,7 @@
 //! - [`logins`]: connections from applications until they are clients: accept, TLS, login, welcome.
 //! - [`clients`]: clients: batches, leases, pins, goodbye.
 //! - [`keeping`]: what clients keep from one transaction to the next: settings, and pins.
+//! - [`listening`]: one server listens for all clients of its database.
 //! - [`dialing`]: connections to PostgreSQL until they are servers: dialing, TLS, login.
 //! - [`servers`]: servers: in and out of a worker's hands, answers, errands, the end.
 //! - [`cancels`]: cancel requests, from clients and to PostgreSQL.
@@ -16,6 +17,7 @@ mod cancels;
 mod logins;
 mod clients;
 mod keeping;
+mod listening;
 mod dialing;
 mod servers;
 
@@ -47,6 +49,7 @@ use crate::token::{ClientKey, Source};
 use cancels::CancelRequest;
 use clients::Client;
 use keeping::Accepted;
+use listening::Ear;
 
 /// Events taken from the kernel at once. More wait in the kernel, in order.
 const EVENTS_MAX: usize = 1024;
@@ -96,6 +99,8 @@ pub(crate) struct Worker {
     to_server: Pieces,
     pins_logged: BTreeSet<(PoolId, Box<str>, PinReason)>,
     accepted: Accepted,
+    /// At most one for each database.
+    ears: Vec<Ear>,
     now: Tick,
     /// When the pools want to be called, as of the beginning of this turn's wait.
     pools_due: Tick,
@@ -148,6 +153,7 @@ impl Worker {
             to_server: Pieces::default(),
             pins_logged: BTreeSet::new(),
             accepted: Accepted::default(),
+            ears: Vec::new(),
             now: Tick::ZERO,
             pools_due: Tick::ZERO,
             has_mail: false,
@@ -390,6 +396,7 @@ impl Worker {
         self.accepting.clear();
         let now = self.now;
         self.with_pools(|pools| pools.drain(now));
+        self.stop_listening();
         let untold = self.clients.iter().map(|(place, _)| place + 1).max().unwrap_or(0);
         let deadline = self.now + self.shared.config.timeouts.drain;
         self.drain = Some(Drain { deadline, untold, is_over: false });

@@ -13,9 +13,10 @@ use std::sync::Arc;
 use tidegate_wire::backend;
 use tidegate_wire::body::DecodeError;
 
+use crate::listen::MARKER_CHANNEL;
 use crate::parameters::{SessionSettings, Setting, quoted_text};
 use crate::pin::{PinReason, PinReasons};
-use crate::traces::Touched;
+use crate::traces::{Channels, Touched, Unlistened};
 
 /// What PostgreSQL is to be asked.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -28,6 +29,8 @@ pub(crate) struct Question {
     pub(crate) touched: Touched,
     /// Settings whose value has been reported meanwhile.
     pub(crate) reported: Vec<(Box<str>, Arc<str>)>,
+    /// The client has ended listening.
+    pub(crate) unlistened: Unlistened,
 }
 
 /// What has been found out.
@@ -39,6 +42,10 @@ pub struct Findings {
     pub holds: PinReasons,
     /// How the settings have changed, if they have.
     pub changes: Option<Changes>,
+    /// To what the server listens.
+    pub channels: Channels,
+    /// To what the client listens no more, on whatever server.
+    pub unlistened: Unlistened,
 }
 
 /// How the settings of a session have changed.
@@ -61,6 +68,7 @@ impl Question {
             && self.gone.is_empty()
             && self.touched.is_empty()
             && self.reported.is_empty()
+            && self.unlistened.is_empty()
     }
 
     /// Whether PostgreSQL need not be asked.
@@ -82,6 +90,8 @@ impl Question {
             examined: self.reasons.and(self.gone),
             holds,
             changes: has_changed.then_some(changes),
+            unlistened: self.unlistened,
+            ..Findings::default()
         }
     }
 
@@ -92,6 +102,13 @@ impl Question {
         for reason in self.reasons.iter() {
             if let Some(condition) = condition(reason) {
                 parts.push(format!("SELECT 'h','{}',NULL WHERE {condition}", reason.index()));
+            }
+            if reason == PinReason::Listen {
+                parts.push(format!(
+                    "SELECT 'c',{},NULL FROM pg_catalog.pg_listening_channels() AS l(c) \
+                     WHERE c OPERATOR(pg_catalog.<>) '{MARKER_CHANNEL}'",
+                    in_hex("c")
+                ));
             }
         }
         if self.touched.any {
@@ -133,7 +150,6 @@ fn condition(reason: PinReason) -> Option<&'static str> {
              AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid())"
         }
         PinReason::Cursor => "EXISTS (SELECT FROM pg_catalog.pg_cursors WHERE is_holdable)",
-        PinReason::Listen => "EXISTS (SELECT FROM pg_catalog.pg_listening_channels())",
         PinReason::Prepared => {
             "EXISTS (SELECT FROM pg_catalog.pg_prepared_statements \
              WHERE name OPERATOR(pg_catalog.!~) '^tidegate_[0-9]+$')"
@@ -153,7 +169,8 @@ fn condition(reason: PinReason) -> Option<&'static str> {
              OR EXISTS (SELECT FROM pg_catalog.pg_proc \
              WHERE pronamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())"
         }
-        PinReason::Load | PinReason::Sequence | PinReason::Set => return None,
+        // Its channels are asked for.
+        PinReason::Listen | PinReason::Load | PinReason::Sequence | PinReason::Set => return None,
     })
 }
 
@@ -169,6 +186,12 @@ impl Findings {
             (Some(b"h"), Some(index)) => {
                 let reason = PinReason::ALL.into_iter().find(|r| r.index().to_string() == index);
                 self.holds = reason.map_or(self.holds, |reason| self.holds.with(reason));
+            }
+            (Some(b"c"), Some(channel)) => {
+                self.holds.add(PinReason::Listen);
+                if let Some(channel) = from_hex(channel.as_bytes()) {
+                    self.channels.insert(channel.into_bytes().into());
+                }
             }
             (Some(b"s"), Some(name)) => {
                 let changes = self.changes.get_or_insert_default();
@@ -192,6 +215,7 @@ impl Findings {
         let is_all = question.touched.any || question.touched.are_reset;
         let asked = question.findings();
         self.examined = asked.examined;
+        self.unlistened = asked.unlistened;
         self.holds = self.holds.and(asked.holds);
         if let Some(known) = asked.changes {
             let changes = self.changes.get_or_insert_default();
@@ -210,7 +234,8 @@ impl Findings {
         if !question.touched.is_empty() {
             holds.add(PinReason::Set);
         }
-        Self { examined: question.reasons, holds, changes: None }
+        let unlistened = question.unlistened.clone();
+        Self { examined: question.reasons, holds, unlistened, ..Self::default() }
     }
 }
 

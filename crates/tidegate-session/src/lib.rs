@@ -31,6 +31,7 @@ pub mod server;
 pub mod exchange;
 pub mod prepared;
 pub mod examination;
+pub mod listen;
 pub mod traces;
 pub mod sniff;
 pub mod sql;

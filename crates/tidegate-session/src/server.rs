@@ -22,6 +22,7 @@ use tidegate_wire::sqlstate::SqlState;
 
 use crate::examination::{Findings, Question};
 use crate::exchange::{About, Exchange, Fate, OutOfStep, Settled};
+use crate::listen::{MARKER_CHANNEL, Marker, listen_to_markers};
 use crate::parameters::{Reported, SessionSettings};
 use crate::pieces::Pieces;
 use crate::pin::{PinReason, PinReasons};
@@ -30,7 +31,7 @@ use crate::prepared::{
 };
 use crate::sniff::Scope;
 use crate::splitter::{Part, Splitter};
-use crate::traces::{Touched, Traces};
+use crate::traces::{Touched, Traces, Unlistened};
 
 /// The largest message that is collected to be understood when the input cuts it. Parameters and
 /// errors are small; a larger error is passed on unread.
@@ -50,6 +51,8 @@ pub enum Errand {
     Adapt,
     /// Asks whether the server still answers.
     Check,
+    /// Listens for many clients; see [`crate::listen`].
+    Listen,
     /// Ends what a vanished client left: its statement, its batch, its copy, its transaction.
     Recover,
     /// Removes what the last client left in the session.
@@ -68,6 +71,10 @@ enum Beside {
     Ask,
     /// The BEGIN that the client has been told was carried out.
     Begin,
+    /// Listens to markers: what the client listens to is to move.
+    ListenToMarkers,
+    /// What the client listened to has moved.
+    Unlisten,
     /// The values of sequences that others have left.
     Discard,
     /// Settings of the client that it has reset.
@@ -134,6 +141,12 @@ pub struct Heard {
     pub adapted: bool,
     /// Settings of the client that it had reset are in force again.
     pub restored: bool,
+    /// The server listens to markers.
+    pub listens_to_markers: bool,
+    /// The marker has come: from here on the client hears of the listening server.
+    pub marker_came: bool,
+    /// The server listens no more to what has moved.
+    pub unlistened: bool,
     /// What was sent beside the client's messages was answered.
     pub beside_answered: bool,
     /// What was sent in front of the client's batch has failed, and the batch may have run without
@@ -186,6 +199,10 @@ pub struct ServerMachine {
     touched: Touched,
     /// Reasons for a pin may hold no more, since then.
     releases: bool,
+    /// The client has ended listening, since then.
+    unlistens: Unlistened,
+    /// What the client listens to moves: up to this marker it hears of this server.
+    hand_over: Option<HandOver>,
     /// Settings were reset, since then.
     was_reset: bool,
     /// Something has failed or was rolled back, since then.
@@ -200,6 +217,17 @@ pub struct ServerMachine {
     may_forget: bool,
     /// The statement without a name is the client's.
     has_unnamed: bool,
+}
+
+/// The move of what a client listens to, as its own server sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HandOver {
+    /// It will have a marker.
+    Prepared,
+    /// This one.
+    Until(Marker),
+    /// It has come.
+    Past,
 }
 
 /// A message that steers us and was cut by the end of the input.
@@ -229,6 +257,8 @@ impl ServerMachine {
             left: PinReasons::NONE,
             touched: Touched::default(),
             releases: false,
+            unlistens: Unlistened::default(),
+            hand_over: None,
             was_reset: false,
             has_failed: false,
             discarding: false,
@@ -261,8 +291,12 @@ impl ServerMachine {
                     let tag = backend::Tag::from_byte(tag).ok_or(ServerFault::UnknownTag(tag))?;
                     self.exchange.invent();
                     self.settle(names.as_deref_mut(), client);
-                    let is_finding = tag == backend::Tag::DataRow && self.is_being_told();
-                    if !is_telling(tag) && !is_finding {
+                    let is_understood = match tag {
+                        backend::Tag::DataRow => self.is_being_told(),
+                        backend::Tag::NotificationResponse => self.hand_over.is_some(),
+                        tag => is_telling(tag),
+                    };
+                    if !is_understood {
                         let answer = self.exchange.heard(tag, None)?;
                         self.discarding &= !answer.is_answer;
                         self.fate = answer.fate;
@@ -433,6 +467,17 @@ impl ServerMachine {
             backend::Message::DataRow(row) if fate == Fate::Swallow => {
                 self.findings.read(row).map_err(|_| malformed())?;
             }
+            backend::Message::NotificationResponse { channel, payload, .. } => {
+                if let Some(HandOver::Until(marker)) = self.hand_over
+                    && marker.is_in(channel, payload)
+                {
+                    self.hand_over = Some(HandOver::Past);
+                    heard.marker_came = true;
+                }
+                if channel == MARKER_CHANNEL.as_bytes() || self.hand_over == Some(HandOver::Past) {
+                    self.fate = Fate::Swallow; // The client hears it of the other.
+                }
+            }
             // Also of what a vanished client had sent.
             backend::Message::CommandComplete(b"DISCARD ALL" | b"DEALLOCATE ALL")
                 if fate != Fate::Forward =>
@@ -525,6 +570,8 @@ impl ServerMachine {
         self.left = PinReasons::NONE;
         self.touched = Touched::default();
         self.releases = false;
+        self.unlistens = Unlistened::default();
+        self.hand_over = None;
         self.was_reset = false;
         self.has_failed = false;
         self.statements.begin_lease();
@@ -541,6 +588,7 @@ impl ServerMachine {
         self.may_forget |= traces.forgets;
         self.left = self.left.and(traces.leaves);
         self.releases |= traces.releases;
+        self.unlistens.add(&traces.unlistens);
         self.touched.then(&traces.settings);
         if traces.reads_sequences && self.is_fresh {
             // What is there is another client's. In the midst of a transaction it is what the
@@ -583,6 +631,10 @@ impl ServerMachine {
         let mut touched = std::mem::take(&mut self.touched);
         let was_reset = std::mem::take(&mut self.was_reset);
         let has_failed = std::mem::take(&mut self.has_failed);
+        let mut unlistened = std::mem::take(&mut self.unlistens);
+        if has_failed {
+            unlistened = Unlistened::default(); // It may have been rolled back.
+        }
         let mut gone = PinReasons::NONE;
         if std::mem::take(&mut self.releases) {
             if touched.are_reset && !has_failed && !reasons.has(PinReason::Set) {
@@ -619,7 +671,7 @@ impl ServerMachine {
             }
         }
         self.reported.set_baseline();
-        let question = Question { reasons, gone, touched, reported };
+        let question = Question { reasons, gone, touched, reported, unlistened };
         if question.is_empty() {
             return Review::Clean;
         }
@@ -657,6 +709,37 @@ impl ServerMachine {
         self.send_beside(Beside::Begin, sql, Fate::SwallowAnswer, server);
     }
 
+    // --- What the client listens to moves to another server. ---
+
+    /// Listens to markers too. The client is not told of them.
+    pub fn listen_to_markers(&mut self, server: &mut Pieces) {
+        self.hand_over = Some(HandOver::Prepared);
+        let sql = listen_to_markers();
+        self.send_beside(Beside::ListenToMarkers, sql.as_bytes(), Fate::SwallowAnswer, server);
+    }
+
+    /// What comes behind this marker, the client will hear of the other server.
+    pub fn hand_over_at(&mut self, marker: Marker) {
+        self.hand_over = Some(HandOver::Until(marker));
+    }
+
+    /// The other server is lost: the client goes on hearing of this one.
+    pub fn keep_listening(&mut self) {
+        if self.hand_over.is_some() {
+            self.hand_over = Some(HandOver::Prepared);
+        }
+    }
+
+    /// Ends listening to what has moved.
+    pub fn unlisten(&mut self, sql: &str, server: &mut Pieces) {
+        self.send_beside(Beside::Unlisten, sql.as_bytes(), Fate::SwallowAnswer, server);
+    }
+
+    /// Whether the client may have begun to listen to something else since it was last asked.
+    pub fn may_listen_anew(&self) -> bool {
+        self.left.has(PinReason::Listen) || self.question.is_some()
+    }
+
     fn send_beside(&mut self, beside: Beside, sql: &[u8], fate: Fate, server: &mut Pieces) {
         self.beside.push_back(beside);
         self.query(sql, fate, server);
@@ -687,6 +770,8 @@ impl ServerMachine {
                 }
                 heard.findings = Some(findings);
             }
+            // The client goes on hearing of its own server, and keeps it.
+            (Beside::ListenToMarkers | Beside::Unlisten, Some(_)) => {}
             (_, Some(error)) => heard.ahead_failed = Some(error),
             (Beside::Adapt, None) => {
                 // From here on, what differs is the client's doing.
@@ -696,6 +781,11 @@ impl ServerMachine {
             (Beside::Restore, None) => {
                 self.reported.set_baseline();
                 heard.restored = true;
+            }
+            (Beside::ListenToMarkers, None) => heard.listens_to_markers = true,
+            (Beside::Unlisten, None) => {
+                self.hand_over = None;
+                heard.unlistened = true;
             }
             (Beside::Begin | Beside::Discard, None) => {}
         }
@@ -729,7 +819,10 @@ impl ServerMachine {
         if errand == Errand::Reset {
             self.statements.forget();
         }
-        let fate = if errand == Errand::Restore { Fate::SwallowAnswer } else { Fate::Swallow };
+        let fate = match errand {
+            Errand::Listen | Errand::Restore => Fate::SwallowAnswer,
+            _ => Fate::Swallow,
+        };
         self.query(sql, fate, server);
     }
 

@@ -34,6 +34,33 @@ pub struct Traces {
     pub releases: bool,
     /// Whether it asks for a value that the session has got from a sequence.
     pub reads_sequences: bool,
+    /// To what it ends listening.
+    pub unlistens: Unlistened,
+}
+
+/// Names of channels, as PostgreSQL has them.
+pub type Channels = BTreeSet<Box<[u8]>>;
+
+/// Channels to which a client listens no more.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Unlistened {
+    /// To none any more.
+    pub all: bool,
+    /// Or not to these.
+    pub channels: Channels,
+}
+
+impl Unlistened {
+    /// Whether it listens to all that it listened to.
+    pub fn is_empty(&self) -> bool {
+        !self.all && self.channels.is_empty()
+    }
+
+    /// Adds what it does not listen to any more either.
+    pub fn add(&mut self, other: &Self) {
+        self.all |= other.all;
+        self.channels.extend(other.channels.iter().cloned());
+    }
 }
 
 /// Settings that may have changed.
@@ -111,6 +138,7 @@ impl Traces {
             && !self.forgets
             && !self.releases
             && !self.reads_sequences
+            && self.unlistens.is_empty()
     }
 
     fn add_statement(&mut self, tokens: &[Token<'_>]) {
@@ -129,13 +157,17 @@ impl Traces {
             self.releases = true;
             if rest.first().is_some_and(|word| word.is(b"all")) {
                 self.reset_all();
+                self.unlistens.all = true;
             }
             return;
         }
         if is(b"deallocate") {
             self.forgets = true;
             self.releases = true;
-        } else if is(b"close") || is(b"unlisten") || is(b"drop") {
+        } else if is(b"unlisten") {
+            self.releases = true;
+            self.add_unlisten(rest);
+        } else if is(b"close") || is(b"drop") {
             self.releases = true;
         } else if is(b"listen") {
             self.leaves.add(PinReason::Listen);
@@ -165,6 +197,19 @@ impl Traces {
             }
         }
         self.add_words(tokens);
+    }
+
+    fn add_unlisten(&mut self, tokens: &[Token<'_>]) {
+        match tokens {
+            [Token::Symbol(b'*')] => self.unlistens.all = true,
+            [Token::Word(name)] => {
+                self.unlistens.channels.insert(name.to_ascii_lowercase().into());
+            }
+            [Token::Name(name)] => {
+                self.unlistens.channels.insert((*name).into());
+            }
+            _ => {}
+        }
     }
 
     /// What is behind SET.

@@ -988,6 +988,28 @@ fn asynchronous_messages_reach_the_client_that_has_the_server_and_nobody_else() 
     );
 }
 
+/// Up to its marker a client hears of its own server; behind it, of the other.
+#[test]
+fn notifications_behind_the_marker_are_not_told_twice() {
+    check(
+        "> Query listen news             | lease
+         < CommandComplete LISTEN + ReadyForQuery I | server: Question
+         < RowDescription + Holds listen + CommandComplete SELECT 1 + ReadyForQuery I \
+             | client: nothing | pin listen
+         ! move listening                | server: Query LISTEN tidegate_listeners_move
+         < NotificationResponse + CommandComplete LISTEN + ReadyForQuery I \
+             | client: NotificationResponse | listens to markers
+         ! marker
+         < Marker 7                      | client: nothing
+         < NotificationResponse
+         < Marker 1                      | client: nothing | marker
+         < NotificationResponse          | client: nothing
+         > Query select 1
+         < NotificationResponse + CommandComplete SELECT 1 + ReadyForQuery I \
+             | client: CommandComplete, ReadyForQuery I",
+    );
+}
+
 #[test]
 fn a_farewell_is_passed_on_in_a_lease_and_kept_outside_of_it() {
     check(

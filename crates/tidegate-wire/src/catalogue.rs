@@ -21,6 +21,8 @@ pub enum Policy {
     Fatal,
     /// ERROR, and the session goes on; FATAL during the login, where nothing can go on.
     ErrorOnceLoggedIn,
+    /// WARNING: a notice beside whatever the client is told.
+    Warning,
 }
 
 /// How far a client has come.
@@ -37,6 +39,7 @@ impl Policy {
     pub const fn severity(self, stage: Stage) -> Severity {
         match (self, stage) {
             (Self::ErrorOnceLoggedIn, Stage::Session) => Severity::Error,
+            (Self::Warning, _) => Severity::Warning,
             (Self::ErrorOnceLoggedIn, Stage::Login) | (Self::Fatal, _) => Severity::Fatal,
         }
     }
@@ -46,6 +49,7 @@ impl Policy {
         match self {
             Self::Fatal => "FATAL",
             Self::ErrorOnceLoggedIn => "ERROR, FATAL at login",
+            Self::Warning => "WARNING",
         }
     }
 }
@@ -259,6 +263,12 @@ catalogue! {
         message: "what belongs in front of the statement has failed on the server: {cause}",
         detail: "The client's settings or its BEGIN were sent together with the statement. Whether the statement was carried out without them is not known.",
         hint: "Connect again and look before repeating it.",
+    }
+    /// The client listens, and may have missed something.
+    NotificationsLost = "TG026", WARNING, Warning {
+        message: "notifications may have been lost",
+        detail: "The connection that listens for this client was lost, or more came than is kept while a client is in a transaction.",
+        hint: "Look at the tables that the notifications are about; what comes from now on is told.",
     }
 }
 
@@ -512,6 +522,11 @@ impl Complaint {
         Filling::of(Code::AheadFailed).fill("cause", cause).done()
     }
 
+    /// The client listens, and may have missed something.
+    pub fn notifications_lost() -> Self {
+        Filling::of(Code::NotificationsLost).done()
+    }
+
     /// TLS towards the upstream did not come about as the settings demand it.
     pub fn upstream_insecure(upstream: &str, cause: &(impl fmt::Display + ?Sized)) -> Self {
         Filling::of(Code::UpstreamInsecure).fill("upstream", upstream).fill("cause", cause).done()
@@ -524,14 +539,22 @@ impl Complaint {
 
     /// Appends an ErrorResponse.
     pub fn encode(&self, severity: Severity, out: &mut Vec<u8>) {
-        let report = Report {
+        self.report(severity).encode_error(out);
+    }
+
+    /// Appends a NoticeResponse.
+    pub fn encode_notice(&self, severity: Severity, out: &mut Vec<u8>) {
+        self.report(severity).encode_notice(out);
+    }
+
+    fn report(&self, severity: Severity) -> Report<'_> {
+        Report {
             severity,
             sqlstate: self.sqlstate,
             message: &self.message,
             detail: self.detail.as_deref(),
             hint: self.hint.as_deref(),
-        };
-        report.encode_error(out);
+        }
     }
 }
 

@@ -47,6 +47,8 @@ macro_rules! codes {
 codes! {
     /// `00000`
     SUCCESSFUL_COMPLETION = b"00000";
+    /// `01000`: a warning.
+    WARNING = b"01000";
     /// `08000`
     CONNECTION_EXCEPTION = b"08000";
     /// `08001`: a connection could not be made.

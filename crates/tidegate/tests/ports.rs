@@ -828,7 +828,8 @@ fn session_state_pins_its_client_and_the_log_says_why_once_per_origin() {
         // What no text shows: after a DO everything is asked that its words hint at.
         ("temp_table", Batch::new().query("DO $$ BEGIN EXECUTE 'CREATE TEMP TABLE t ()'; END $$")),
         ("advisory_lock", Batch::new().query("SELECT pg_advisory_lock(1)")),
-        ("listen", Batch::new().query("LISTEN x")),
+        // Its name depends on the encoding, so nobody else listens in its stead.
+        ("listen", Batch::new().query("LISTEN ü")),
         ("cursor", Batch::new().query("DECLARE c CURSOR WITH HOLD FOR SELECT 1")),
         ("load", Batch::new().query("LOAD '$libdir/plugins/nothing'")),
     ];
@@ -887,7 +888,7 @@ fn a_pin_ends_when_its_cause_is_gone() {
         ("PREPARE s AS SELECT 1", "DEALLOCATE s"),
         ("DECLARE c CURSOR WITH HOLD FOR SELECT 1", "CLOSE c"),
         ("SET ROLE app", "RESET ROLE"),
-        ("LISTEN x", "UNLISTEN x"),
+        ("LISTEN ü", "UNLISTEN ü"),
         ("SET tidegate.pin = on", "SET tidegate.pin = off"),
         ("SELECT lastval()", "DISCARD ALL"),
         ("SELECT set_config('work_' || 'mem', '8MB', false)", "RESET ALL"),

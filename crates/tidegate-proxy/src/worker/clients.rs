@@ -30,6 +30,7 @@ use crate::timers::Alarm;
 use crate::token::{ClientKey, Source};
 use crate::worker::Worker;
 use crate::worker::keeping::Keeps;
+use crate::worker::listening::Listening;
 
 /// A connection from an application.
 pub(super) struct Client {
@@ -80,6 +81,8 @@ pub(super) struct Session {
     /// It would have kept its server for this, where too many clients did. It is told before it can
     /// do anything else.
     pub(super) refused_pin: Option<PinReason>,
+    /// What it listens to.
+    pub(super) listening: Listening,
     pub(super) traffic: Arc<Traffic>,
     /// The secret that cancels its statements; only its first `secret_len` bytes.
     pub(super) secret: [u8; SECRET_BYTES],
@@ -144,6 +147,9 @@ impl Worker {
     }
 
     pub(super) fn client_timer(&mut self, key: ClientKey) {
+        if key.is_ear() {
+            return self.ear_timer(key);
+        }
         let now = self.now;
         let Some(client) = self.clients.get_mut(key.place as usize) else { return };
         if client.key != key {
@@ -243,7 +249,7 @@ impl Worker {
             return self.client_gone(key, Goodbye::Vanished);
         }
         match gathered {
-            Ok(Gathered::More) => {}
+            Ok(Gathered::More) => self.tell_notifications(key),
             Ok(Gathered::Batch { from }) => self.check_out(key, &bytes[from..]),
             Ok(Gathered::Held) => {
                 let held = client.machine.take_held();
@@ -292,6 +298,9 @@ impl Worker {
 
     /// A client that waited gets a server, unless it does not wait any more.
     pub(super) fn handed_off(&mut self, key: ClientKey, lease: Lease<Box<Server>>) {
+        if key.is_ear() {
+            return self.ear_handed_off(key, lease);
+        }
         let waits = self.client(key).is_some_and(|client| client.ticket.take().is_some());
         if !waits {
             return self.return_unused(lease);
@@ -450,9 +459,12 @@ impl Worker {
         if at_rest && self.drain.is_some() {
             return self.turn_away(key, &Complaint::draining());
         }
-        if at_rest && client.port == Port::Transaction && self.look_back(key, id) == Keeps::Nothing
-        {
-            return self.end_lease(key, id);
+        if at_rest && client.port == Port::Transaction {
+            match self.look_back(key, id) {
+                Keeps::Nothing => return self.end_lease(key, id),
+                Keeps::Parted => return,
+                Keeps::Server => {}
+            }
         }
         let Some(client) = self.clients.get_mut(key.place as usize) else { return };
         let Some(server) = self.servers.get_mut(id.place()).and_then(Option::as_deref_mut) else {
@@ -510,19 +522,28 @@ impl Worker {
 
     /// Parts a client from its server, which is at rest.
     pub(super) fn end_lease(&mut self, key: ClientKey, id: ServerId) {
+        self.part_from_server(key);
+        self.lease_ended(id);
+    }
+
+    /// The client has no server any more, and can go on.
+    pub(super) fn part_from_server(&mut self, key: ClientKey) {
         if let Some(client) = self.clients.get_mut(key.place as usize) {
             client.lease = None;
             client.machine.end_lease();
             client.channel.paused = false;
             self.timers.set(Source::Client(key), &mut client.alarm, Tick::NEVER);
         }
+        self.tell_notifications(key);
         self.queue_client(key);
-        self.lease_ended(id);
     }
 
     // --- No server. ---
 
     pub(super) fn refused(&mut self, key: ClientKey, error: &CheckoutError) {
+        if key.is_ear() {
+            return self.ear_refused(key);
+        }
         let complaint = self.shared.complaint(error);
         let Some(client) = self.client(key) else { return };
         client.ticket = None;
@@ -665,6 +686,7 @@ impl Worker {
             self.abandoned(id, is_mid_message);
         }
         if let Some(session) = session {
+            self.leave_ear(key, &session.key.database);
             session.traffic.closed[goodbye as usize].add(1);
             self.shared.clients.fetch_sub(1, Ordering::Relaxed);
             self.with_pools(|pools| {

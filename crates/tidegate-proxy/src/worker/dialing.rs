@@ -85,6 +85,7 @@ impl Worker {
             ahead: None,
             dirty: false,
             holds_client: false,
+            is_ear: false,
             was_reset: false,
             cancels: 0,
             cancel_wanted: false,

@@ -26,6 +26,8 @@ pub(super) enum Keeps {
     Server,
     /// Nothing that another server could not have.
     Nothing,
+    /// Nothing either, and it has been parted from its server already.
+    Parted,
 }
 
 /// Settings that PostgreSQL has accepted, by pool. It is expected to accept them again, so they go
@@ -102,7 +104,12 @@ impl Worker {
             Some(client) if !client.pins.is_empty() => self.restore_settings(key, id),
             _ => return Keeps::Nothing,
         }
-        Keeps::Server
+        self.go_on_moving(key, id);
+        self.tell_notifications(key);
+        match self.client(key) {
+            Some(client) if client.lease.is_some() => Keeps::Server,
+            _ => Keeps::Parted,
+        }
     }
 
     /// A client that keeps its server has reset settings to what the server has by itself, which is
@@ -157,6 +164,7 @@ impl Worker {
         }
         let pins = client.pins.without(findings.examined).and(findings.holds);
         self.set_pins(key, id, pins);
+        self.note_channels(key, findings);
     }
 
     /// PostgreSQL has accepted the settings of a client.
@@ -175,7 +183,7 @@ impl Worker {
     }
 
     /// The one place where a client's pins change while it lives.
-    fn set_pins(&mut self, key: ClientKey, id: ServerId, pins: PinReasons) {
+    pub(super) fn set_pins(&mut self, key: ClientKey, id: ServerId, pins: PinReasons) {
         let Some(client) = self.clients.get_mut(key.place as usize) else { return };
         let Some(session) = &mut client.session else { return };
         let pool = session.pool;
@@ -192,19 +200,28 @@ impl Worker {
             _ => {}
         }
         client.pins = pins;
-        for reason in pins.without(before).iter() {
-            session.traffic.pins[reason.index()].add(1);
-            let application = session.startup.value("application_name").unwrap_or_default();
-            let origin = (session.pool, Box::from(application), reason);
-            if self.pins_logged.len() < PIN_ORIGINS_MAX && !self.pins_logged.contains(&origin) {
-                tracing::info!(
-                    database = %session.key.database, user = %session.key.user,
-                    application = %origin.1, peer = ?session.peer, reason = reason.as_str(),
-                    "a client keeps its server: it has left state in the session; to need none: {}",
-                    reason.remedy()
-                );
-                self.pins_logged.insert(origin);
-            }
+        // A client that only listens need not keep its server for long.
+        let listens = PinReasons::NONE.with(PinReason::Listen);
+        for reason in pins.without(before).without(listens).iter() {
+            self.log_pin(key, reason);
+        }
+    }
+
+    /// Counts a pin, and logs it once for each origin.
+    pub(super) fn log_pin(&mut self, key: ClientKey, reason: PinReason) {
+        let Some(client) = self.clients.get_mut(key.place as usize) else { return };
+        let Some(session) = &client.session else { return };
+        session.traffic.pins[reason.index()].add(1);
+        let application = session.startup.value("application_name").unwrap_or_default();
+        let origin = (session.pool, Box::from(application), reason);
+        if self.pins_logged.len() < PIN_ORIGINS_MAX && !self.pins_logged.contains(&origin) {
+            tracing::info!(
+                database = %session.key.database, user = %session.key.user,
+                application = %origin.1, peer = ?session.peer, reason = reason.as_str(),
+                "a client keeps its server: it has left state in the session; to need none: {}",
+                reason.remedy()
+            );
+            self.pins_logged.insert(origin);
         }
     }
 

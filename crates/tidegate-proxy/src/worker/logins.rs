@@ -33,6 +33,7 @@ use crate::tls::connection::{Handshake, Stepped, Tls};
 use crate::token::{ClientKey, SERIAL_MAX, Source};
 use crate::welcome::{self, Welcome};
 use crate::worker::clients::{Client, SECRET_BYTES, Session, Stage, client_pid};
+use crate::worker::listening::Listening;
 use crate::worker::{ACCEPTS_PER_TURN, Worker};
 
 impl Worker {
@@ -91,7 +92,7 @@ impl Worker {
         self.shared.front.port(port).accepts.add(1);
         let entry = self.clients.vacant_entry();
         let key = ClientKey { place: entry.key() as u32, serial: self.client_serial };
-        self.client_serial = (self.client_serial + 1) & SERIAL_MAX;
+        self.client_serial = (self.client_serial + 1) % SERIAL_MAX;
         if channel.register(self.poll.registry(), Source::Client(key).token()).is_err() {
             return; // The kernel has no memory for it; the peer sees the connection end.
         }
@@ -306,6 +307,7 @@ impl Worker {
             known: Arc::default(),
             probes,
             refused_pin: None,
+            listening: Listening::default(),
             secret,
             secret_len: if logged_in.version.has_long_secrets() { SECRET_BYTES } else { 4 },
             peer,

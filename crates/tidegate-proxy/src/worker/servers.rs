@@ -180,6 +180,10 @@ impl Worker {
                 if let (Some(key), Some(error)) = (server.client, &heard.ahead_failed) {
                     return self.ahead_failed(key, id, error);
                 }
+                if server.is_ear {
+                    let said = self.to_client.to_vec(bytes);
+                    return self.ear_hears(id, &said, &heard);
+                }
                 // The answers to an errand are Tidegate's; its end decides what follows.
                 if let Some(end) = heard.errand {
                     let client =
@@ -225,6 +229,9 @@ impl Worker {
         }
         if heard.discarded {
             self.discarded(key, id);
+        }
+        if heard.listens_to_markers || heard.marker_came || heard.unlistened {
+            self.listening_heard(key, id, heard);
         }
         let Some(client) = self.clients.get_mut(key.place as usize) else { return };
         if let Some(statement) = &heard.useless {
@@ -378,6 +385,8 @@ impl Worker {
                     None => self.lease_ended(id),
                 }
             }
+            // The listening server's; it has no client.
+            ErrandEnd::Done(Errand::Listen) | ErrandEnd::Failed(Errand::Listen, _) => {}
             ErrandEnd::Failed(Errand::Check, error) => {
                 tracing::warn!(server = id.number(), "a check failed: {}", error.message);
                 server.client = None;
@@ -564,6 +573,7 @@ impl Worker {
 
     /// The server says what can't be understood.
     fn server_broken(&mut self, id: ServerId, is_mid_answer: bool, fault: &ServerFault) {
+        self.ear_is_lost(id);
         let client = self.server(id).and_then(|server| server.client.take());
         if let Some(key) = client {
             let complaint = Complaint::server_protocol(&self.shared.upstream, fault);
@@ -577,6 +587,9 @@ impl Worker {
 
     fn tell_client_of_loss(&mut self, id: ServerId, is_mid_answer: bool) {
         let Some(server) = self.server(id) else { return };
+        if server.is_ear {
+            return self.ear_is_lost(id);
+        }
         let Some(key) = server.client.take() else { return };
         let last_words = server.last_words.clone();
         // Restored is what a client has that is in the midst of its session.

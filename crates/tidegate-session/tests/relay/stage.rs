@@ -10,11 +10,13 @@
 use tidegate_session::client::answers::{Answers, Probes};
 use tidegate_session::client::{ClientMachine, Gathered, Naming, Rules};
 use tidegate_session::examination::Findings;
+use tidegate_session::listen::{Fanout, MARKER_CHANNEL};
 use tidegate_session::parameters::{Reported, SessionSettings};
 use tidegate_session::pieces::Pieces;
 use tidegate_session::pin::{PinReason, PinReasons};
 use tidegate_session::prepared::{Environment, Interner};
 use tidegate_session::server::{Errand, ErrandEnd, RESET_SQL, Review, ServerMachine};
+use tidegate_session::traces::Channels;
 use tidegate_wire::backend::{self, Report, Severity, TransactionStatus};
 use tidegate_wire::catalogue::Complaint;
 use tidegate_wire::frontend;
@@ -220,6 +222,12 @@ impl Stage {
             self.lease = Lease::Gone;
             return self.event(format!("ahead failed: {} | close", error.sqlstate));
         }
+        if heard.listens_to_markers {
+            self.event("listens to markers");
+        }
+        if heard.marker_came {
+            self.event("marker");
+        }
         if let Some(findings) = heard.findings {
             self.found(&findings);
         }
@@ -342,7 +350,7 @@ impl Stage {
                 self.server = server(rest.parse().unwrap_or(200));
             }
             // Another server, to which nobody has sent anything.
-            "move" => self.server = server(200),
+            "move" if rest.is_empty() => self.server = server(200),
             "environment" => {
                 let parameters = [(&b"TimeZone"[..], rest.as_bytes())];
                 let parameters = SessionSettings::new(parameters).expect("valid parameters");
@@ -362,6 +370,16 @@ impl Stage {
             }
             "refuse" => self.refuse(),
             "adapt" => self.adapts = Some(rest.as_bytes().to_vec()),
+            // What the client listens to moves: at this marker.
+            "move" if rest == "listening" => {
+                let mut out = Pieces::default();
+                self.server.listen_to_markers(&mut out);
+                self.outcome.to_server.extend(out.to_vec(&[]));
+            }
+            "marker" => {
+                let marker = Fanout::default().begin_move(1_u8, Channels::default()).0;
+                self.server.hand_over_at(marker);
+            }
             "check" => self.start(Errand::Check, b""),
             "reset" => self.start(Errand::Reset, RESET_SQL),
             "vanish" => self.leaves("vanished"),
@@ -520,7 +538,11 @@ pub(crate) fn frontend_name(tag: u8, body: &[u8]) -> String {
     match Message::decode(tag, body) {
         Ok(Message::Query(sql)) if sql == RESET_SQL => "Query RESET_SQL".into(),
         Ok(Message::Query(sql)) if sql.starts_with(b"SELECT 'h'") => "Question".into(),
-        Ok(Message::Query(sql)) if sql.starts_with(b"SELECT 's'") => "Question".into(),
+        Ok(Message::Query(sql))
+            if [&b"SELECT 's'"[..], b"SELECT 'c'"].iter().any(|front| sql.starts_with(front)) =>
+        {
+            "Question".into()
+        }
         Ok(Message::Query(sql)) => format!("Query {}", text(sql)).trim_end().to_owned(),
         Ok(
             Message::Bind { statement: name, .. }
@@ -663,6 +685,10 @@ pub(crate) fn backend_message(words: &str) -> Vec<u8> {
         "NoticeResponse" => {
             report(Severity::Warning, "25P01").encode_notice(&mut out);
             return out;
+        }
+        "Marker" => {
+            let channel = MARKER_CHANNEL.as_bytes();
+            Message::NotificationResponse { pid: 7, channel, payload: rest.as_bytes() }
         }
         "NotificationResponse" => {
             Message::NotificationResponse { pid: 7, channel: b"news", payload: b"" }

@@ -46,6 +46,7 @@ fn one_of_each() -> Vec<Complaint> {
         Complaint::pin_budget("temp_table", "drop it, or create it with ON COMMIT DROP", 7),
         Complaint::settings_refused("role \"x\" does not exist"),
         Complaint::ahead_failed("canceling statement due to statement timeout"),
+        Complaint::notifications_lost(),
     ]
 }
 
@@ -108,16 +109,25 @@ fn texts_keep_to_the_style() {
 }
 
 #[test]
-fn a_complaint_goes_out_as_an_error_that_decodes_again() {
+fn a_complaint_goes_out_as_a_message_that_decodes_again() {
     for complaint in one_of_each() {
         let mut out = Vec::new();
-        complaint.encode(complaint.severity(Stage::Login), &mut out);
-        assert_eq!(out[0], Tag::ErrorResponse.byte());
-        let Ok(Message::ErrorResponse(fields)) = Message::decode(Tag::ErrorResponse, &out[5..])
+        let severity = complaint.severity(Stage::Login);
+        let tag = if severity == Severity::Warning {
+            complaint.encode_notice(severity, &mut out);
+            Tag::NoticeResponse
+        } else {
+            assert_eq!(severity, Severity::Fatal);
+            complaint.encode(severity, &mut out);
+            Tag::ErrorResponse
+        };
+        assert_eq!(out[0], tag.byte());
+        let (Message::ErrorResponse(fields) | Message::NoticeResponse(fields)) =
+            Message::decode(tag, &out[5..]).expect("it is well-formed")
         else {
             panic!("{complaint:?}");
         };
-        assert_eq!(fields.severity(), Some(Severity::Fatal));
+        assert_eq!(fields.severity(), Some(severity));
         assert_eq!(fields.sqlstate(), Some(complaint.sqlstate));
         assert_eq!(fields.message(), Some(complaint.message.as_bytes()));
         assert_eq!(fields.detail(), complaint.detail.as_deref().map(str::as_bytes));
