@@ -1,24 +1,32 @@
-//! Others who use the same servers, so that a script's session is moved from one to the next.
+//! Others who use the same servers, so that a script's session is moved from one to the next and
+//! finds none as it has left it.
+//!
+//! A pool prefers to give a client a server with its own settings, so others who come and go would
+//! keep to their own. Here they want all servers at once: whatever the script does not hold is
+//! theirs for a moment, and afterwards none is as the script's session needs it.
+
+use std::array;
 
 use tidegate_testkit::raw::Raw;
+use tidegate_wire::startup;
 
 /// Clients of the transaction port that have nothing in common with the scripts.
 pub(crate) struct Noise {
-    clients: Vec<Raw>,
+    port: u16,
+    clients: [Raw; SERVERS],
+    stirred: usize,
 }
 
-/// How many servers they hold at once while they stir; the pool needs as many beside those that
-/// a script holds.
-pub(crate) const SERVERS: usize = 3;
+/// All servers of the pool.
+pub(crate) const SERVERS: usize = 4;
 
-/// Each finds the server as it is not: a gate that forgets to put a setting right shows it in
-/// what the script sees next.
+/// What they log in with: a gate that forgets to put something right shows it in what the script
+/// sees next.
 const STARTUP: [&[(&str, &str)]; SERVERS] = [
-    &[("application_name", "noise")],
+    &[("application_name", "noise"), ("DateStyle", "SQL, DMY"), ("search_path", "pg_temp")],
     &[
         ("application_name", "more noise"),
         ("TimeZone", "Asia/Kathmandu"),
-        ("DateStyle", "German"),
         ("IntervalStyle", "iso_8601"),
         ("search_path", "pg_catalog"),
     ],
@@ -26,34 +34,59 @@ const STARTUP: [&[(&str, &str)]; SERVERS] = [
         ("client_encoding", "LATIN1"),
         ("extra_float_digits", "0"),
         ("bytea_output", "escape"),
-        ("statement_timeout", "1h"),
         ("default_transaction_isolation", "serializable"),
+    ],
+    &[
+        ("DateStyle", "German"),
+        ("TimeZone", "America/St_Johns"),
+        ("statement_timeout", "1h"),
+        ("client_min_messages", "error"),
     ],
 ];
 
 impl Noise {
-    pub(crate) fn start(client: impl Fn(&[(&str, &str)]) -> Raw) -> Self {
-        Self { clients: STARTUP.iter().map(|parameters| client(parameters)).collect() }
+    pub(crate) fn start(port: u16, client: impl Fn(&[(&str, &str)]) -> Raw) -> Self {
+        Self { port, clients: array::from_fn(|nth| client(STARTUP[nth])), stirred: 0 }
     }
 
-    /// Moves the server on top of the pool's pile below the next ones. The pool hands out the
-    /// server that came back last: taken are A, B, C; given back are A, C, B, so B is next.
-    pub(crate) fn stir(&mut self) {
-        for client in &mut self.clients {
-            // The gate may answer a BEGIN alone by itself; this needs a server.
+    /// Uses all servers but those that a script holds, of whose `sessions` each may hold one.
+    /// Which server is on top of the pool's pile afterwards changes from one time to the next.
+    pub(crate) fn stir(&mut self, sessions: usize) {
+        let (holders, others) = self.clients.split_at_mut(SERVERS - sessions);
+        for client in &mut *holders {
+            // The gate may answer a BEGIN alone by itself; this takes a server.
             client.run("BEGIN; SELECT pg_backend_pid()");
         }
-        for nth in [0, 2, 1] {
-            self.clients[nth].run("COMMIT");
+        // Each takes what the script does not hold, or waits for what the holders give back.
+        others.iter_mut().for_each(|client| client.query("SELECT pg_backend_pid()"));
+        until_all_was_read(self.port);
+        let count = holders.len();
+        for nth in 0..count {
+            holders[(nth + self.stirred) % count].run("COMMIT");
         }
+        for client in others {
+            let tags = client.tags();
+            assert_eq!(tags, "TDCZI", "the noise could not be made");
+        }
+        self.stirred += 1;
     }
+}
+
+/// A gate with one worker has read all that was sent to it before it answers what is sent now;
+/// this needs no server.
+fn until_all_was_read(port: u16) {
+    let mut raw = Raw::connect(port);
+    let mut request = Vec::new();
+    startup::push_ssl_request(&mut request);
+    raw.send(&request);
+    assert_eq!(raw.byte(), Some(b'N'), "no TLS is configured");
 }
 
 #[test]
 fn a_session_is_moved_from_server_to_server() {
-    let mut backends = crate::stage::Stage::start().backends(4);
+    let mut backends = crate::stage::Stage::start().backends(6);
     assert!(backends.is_sorted_by(|one, next| one != next), "moved each time: {backends:?}");
     backends.sort();
     backends.dedup();
-    assert_eq!(backends.len(), SERVERS);
+    assert_eq!(backends.len(), SERVERS - 1);
 }

@@ -1,6 +1,6 @@
 //! Plays a script on a route and writes down what is answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tidegate_testkit::batch::Batch;
@@ -42,8 +42,11 @@ pub(crate) fn play(
     steps: &[Step],
 ) -> Vec<Answer> {
     stage.clean();
+    let names: BTreeSet<&str> = steps.iter().map(|step| step.session.as_str()).collect();
+    assert!(names.len() <= SESSIONS_MAX, "{} has too many sessions for the pool", script.name);
     let mut talk = Talk {
         route,
+        sessions_max: names.len(),
         startup: &script.head.startup,
         sessions: BTreeMap::new(),
         blocked: 0,
@@ -65,6 +68,8 @@ pub(crate) fn play(
 
 struct Talk<'a> {
     route: Route,
+    /// How many there will be.
+    sessions_max: usize,
     startup: &'a [(String, String)],
     sessions: BTreeMap<&'a str, Raw>,
     /// How many statements wait for locks.
@@ -82,7 +87,7 @@ impl<'a> Talk<'a> {
         match &step.act {
             Act::Send(bytes) => {
                 if self.route == Route::Transaction {
-                    stage.stir();
+                    stage.stir(self.sessions_max);
                 }
                 raw.send(bytes);
             }
@@ -99,7 +104,6 @@ impl<'a> Talk<'a> {
     }
 
     fn connect(&mut self, stage: &Stage, step: &'a Step) {
-        assert!(self.sessions.len() < SESSIONS_MAX, "too many sessions for the pool");
         let pairs = self.startup.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let mut raw = stage.client(self.route, &pairs.collect::<Vec<_>>());
         raw.stream().set_read_timeout(Some(SILENCE_MAX)).expect("a time-out is set");

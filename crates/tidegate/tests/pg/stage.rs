@@ -1,13 +1,15 @@
 //! A PostgreSQL, a gate in front of it, and the ways in which a script gets there.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tidegate_scratch::{Cluster, ClusterOptions, Installation};
 use tidegate_testkit::gate::Gate;
 use tidegate_testkit::raw::{Frame, Raw};
 use tidegate_testkit::wait;
 
-use crate::noise::Noise;
+use crate::noise::{Noise, SERVERS};
 
 const GATE: &str = env!("CARGO_BIN_EXE_tidegate");
 
@@ -40,12 +42,13 @@ pub(crate) struct Stage {
     cluster: Cluster,
 }
 
-/// So many connections a script may have: with those of the noise they fill the pool.
-pub(crate) const SESSIONS_MAX: usize = 3;
+/// So many connections a script may have: each may hold a server, and one is left for the noise.
+pub(crate) const SESSIONS_MAX: usize = SERVERS - 1;
 
 const ROLE: &str = "app";
 
-const SETTINGS: &str = "plan = \"free\"\n[pool]\npool_size = 6\nmax_overflow = 0\n";
+/// As many servers as the noise can use.
+const SETTINGS: &str = "plan = \"free\"\n[pool]\npool_size = 4\nmax_overflow = 0\n";
 
 /// Passwords are no part of this.
 const HBA: &str = "local all all trust\nhost all all 127.0.0.1/32 trust\n";
@@ -67,8 +70,11 @@ impl Stage {
         superuser.run("SET client_min_messages = warning");
         let url = format!("postgres://{ROLE}@127.0.0.1:{}/{ROLE}", cluster.port());
         let gate = Gate::start(GATE, &url, SETTINGS, &[]);
-        let noise = Noise::start(|parameters| client(gate.transaction, parameters));
-        Self { noise, gate, superuser, cluster }
+        let noise =
+            Noise::start(gate.transaction, |parameters| client(gate.transaction, parameters));
+        let mut stage = Self { noise, gate, superuser, cluster };
+        stage.stir(1); // Opens all servers.
+        stage
     }
 
     /// The major version of PostgreSQL.
@@ -87,15 +93,15 @@ impl Stage {
     }
 
     /// See [`Noise::stir`].
-    pub(crate) fn stir(&mut self) {
-        self.noise.stir();
+    pub(crate) fn stir(&mut self, sessions: usize) {
+        self.noise.stir(sessions);
     }
 
     /// Which backend serves each of so many statements, with noise between them.
     pub(crate) fn backends(&mut self, statements: usize) -> Vec<String> {
         let mut raw = self.client(Route::Transaction, &[]);
         let mut backend = || {
-            self.stir();
+            self.stir(1);
             raw.backend()
         };
         (0..statements).map(|_| backend()).collect()
@@ -117,18 +123,19 @@ impl Stage {
         });
     }
 
-    /// Waits until nothing in PostgreSQL is left of a script whose clients have gone: locks,
-    /// temporary tables, and whatever else would meet the next.
+    /// Waits until nothing is left of a script whose clients have gone: in PostgreSQL locks,
+    /// temporary tables, and whatever else would meet the next; in the gate servers that it is
+    /// still putting right, so that the next script finds the same pile of servers each time.
     pub(crate) fn until_gone(&mut self, of: &str) {
         let mut left = Vec::new();
-        let what = format!("nothing is left of {of}");
-        let superuser = &mut self.superuser;
+        let (superuser, gate) = (&mut self.superuser, &self.gate);
         let gone = tidegate_scratch::wait::until(wait::DEADLINE, LOOK_EVERY, || {
             left = column(superuser, LEFT);
-            Ok::<_, std::convert::Infallible>(left.is_empty().then_some(()))
+            left.extend(busy(gate));
+            Ok::<_, Infallible>(left.is_empty().then_some(()))
         });
         let Ok(gone) = gone;
-        gone.unwrap_or_else(|| panic!("not within {:?}: {what}, but {left:?}", wait::DEADLINE));
+        gone.unwrap_or_else(|| panic!("{:?} after {of}, this is left: {left:?}", wait::DEADLINE));
     }
 
     fn column(&mut self, sql: &str) -> Vec<String> {
@@ -145,6 +152,14 @@ fn column(raw: &mut Raw, sql: &str) -> Vec<String> {
     }
     let value = |row: &Frame| String::from_utf8_lossy(&row.body[6..]).into_owned();
     frames.iter().filter(|frame| frame.tag == b'D').map(value).collect()
+}
+
+/// Servers of the gate that are not idle, by state.
+fn busy(gate: &Gate) -> Vec<String> {
+    let (_, metrics) = gate.get("/metrics");
+    let servers = metrics.lines().filter(|line| line.starts_with("tidegate_server_connections{"));
+    let busy = servers.filter(|line| !line.contains("state=\"idle\"") && !line.ends_with(" 0"));
+    busy.map(str::to_owned).collect()
 }
 
 fn client(port: u16, parameters: &[(&str, &str)]) -> Raw {
@@ -166,7 +181,7 @@ fn installation() -> Installation {
     found.unwrap_or_else(|error| panic!("{error}"))
 }
 
-const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(2);
+const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// In the script's database only: the census of the gate looks from elsewhere.
 const LEFT: &str = "\
