@@ -14,7 +14,6 @@ use tidegate_wire::startup;
 pub(crate) struct Noise {
     port: u16,
     clients: [Raw; SERVERS],
-    stirred: usize,
 }
 
 /// All servers of the pool.
@@ -46,31 +45,34 @@ const STARTUP: [&[(&str, &str)]; SERVERS] = [
 
 impl Noise {
     pub(crate) fn start(port: u16, client: impl Fn(&[(&str, &str)]) -> Raw) -> Self {
-        Self { port, clients: array::from_fn(|nth| client(STARTUP[nth])), stirred: 0 }
+        Self { port, clients: array::from_fn(|nth| client(STARTUP[nth])) }
     }
 
     /// Uses all servers but those that a script holds, of whose `sessions` each may hold one.
-    /// Which server is on top of the pool's pile afterwards changes from one time to the next.
+    /// Each step is waited for, so the pool's pile lies in the same order each time; and who gives
+    /// back last changes, so that what lies on top is another server than before.
     pub(crate) fn stir(&mut self, sessions: usize) {
+        self.clients.rotate_left(1);
         let (holders, others) = self.clients.split_at_mut(SERVERS - sessions);
-        for client in &mut *holders {
-            // The gate may answer a BEGIN alone by itself; this takes a server.
-            client.run("BEGIN; SELECT pg_backend_pid()");
+        holders.iter_mut().for_each(|client| client.run(HOLD));
+        for client in &mut *others {
+            // Takes what the script does not hold, or waits for what others give back.
+            client.query(HOLD);
+            until_all_was_read(self.port);
         }
-        // Each takes what the script does not hold, or waits for what the holders give back.
-        others.iter_mut().for_each(|client| client.query("SELECT pg_backend_pid()"));
-        until_all_was_read(self.port);
-        let count = holders.len();
-        for nth in 0..count {
-            holders[(nth + self.stirred) % count].run("COMMIT");
-        }
+        let (first, rest) = holders.split_first_mut().expect("scripts leave a server");
+        first.run("COMMIT");
         for client in others {
             let tags = client.tags();
-            assert_eq!(tags, "TDCZI", "the noise could not be made");
+            assert_eq!(tags, "CTDCZT", "no noise");
+            client.run("COMMIT");
         }
-        self.stirred += 1;
+        rest.iter_mut().for_each(|client| client.run("COMMIT"));
     }
 }
+
+/// The gate may answer a BEGIN alone by itself; this takes a server.
+const HOLD: &str = "BEGIN; SELECT pg_backend_pid()";
 
 /// A gate with one worker has read all that was sent to it before it answers what is sent now;
 /// this needs no server.
@@ -88,5 +90,5 @@ fn a_session_is_moved_from_server_to_server() {
     assert!(backends.is_sorted_by(|one, next| one != next), "moved each time: {backends:?}");
     backends.sort();
     backends.dedup();
-    assert_eq!(backends.len(), SERVERS - 1);
+    assert!(backends.len() >= SERVERS - 1);
 }
