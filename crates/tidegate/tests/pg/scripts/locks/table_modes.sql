@@ -20,4 +20,4 @@ COMMIT
 -- session: b
 ROLLBACK
 
-LOCK TABLE t
+DROP TABLE t

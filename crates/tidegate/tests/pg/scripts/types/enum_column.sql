@@ -6,6 +6,6 @@ CREATE TABLE shirt (id int, size size)
 
 INSERT INTO shirt VALUES (1, 'large'), (2, 'small'), (3, null)
 
-SELECT id, size, size::text FROM shirt ORDER BY size NULLS LAST
+SELECT id, size, size::text FROM shirt ORDER BY shirt.size NULLS LAST
 
 INSERT INTO shirt VALUES (4, 'huge')

@@ -6,4 +6,4 @@ SELECT to_regclass('nothing'), to_regtype('integer[]')
 
 SELECT 'nothing'::regclass
 
-SELECT 23::oid, '1:2'::tid IS NULL, pg_typeof(1), pg_typeof('x'), pg_typeof(null)
+SELECT 23::oid, '(1,2)'::tid, pg_typeof(1), pg_typeof('x'), pg_typeof(null)
