@@ -2,8 +2,8 @@
 //! any supported version, and the answers are compared. What scripts are, and how they are compared,
 //! stands in `crates/tidegate/tests/pg.rs` and beside it.
 //!
-//! PostgreSQL 15 is the one that is installed; others come from npm, which has all versions as
-//! programs that run where they lie.
+//! A version that Debian or Ubuntu has installed is taken; others come from npm, which has all of them
+//! as programs that run where they lie.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,10 +39,8 @@ impl std::str::FromStr for Versions {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.parse() {
             _ if text == "all" => Ok(Self::All),
-            Ok(version) if version == INSTALLED || PACKAGED.contains(&version) => {
-                Ok(Self::One(version))
-            }
-            _ => Err(format!("there is {INSTALLED}, {PACKAGED:?}, and `all`")),
+            Ok(version) if PACKAGED.contains(&version) => Ok(Self::One(version)),
+            _ => Err(format!("there are {PACKAGED:?} and `all`")),
         }
     }
 }
@@ -57,13 +55,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 /// All versions that the ordinary tests leave out.
 pub(crate) fn others() -> Result<()> {
-    let others: Vec<u32> = ALL.iter().copied().filter(|version| *version != INSTALLED).collect();
+    let others: Vec<u32> = ALL.iter().copied().filter(|version| *version != USUAL).collect();
     compare(&others, None, false)
 }
 
 fn compare(versions: &[u32], filter: Option<&str>, show: bool) -> Result<()> {
-    install::ensure(&[Need::Postgres])?;
-    if versions.iter().any(|version| *version != INSTALLED) {
+    if versions.iter().any(|version| installed(*version).is_none()) {
         packages_ready()?;
     }
     let runner = Runner::find();
@@ -75,9 +72,8 @@ fn compare(versions: &[u32], filter: Option<&str>, show: bool) -> Result<()> {
         fs::create_dir_all(&counts).with_context(|| counts.display().to_string())?;
         let mut tests = runner.one_target("pg", show);
         tests.env("TIDEGATE_PG_COUNTS", &counts);
-        if *version != INSTALLED {
-            tests.env("TIDEGATE_PG_BIN", package(*version).join("native/bin"));
-        }
+        let packaged = || package(*version).join("native/bin");
+        tests.env("TIDEGATE_PG_BIN", installed(*version).unwrap_or_else(packaged));
         if show {
             tests.env("TIDEGATE_PG_SHOW", "1");
         }
@@ -95,6 +91,9 @@ fn compare(versions: &[u32], filter: Option<&str>, show: bool) -> Result<()> {
     println!("\n{:<12}{:>8}{:>8}{:>13}", "PostgreSQL", "scripts", "runs", "differences");
     for (name, Counts { scripts, runs, differences }) in table {
         println!("{name:<12}{scripts:>8}{runs:>8}{differences:>13}");
+    }
+    if total == Counts::default() && failed.is_empty() {
+        bail!("no script has {} in its name", filter.unwrap_or_default());
     }
     if !failed.is_empty() {
         bail!("failed on PostgreSQL {}", failed.join(", "));
@@ -151,8 +150,8 @@ fn packages_ready() -> Result<()> {
         return Ok(());
     }
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
-        let what = format!("other versions than {INSTALLED} are at hand for Linux on x86-64 only");
-        return Err(CannotRun(what).into());
+        let what = "versions that are not installed are at hand for Linux on x86-64 only";
+        return Err(CannotRun(what.to_owned()).into());
     }
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     for name in ["package.json", "package-lock.json"] {
@@ -173,10 +172,16 @@ fn package(version: u32) -> PathBuf {
     root().join(format!("target/postgres/node_modules/postgres-{version}"))
 }
 
-/// What Debian and Ubuntu have, or what is installed in its place.
-const INSTALLED: u32 = 15;
+/// Where Debian and Ubuntu keep this version's programs, if it is installed.
+fn installed(version: u32) -> Option<PathBuf> {
+    let bin = PathBuf::from(format!("/usr/lib/postgresql/{version}/bin"));
+    bin.join("postgres").exists().then_some(bin)
+}
+
+/// What `cargo xtask test` takes.
+const USUAL: u32 = 15;
 /// What `drivers/postgres/package.json` has.
-const PACKAGED: &[u32] = &[13, 14, 16, 17, 18];
+const PACKAGED: &[u32] = &[13, 14, 15, 16, 17, 18];
 /// What is supported, and compared when all are.
 const ALL: &[u32] = &[14, 15, 16, 17, 18];
 

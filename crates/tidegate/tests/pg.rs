@@ -81,3 +81,11 @@ topics! {
 fn every_folder_of_scripts_has_its_test() {
     assert_eq!(topic::folders(), TOPICS);
 }
+
+#[test]
+fn every_difference_is_of_a_script() {
+    for difference in differences::DIFFERENCES {
+        let script = script::folder().join(difference.script);
+        assert!(script.exists(), "{} is not there", difference.script);
+    }
+}

@@ -35,12 +35,15 @@ pub(crate) enum End {
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// All answers in order, with what may differ made equal. A silence ends it.
+///
+/// # Errors
+/// What is left of the script when its clients have gone.
 pub(crate) fn play(
     stage: &mut Stage,
     route: Route,
     script: &Script,
     steps: &[Step],
-) -> Vec<Answer> {
+) -> Result<Vec<Answer>, Vec<String>> {
     stage.clean();
     let names: BTreeSet<&str> = steps.iter().map(|step| step.session.as_str()).collect();
     assert!(names.len() <= SESSIONS_MAX, "{} has too many sessions for the pool", script.name);
@@ -62,8 +65,8 @@ pub(crate) fn play(
     for mut raw in talk.sessions.into_values() {
         raw.send(Batch::new().terminate().bytes());
     }
-    stage.until_gone(&format!("{} on the {}", script.name, route.as_str()));
-    talk.answers
+    stage.until_gone()?;
+    Ok(talk.answers)
 }
 
 struct Talk<'a> {

@@ -126,16 +126,19 @@ impl Stage {
     /// Waits until nothing is left of a script whose clients have gone: in PostgreSQL locks,
     /// temporary tables, and whatever else would meet the next; in the gate servers that it is
     /// still putting right, so that the next script finds the same pile of servers each time.
-    pub(crate) fn until_gone(&mut self, of: &str) {
+    ///
+    /// # Errors
+    /// What is still there after a while.
+    pub(crate) fn until_gone(&mut self) -> Result<(), Vec<String>> {
         let mut left = Vec::new();
         let (superuser, gate) = (&mut self.superuser, &self.gate);
-        let gone = tidegate_scratch::wait::until(wait::DEADLINE, LOOK_EVERY, || {
+        let gone = tidegate_scratch::wait::until(GONE_MAX, LOOK_EVERY, || {
             left = column(superuser, LEFT);
             left.extend(busy(gate));
             Ok::<_, Infallible>(left.is_empty().then_some(()))
         });
         let Ok(gone) = gone;
-        gone.unwrap_or_else(|| panic!("{:?} after {of}, this is left: {left:?}", wait::DEADLINE));
+        gone.ok_or(left)
     }
 
     fn column(&mut self, sql: &str) -> Vec<String> {
@@ -181,6 +184,8 @@ fn installation() -> Installation {
     found.unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// A gate gives up on a server after ten seconds.
+const GONE_MAX: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// In the script's database only: the census of the gate looks from elsewhere.

@@ -1,18 +1,20 @@
 -- A statement that takes too long is ended.
 
-SET statement_timeout = '20ms'
+SET statement_timeout = '200ms'
 
 SELECT pg_sleep(10)
 
-SELECT 'quick'
+SET statement_timeout = 0
 
 BEGIN
 
-SET LOCAL statement_timeout = 0
+SET LOCAL statement_timeout = '200ms'
 
-SELECT pg_sleep(0.05)
+SELECT pg_sleep(10)
 
-COMMIT
+ROLLBACK
+
+SHOW statement_timeout
 
 SET statement_timeout = '-1'
 

@@ -1,5 +1,5 @@
 -- A time limit that the client has logged in with.
--- startup: statement_timeout=25
+-- startup: statement_timeout=400
 
 SHOW statement_timeout
 
