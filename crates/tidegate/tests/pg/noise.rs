@@ -7,6 +7,7 @@
 
 use std::array;
 
+use tidegate_testkit::batch::Batch;
 use tidegate_testkit::raw::Raw;
 use tidegate_wire::startup;
 
@@ -45,7 +46,13 @@ const STARTUP: [&[(&str, &str)]; SERVERS] = [
 
 impl Noise {
     pub(crate) fn start(port: u16, client: impl Fn(&[(&str, &str)]) -> Raw) -> Self {
-        Self { port, clients: array::from_fn(|nth| client(STARTUP[nth])) }
+        let clients = array::from_fn(|nth| {
+            let mut raw = client(STARTUP[nth]);
+            // The scripts' favourite name, and another meaning.
+            raw.exchange(&Batch::new().parse("s", "SELECT 'noise'").sync(), 1);
+            raw
+        });
+        Self { port, clients }
     }
 
     /// Uses all servers but those that a script holds, of whose `sessions` each may hold one.
@@ -64,7 +71,7 @@ impl Noise {
         first.run("COMMIT");
         for client in others {
             let tags = client.tags();
-            assert_eq!(tags, "CTDCZT", "no noise");
+            assert_eq!(tags, HELD, "no noise");
             client.run("COMMIT");
         }
         rest.iter_mut().for_each(|client| client.run("COMMIT"));
@@ -72,7 +79,9 @@ impl Noise {
 }
 
 /// The gate may answer a BEGIN alone by itself; this takes a server.
-const HOLD: &str = "BEGIN; SELECT pg_backend_pid()";
+const HOLD: &str = "BEGIN; SET LOCAL work_mem = '77MB'; SELECT pg_backend_pid()";
+/// How it is answered.
+const HELD: &str = "CCTDCZT";
 
 /// A gate with one worker has read all that was sent to it before it answers what is sent now;
 /// this needs no server.
