@@ -7,6 +7,7 @@ mod test;
 mod demo;
 mod bench_peers;
 mod docs;
+mod pg;
 mod fuzz;
 mod steps;
 mod tidy;
@@ -42,6 +43,9 @@ enum Job {
     /// Tidegate and the distribution's PgBouncer under the same load: ratios, and whether they are
     /// good enough
     BenchPeers(bench_peers::Arguments),
+    /// PostgreSQL's answers directly and through the gate, on any version. With FILTER only the scripts
+    /// whose names contain it
+    Pg(pg::Arguments),
     /// Writes the settings reference and the example file anew
     Docs(docs::Arguments),
     /// Feeds mutated bytes to a target
@@ -56,6 +60,7 @@ fn main() -> ExitCode {
         Job::Test(arguments) => test::run(&arguments),
         Job::Demo(arguments) => demo::run(&arguments),
         Job::BenchPeers(arguments) => bench_peers::run(&arguments),
+        Job::Pg(arguments) => pg::run(&arguments),
         Job::Docs(arguments) => docs::run(&arguments),
         Job::Fuzz(arguments) => fuzz::run(&arguments),
         Job::Tidy => tidy::run(),

@@ -57,6 +57,24 @@ impl Runner {
         }
     }
 
+    /// One test binary; with all that its tests print if `show`.
+    pub(crate) fn one_target(self, name: &str, show: bool) -> Command {
+        let mut command = match self {
+            Self::Nextest => cargo(["nextest", "run", "--profile", "ci", "--test", name]),
+            Self::CargoTest => cargo(["test", "--no-fail-fast", "--test", name]),
+        };
+        match self {
+            _ if !show => {}
+            Self::Nextest => {
+                command.arg("--no-capture");
+            }
+            Self::CargoTest => {
+                command.args(["--", "--nocapture", "--test-threads=1"]);
+            }
+        }
+        command
+    }
+
     /// All tests but those in documentation.
     pub(crate) fn all(self, extent: Extent, filters: &[String]) -> Result<Command> {
         let mut command = match self {

@@ -8,11 +8,11 @@ use crate::install::Need;
 use crate::runner::{Extent, Runner};
 use crate::shell::cargo;
 use crate::steps::{static_checks, verdict};
-use crate::{docs, fuzz, install, node, python, shell};
+use crate::{docs, fuzz, install, node, pg, python, shell};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Also the test binaries whose names start with `full_`
+    /// Also the test binaries whose names start with `full_`, and all versions of PostgreSQL
     #[arg(long)]
     full: bool,
     /// Passed on to the test runner; format, lints, and the rest are then left out
@@ -32,6 +32,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         results.push(("docs", docs::check()));
         results.push(("doc tests", shell::run(&mut cargo(DOC_TESTS.iter().copied()))));
         results.push(("fuzz", fuzz::smoke()));
+        if arguments.full {
+            results.push(("other versions of PostgreSQL", pg::others()));
+        }
     }
     let earlier = verdict(results);
     if let Err(error) = &earlier {

@@ -19,7 +19,13 @@ pub struct Raw {
     pub pid: u32,
     /// The secret that it was told.
     pub secret: Vec<u8>,
+    /// The ParameterStatus messages of the login, in their order.
+    pub parameters: Vec<Frame>,
 }
+
+/// Nothing came within the time that a client has for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Silence;
 
 /// A message from the server: its tag and body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +65,8 @@ impl Raw {
         let stream = TcpStream::connect(("127.0.0.1", port)).expect("somebody listens");
         stream.set_read_timeout(Some(wait::DEADLINE)).expect("a time-out is set");
         stream.set_nodelay(true).expect("nodelay is set");
-        Self { stream, buffer: Vec::new(), pid: 0, secret: Vec::new() }
+        let (buffer, secret, parameters) = (Vec::new(), Vec::new(), Vec::new());
+        Self { stream, buffer, pid: 0, secret, parameters }
     }
 
     /// Connects and logs in.
@@ -121,6 +128,7 @@ impl Raw {
                     self.pid = pid;
                     self.secret = secret.to_vec();
                 }
+                Message::ParameterStatus { .. } => self.parameters.push(frame),
                 Message::ReadyForQuery(_) => return Ok(()),
                 _ => {}
             }
@@ -140,23 +148,48 @@ impl Raw {
         self.send(&out);
     }
 
-    fn read(&mut self) -> usize {
+    fn read(&mut self) -> Result<usize, Silence> {
         let mut chunk = [0; 16 * 1024];
         match self.stream.read(&mut chunk) {
             Ok(bytes) => {
                 self.buffer.extend_from_slice(&chunk[..bytes]);
-                bytes
+                Ok(bytes)
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                panic!("nothing came within {:?}", wait::DEADLINE)
+                Err(Silence)
             }
-            Err(_) => 0, // A reset is an end, too.
+            Err(_) => Ok(0), // A reset is an end, too.
+        }
+    }
+
+    /// The next message; `None` at the end of the connection.
+    ///
+    /// # Errors
+    /// Nothing came within the time-out of the connection, by default [`wait::DEADLINE`].
+    ///
+    /// # Panics
+    /// When what comes is no message.
+    pub fn try_next(&mut self) -> Result<Option<Frame>, Silence> {
+        loop {
+            if let Front::Frame { tag, frame_bytes } =
+                front(&self.buffer, u64::from(u32::MAX)).expect("a frame")
+            {
+                let bytes = usize::try_from(frame_bytes).expect("it fits memory");
+                if self.buffer.len() >= bytes {
+                    let rest = self.buffer.split_off(bytes);
+                    let frame = std::mem::replace(&mut self.buffer, rest);
+                    return Ok(Some(Frame { tag, body: frame[HEADER_BYTES..].to_vec() }));
+                }
+            }
+            if self.read()? == 0 {
+                return Ok(None);
+            }
         }
     }
 
     /// Reads one raw byte, as the answer to an SSLRequest is.
     pub fn byte(&mut self) -> Option<u8> {
-        if self.buffer.is_empty() && self.read() == 0 {
+        if self.buffer.is_empty() && self.read().expect("a byte, or the end") == 0 {
             return None;
         }
         Some(self.buffer.remove(0))
@@ -214,20 +247,6 @@ impl Iterator for Raw {
     type Item = Frame;
 
     fn next(&mut self) -> Option<Frame> {
-        loop {
-            if let Front::Frame { tag, frame_bytes } =
-                front(&self.buffer, u64::from(u32::MAX)).expect("a frame")
-            {
-                let bytes = usize::try_from(frame_bytes).expect("it fits memory");
-                if self.buffer.len() >= bytes {
-                    let rest = self.buffer.split_off(bytes);
-                    let frame = std::mem::replace(&mut self.buffer, rest);
-                    return Some(Frame { tag, body: frame[HEADER_BYTES..].to_vec() });
-                }
-            }
-            if self.read() == 0 {
-                return None;
-            }
-        }
+        self.try_next().unwrap_or_else(|Silence| panic!("nothing came within {:?}", wait::DEADLINE))
     }
 }

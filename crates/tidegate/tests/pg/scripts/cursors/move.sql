@@ -1,0 +1,21 @@
+-- MOVE counts without rows.
+
+BEGIN
+
+DECLARE c SCROLL CURSOR FOR SELECT g FROM generate_series(1, 10) g
+
+MOVE 3 FROM c
+
+FETCH c
+
+MOVE FORWARD ALL IN c
+
+MOVE BACKWARD 2 IN c
+
+FETCH c
+
+MOVE FIRST IN c
+
+FETCH c
+
+ROLLBACK

@@ -1,0 +1,21 @@
+-- Constraints that are added to what is there already.
+
+CREATE TABLE t (x int)
+
+INSERT INTO t VALUES (1), (1), (null), (-5)
+
+ALTER TABLE t ADD CONSTRAINT positive CHECK (x > 0)
+
+ALTER TABLE t ADD CONSTRAINT positive CHECK (x > 0) NOT VALID
+
+INSERT INTO t VALUES (-6)
+
+ALTER TABLE t VALIDATE CONSTRAINT positive
+
+ALTER TABLE t ADD PRIMARY KEY (x)
+
+ALTER TABLE t ALTER x SET NOT NULL
+
+ALTER TABLE t DROP CONSTRAINT positive
+
+ALTER TABLE t DROP CONSTRAINT positive

@@ -1,0 +1,15 @@
+-- VACUUM, ANALYZE, CLUSTER, CHECKPOINT answer with their tags.
+
+CREATE TABLE t (x int PRIMARY KEY)
+
+ANALYZE t
+
+VACUUM (FREEZE) t
+
+CLUSTER t USING t_pkey
+
+CHECKPOINT
+
+VACUUM nothing
+
+ANALYZE t (nothing)

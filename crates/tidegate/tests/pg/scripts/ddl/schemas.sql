@@ -1,0 +1,17 @@
+-- Schemas and what is in them.
+
+CREATE SCHEMA s CREATE TABLE t (x int) CREATE VIEW v AS SELECT x FROM t
+
+INSERT INTO s.t VALUES (1)
+
+SELECT * FROM s.v
+
+ALTER TABLE s.t SET SCHEMA public
+
+SELECT * FROM t
+
+DROP SCHEMA s
+
+DROP SCHEMA s CASCADE
+
+CREATE SCHEMA pg_mine

@@ -1,0 +1,23 @@
+-- Tables come, change, and go.
+
+CREATE TABLE t (a int, b text DEFAULT 'x', UNIQUE (a))
+
+CREATE TABLE IF NOT EXISTS t (z int)
+
+CREATE TABLE t (z int)
+
+ALTER TABLE t ADD COLUMN c int, DROP COLUMN b
+
+ALTER TABLE t RENAME COLUMN c TO d
+
+INSERT INTO t VALUES (1, 2) RETURNING *
+
+ALTER TABLE t ALTER COLUMN d TYPE text USING d || '!'
+
+TABLE t
+
+DROP TABLE t
+
+DROP TABLE IF EXISTS t
+
+DROP TABLE t

@@ -1,0 +1,19 @@
+-- DISCARD ALL does not run in a transaction; the others do.
+
+BEGIN
+
+DISCARD ALL
+
+ROLLBACK
+
+BEGIN
+
+CREATE TEMP TABLE t (x int)
+
+DISCARD TEMP
+
+DISCARD PLANS
+
+COMMIT
+
+SELECT * FROM t

@@ -1,0 +1,25 @@
+-- Each part that may be discarded.
+
+CREATE TEMP TABLE t AS SELECT 1 AS x
+
+CREATE SEQUENCE s
+
+SELECT nextval('s')
+
+PREPARE p AS SELECT 'prepared'
+
+DISCARD PLANS
+
+EXECUTE p
+
+DISCARD SEQUENCES
+
+SELECT lastval()
+
+SELECT x FROM t
+
+DISCARD TEMPORARY
+
+SELECT x FROM t
+
+DISCARD NOTHING

@@ -1,0 +1,9 @@
+-- Errors that are caught inside.
+
+DO $$ BEGIN PERFORM 1/0; EXCEPTION WHEN division_by_zero THEN RAISE NOTICE 'caught % %', SQLSTATE, SQLERRM; END $$
+
+CREATE TABLE t (x int PRIMARY KEY)
+
+DO $$ BEGIN INSERT INTO t VALUES (1); BEGIN INSERT INTO t VALUES (1); EXCEPTION WHEN unique_violation THEN INSERT INTO t VALUES (2); END; END $$
+
+SELECT x FROM t ORDER BY x

@@ -1,0 +1,17 @@
+-- Procedures that end transactions.
+
+CREATE TABLE t (x int)
+
+CREATE PROCEDURE work() LANGUAGE plpgsql AS $$ BEGIN INSERT INTO t VALUES (1); COMMIT; INSERT INTO t VALUES (2); ROLLBACK; INSERT INTO t VALUES (3); END $$
+
+CALL work()
+
+SELECT x FROM t ORDER BY x
+
+BEGIN
+
+CALL work()
+
+ROLLBACK
+
+SELECT count(*) FROM t

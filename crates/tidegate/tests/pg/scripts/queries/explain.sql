@@ -1,0 +1,11 @@
+-- Plans as text and as json, without costs.
+
+CREATE TABLE t (id int PRIMARY KEY, x int)
+
+EXPLAIN (COSTS OFF) SELECT * FROM t WHERE id = 1
+
+EXPLAIN (COSTS OFF, FORMAT json) SELECT count(*) FROM t
+
+EXPLAIN (COSTS OFF, ANALYZE, TIMING OFF, SUMMARY OFF, BUFFERS OFF) UPDATE t SET x = 1 WHERE x < 0
+
+EXPLAIN SELECT * FROM nothing

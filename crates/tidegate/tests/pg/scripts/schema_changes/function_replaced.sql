@@ -1,0 +1,20 @@
+-- A function that is replaced between two executions.
+
+CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'
+
+PREPARE p AS SELECT f()
+
+EXECUTE p
+
+CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 2'
+
+EXECUTE p
+
+-- session: b
+CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN 3; END $$
+
+EXECUTE p
+
+DROP FUNCTION f
+
+EXECUTE p

@@ -1,0 +1,15 @@
+-- A table that goes with its transaction.
+
+BEGIN
+
+CREATE TEMP TABLE t ON COMMIT DROP AS SELECT 1 AS x
+
+SELECT * FROM t
+
+COMMIT
+
+SELECT * FROM t
+
+CREATE TEMP TABLE u (x int) ON COMMIT DROP
+
+SELECT * FROM u

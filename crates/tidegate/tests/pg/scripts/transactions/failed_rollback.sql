@@ -1,0 +1,11 @@
+-- ROLLBACK of a failed transaction, and of none.
+
+BEGIN
+
+SELECT nothing
+
+ROLLBACK
+
+ROLLBACK
+
+SELECT 1

@@ -1,0 +1,19 @@
+-- The first statement behind BEGIN prepares or declares.
+
+BEGIN
+
+PREPARE p AS SELECT 1
+
+EXECUTE p
+
+ROLLBACK
+
+EXECUTE p
+
+BEGIN
+
+DECLARE c CURSOR FOR SELECT 2
+
+FETCH c
+
+COMMIT

@@ -1,0 +1,21 @@
+-- A savepoint is the way out of a failure.
+
+CREATE TABLE t (x int PRIMARY KEY)
+
+BEGIN
+
+INSERT INTO t VALUES (1)
+
+SAVEPOINT s
+
+INSERT INTO t VALUES (1)
+
+INSERT INTO t VALUES (2)
+
+ROLLBACK TO s
+
+INSERT INTO t VALUES (3)
+
+COMMIT
+
+SELECT x FROM t ORDER BY x

@@ -1,0 +1,27 @@
+-- Savepoints, nested and of the same name.
+
+CREATE TABLE t (x int)
+
+BEGIN
+
+INSERT INTO t VALUES (1)
+
+SAVEPOINT a
+
+INSERT INTO t VALUES (2)
+
+SAVEPOINT a
+
+INSERT INTO t VALUES (3)
+
+ROLLBACK TO a
+
+RELEASE a
+
+ROLLBACK TO SAVEPOINT a
+
+INSERT INTO t VALUES (4)
+
+COMMIT
+
+SELECT x FROM t ORDER BY x

@@ -1,0 +1,11 @@
+-- A BEGIN inside a transaction is a warning.
+
+BEGIN
+
+BEGIN
+
+SELECT 1
+
+COMMIT
+
+COMMIT

@@ -1,0 +1,15 @@
+-- A trigger does the work of a view.
+
+CREATE TABLE t (x int)
+
+CREATE VIEW v AS SELECT x + 1 AS y FROM t
+
+CREATE FUNCTION put() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO t VALUES (new.y - 1); RETURN new; END $$
+
+CREATE TRIGGER put INSTEAD OF INSERT ON v FOR EACH ROW EXECUTE FUNCTION put()
+
+INSERT INTO v VALUES (5) RETURNING y
+
+SELECT x FROM t
+
+UPDATE v SET y = 0

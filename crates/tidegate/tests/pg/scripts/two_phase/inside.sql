@@ -1,0 +1,15 @@
+-- COMMIT PREPARED does not run inside a transaction.
+
+BEGIN
+
+SELECT 1
+
+PREPARE TRANSACTION 'p'
+
+BEGIN
+
+COMMIT PREPARED 'p'
+
+ROLLBACK
+
+COMMIT PREPARED 'p'
