@@ -44,6 +44,11 @@ pub enum Fate {
 }
 
 impl Fate {
+    /// Whether it answers a message that Tidegate has sent on its own account.
+    const fn is_tidegates(self) -> bool {
+        self.is_own() || matches!(self, Self::SwallowUnlessError)
+    }
+
     /// Whether it answers a query of Tidegate's own.
     const fn is_own(self) -> bool {
         matches!(self, Self::Swallow | Self::SwallowAnswer)
@@ -317,6 +322,10 @@ impl Exchange {
             self.status = status;
         }
         match tag {
+            // What PostgreSQL remarks upon a message of Tidegate's is for nobody.
+            Tag::NoticeResponse if front.is_some_and(|owed| owed.fate.is_tidegates()) => {
+                return Ok(Heard { fate: Fate::Swallow, is_answer: false });
+            }
             Tag::NoticeResponse | Tag::NotificationResponse | Tag::ParameterStatus => return aside,
             _ if self.unsure => return answer,
             _ => {}
@@ -668,6 +677,8 @@ mod tests {
                 let heard = exchange.heard(tag, None);
                 assert_eq!(heard, Ok(Heard { fate: beside, is_answer: false }));
             }
+            let heard = exchange.heard(Tag::NoticeResponse, None);
+            assert_eq!(heard, Ok(Heard { fate: Fate::Swallow, is_answer: false }));
             for tag in [Tag::RowDescription, Tag::DataRow, Tag::CommandComplete] {
                 let heard = exchange.heard(tag, None);
                 assert_eq!(heard, Ok(Heard { fate: Fate::Swallow, is_answer: true }));

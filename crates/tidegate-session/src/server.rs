@@ -23,7 +23,7 @@ use tidegate_wire::sqlstate::SqlState;
 use crate::examination::{Findings, Question};
 use crate::exchange::{About, Exchange, Fate, OutOfStep, Settled};
 use crate::listen::{MARKER_CHANNEL, Marker, listen_to_markers};
-use crate::parameters::{Reported, SessionSettings};
+use crate::parameters::{Reported, ReportedValues, SessionSettings};
 use crate::pieces::Pieces;
 use crate::pin::{PinReason, PinReasons};
 use crate::prepared::{
@@ -137,8 +137,9 @@ pub enum ServerFault {
 pub struct Heard {
     /// An errand has ended.
     pub errand: Option<ErrandEnd>,
-    /// The settings that were sent in front of the client's batch are in force.
-    pub adapted: bool,
+    /// The settings that were sent in front of the client's batch are in force: what was reported
+    /// up to then.
+    pub adapted: Option<Arc<ReportedValues>>,
     /// Settings of the client that it had reset are in force again.
     pub restored: bool,
     /// The server listens to markers.
@@ -556,11 +557,6 @@ impl ServerMachine {
         &self.reported
     }
 
-    /// What it has reported, for a client that is to be told; see [`Reported::unknown_to`].
-    pub fn reported_mut(&mut self) -> &mut Reported {
-        &mut self.reported
-    }
-
     /// A lease begins: changes of reported parameters count from here.
     pub fn begin_lease(&mut self) {
         self.reported.set_baseline();
@@ -642,9 +638,9 @@ impl ServerMachine {
             }
             reasons = reasons.and(held.without(gone));
         }
-        // Of a single setting that was reset it is not known to what, and of a reset that was
-        // rolled back nothing.
-        touched.any |= was_reset && !touched.are_reset || touched.are_reset && has_failed;
+        // Of a single setting that was reset it is not known to what, and where something has
+        // failed, or was rolled back, it is not known whether it is set at all.
+        touched.any |= was_reset && !touched.are_reset || !touched.is_empty() && has_failed;
         let mut reported = Vec::new();
         if touched.any {
             let is_own = |name: &str| name.contains('.');
@@ -776,7 +772,7 @@ impl ServerMachine {
             (Beside::Adapt, None) => {
                 // From here on, what differs is the client's doing.
                 self.reported.set_baseline();
-                heard.adapted = true;
+                heard.adapted = Some(self.reported.values().clone());
             }
             (Beside::Restore, None) => {
                 self.reported.set_baseline();

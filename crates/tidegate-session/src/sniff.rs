@@ -280,8 +280,8 @@ pub(crate) fn is_plainly_harmless(text: &[u8]) -> bool {
     }
     memchr2_iter(b';', b'_', text).all(|at| match text.get(at) {
         Some(b';') => at == end,
-        // `set_config`, `pg_advisory_lock`, and their kin.
-        _ => !follows(at, b"_config") && !follows(at, b"_advisory"),
+        // `set_config`, `pg_advisory_lock`, and their kin; `pg_settings`, which can be updated.
+        _ => !follows(at, b"_config") && !follows(at, b"_advisory") && !follows(at, b"_settings"),
     }) && memchr2_iter(b'm', b'M', text)
         .all(|at| !at.checked_sub(2).is_some_and(|front| follows(front, b"temp")))
         && memchr2_iter(b'v', b'V', text).all(|at| {

@@ -185,6 +185,9 @@ impl Traces {
             if !is_two_phase {
                 self.leaves.add(PinReason::Prepared);
             }
+        } else if is(b"create") {
+            // With pg_temp in front of the search path it is temporary without saying so.
+            self.leaves.add(PinReason::TempTable);
         } else if is(b"call") || is(b"do") || is(b"execute") {
             self.settings.any = true;
         }
@@ -236,7 +239,7 @@ impl Traces {
                     _ => self.add_set(rest),
                 };
             }
-            if first.is(b"transaction") || first.is(b"constraints") || first.is(b"seed") {
+            if first.is(b"transaction") || first.is(b"constraints") {
                 return;
             }
             for (word, name) in SYNONYMS {
@@ -305,6 +308,7 @@ impl Traces {
             }
             b"role" | b"session_authorization" => self.add_role(),
             b"transaction_isolation" | b"transaction_read_only" | b"transaction_deferrable" => {}
+            b"seed" => self.leaves.add(PinReason::Set), // What it has set can't be read.
             name => match std::str::from_utf8(name) {
                 Ok(name) => {
                     self.settings.names.insert(name.into());
@@ -317,6 +321,7 @@ impl Traces {
     /// Words that matter anywhere in a statement.
     fn add_words(&mut self, tokens: &[Token<'_>]) {
         let creates = tokens.first().is_some_and(|token| token.is(b"create"));
+        let updates = tokens.iter().any(|token| token.is(b"update"));
         let mut after_into = false;
         for (place, token) in tokens.iter().enumerate() {
             let next = tokens.get(place + 1).copied();
@@ -334,6 +339,8 @@ impl Traces {
                     self.reads_sequences = true;
                 }
             }
+            // An UPDATE of this view sets.
+            self.settings.any |= updates && token.is(b"pg_settings");
             if creates || after_into {
                 let is_temp = token.is(b"temp") || token.is(b"temporary");
                 let is_schema = next == Some(Token::Symbol(b'.'))
@@ -515,7 +522,10 @@ mod tests {
             ("create temp table x (a int)", "+temp_table"),
             ("create table pg_temp.x (a int)", "+temp_table"),
             ("select 1 into temporary x", "+temp_table"),
-            ("create table x (temperature int)", ""),
+            ("create table x (temperature int)", "+temp_table"),
+            ("update pg_settings set setting = '5MB' where name = 'work_mem'", "*"),
+            ("select * from pg_settings", ""),
+            ("set seed = 0.5", "+set"),
             ("select pg_temp.f()", ""),
             ("drop table x", "~"),
             ("select currval('s')", "sequences"),
@@ -525,7 +535,10 @@ mod tests {
                 "do $$ begin perform pg_advisory_lock(1); create temp table x(a int); end $$",
                 "+advisory_lock +temp_table * ~",
             ),
-            ("create function f() returns int language sql as 'select pg_advisory_lock(1)'", ""),
+            (
+                "create function f() returns int language sql as 'select pg_advisory_lock(1)'",
+                "+temp_table",
+            ),
         ] {
             assert_eq!(found(text), expected, "{text}");
         }

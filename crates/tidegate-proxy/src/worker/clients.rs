@@ -360,8 +360,12 @@ impl Worker {
             (None, true) => (Errand::Check, String::new()),
             (None, false) => {
                 server.set_settings(wanted);
-                server.machine()?.begin_lease();
-                self.tell_parameters(key, id);
+                let machine = server.machine()?;
+                machine.begin_lease();
+                if !Arc::ptr_eq(&session.known, machine.reported().values()) {
+                    let reported = machine.reported().values().clone();
+                    self.tell_parameters(key, &reported);
+                }
                 return Some(id);
             }
         };
@@ -374,8 +378,9 @@ impl Worker {
     pub(super) fn attached(&mut self, key: ClientKey, id: ServerId) {
         if let Some(machine) = self.server(id).and_then(Server::machine) {
             machine.begin_lease();
+            let reported = machine.reported().values().clone();
+            self.tell_parameters(key, &reported);
         }
-        self.tell_parameters(key, id);
         let Some(client) = self.client(key) else { return };
         let held = client.machine.take_held();
         self.serve(key, id, &held);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tidegate_pool_core::server::{CloseReason, PoolId, ServerId};
 use tidegate_session::examination::Findings;
-use tidegate_session::parameters::SessionSettings;
+use tidegate_session::parameters::{ReportedValues, SessionSettings, unknown_to};
 use tidegate_session::pin::{PinReason, PinReasons};
 use tidegate_session::prepared::Environment;
 use tidegate_session::server::{Review, ServerError};
@@ -84,7 +84,9 @@ impl Worker {
         let Stage::Up(machine) = &mut server.stage else { return Keeps::Nothing };
         if let Some(session) = &mut client.session {
             // What was reported in the meantime has been passed on.
-            machine.reported_mut().is_known_to(&mut session.known);
+            if !Arc::ptr_eq(&session.known, machine.reported().values()) {
+                session.known = machine.reported().values().clone();
+            }
         }
         match machine.review(client.pins, &server.settings, &mut self.to_server) {
             Review::Clean => {}
@@ -234,18 +236,13 @@ impl Worker {
 
     /// What the client knows of parameters that are reported, and what its server has reported, is
     /// the same from now on.
-    pub(super) fn tell_parameters(&mut self, key: ClientKey, id: ServerId) {
+    pub(super) fn tell_parameters(&mut self, key: ClientKey, reported: &Arc<ReportedValues>) {
         let Some(client) = self.clients.get_mut(key.place as usize) else { return };
-        let Some(server) = self.servers.get_mut(id.place()).and_then(Option::as_deref_mut) else {
-            return;
-        };
         if !client.is_ready() {
             return; // It is about to be told everything.
         }
-        let (Stage::Up(machine), Some(session)) = (&mut server.stage, &mut client.session) else {
-            return;
-        };
-        let news = machine.reported_mut().unknown_to(&mut session.known);
+        let Some(session) = &mut client.session else { return };
+        let news = unknown_to(&mut session.known, reported);
         if news.is_empty() {
             return;
         }

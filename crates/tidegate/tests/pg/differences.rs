@@ -6,40 +6,92 @@ use crate::stage::Route;
 pub(crate) struct Difference {
     pub(crate) script: &'static str,
     pub(crate) route: Route,
+    pub(crate) occurs: Occurs,
     #[expect(dead_code, reason = "for whoever reads the table")]
     pub(crate) reason: &'static str,
 }
 
+/// Whether a difference that is meant must be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Occurs {
+    Always,
+    /// It depends on what others have done on the server.
+    Sometimes,
+}
+
 pub(crate) const DIFFERENCES: &[Difference] = &[
-    Difference {
-        script: "prepared/protocol_meets_sql.wire",
-        route: Route::Transaction,
-        reason: "servers know statements of the protocol under names of the gate's own, so SQL's \
-                 EXECUTE and DEALLOCATE do not find them (docs/guide/how-it-behaves.md)",
-    },
-    Difference {
-        script: "schema_changes/cached_plan.wire",
-        route: Route::Transaction,
-        reason: PARSED_LATER,
-    },
-    Difference {
-        script: "schema_changes/cached_plan_in_transaction.wire",
-        route: Route::Transaction,
-        reason: PARSED_LATER,
-    },
-    Difference { script: "settings/never_set.sql", route: Route::Session, reason: NEVER_SET },
-    Difference { script: "settings/never_set.sql", route: Route::Transaction, reason: NEVER_SET },
-    Difference { script: "temporary/never_made.sql", route: Route::Session, reason: NEVER_MADE },
-    Difference {
-        script: "temporary/never_made.sql",
-        route: Route::Transaction,
-        reason: NEVER_MADE,
-    },
+    here("prepared/protocol_meets_sql.wire", Route::Transaction, PROTOCOL_MEETS_SQL),
+    here("schema_changes/cached_plan.wire", Route::Transaction, PARSED_LATER),
+    here("schema_changes/cached_plan_in_transaction.wire", Route::Transaction, PARSED_LATER),
+    here("discard/all_of_startup.sql", Route::Session, RESTORED_LATER),
+    here("discard/all_of_startup.sql", Route::Transaction, RESTORED_LATER),
+    here("notify/channels.sql", Route::Transaction, HEARD_BY_ANOTHER),
+    here("notify/heard_after_transaction.sql", Route::Transaction, TOLD_LATER),
+    here("notify/in_pipeline.wire", Route::Transaction, TOLD_LATER),
+    here("notify/itself.sql", Route::Transaction, TOLD_LATER),
+    here("notify/listen_then_work.sql", Route::Transaction, TOLD_LATER),
+    here("notify/on_commit.sql", Route::Transaction, TOLD_LATER),
+    here("notify/listen_rolled_back.sql", Route::Transaction, HEARD_BY_ANOTHER),
+    here("sequences/nextval.sql", Route::Transaction, SEQUENCES),
+    here("sequences/serial.sql", Route::Transaction, SEQUENCES),
+    here("settings/function_with_set.sql", Route::Transaction, HIDDEN),
+    maybe("settings/local_in_one_query.sql", Route::Transaction, NEVER_SET),
+    maybe("settings/never_set.sql", Route::Session, NEVER_SET),
+    maybe("settings/never_set.sql", Route::Transaction, NEVER_SET),
+    here("settings/options_of_startup.sql", Route::Session, RESTORED_LATER),
+    here("settings/options_of_startup.sql", Route::Transaction, RESTORED_LATER),
+    here("settings/prepared_under_setting.wire", Route::Transaction, PARSED_AGAIN),
+    here("settings/zone_of_startup.sql", Route::Session, RESTORED_LATER),
+    here("settings/zone_of_startup.sql", Route::Transaction, RESTORED_LATER),
+    maybe("settings/set_config.sql", Route::Transaction, NEVER_SET),
+    here("settings/set_inside_do.sql", Route::Transaction, HIDDEN),
+    here("settings/set_inside_function.sql", Route::Transaction, HIDDEN),
+    here("temporary/made_by_function.sql", Route::Transaction, HIDDEN),
+    here("temporary/never_made.sql", Route::Session, NEVER_MADE),
+    here("temporary/never_made.sql", Route::Transaction, NEVER_MADE),
+    here("transactions/first_is_listen.sql", Route::Transaction, TOLD_LATER),
 ];
+
+const fn here(script: &'static str, route: Route, reason: &'static str) -> Difference {
+    Difference { script, route, occurs: Occurs::Always, reason }
+}
+
+const fn maybe(script: &'static str, route: Route, reason: &'static str) -> Difference {
+    Difference { script, route, occurs: Occurs::Sometimes, reason }
+}
+
+const HEARD_BY_ANOTHER: &str = "\
+One server listens for all clients of the transaction port, so pg_listening_channels() on the \
+client's own names none (docs/transaction-mode.md).";
+
+const HIDDEN: &str = "\
+What a function does to the session is not visible in the statement that calls it, and PostgreSQL \
+reports it only of a few settings (docs/transaction-mode.md).";
+
+const PROTOCOL_MEETS_SQL: &str = "\
+Servers know statements of the protocol under names of the gate's own, so SQL's EXECUTE and \
+DEALLOCATE do not find them (docs/transaction-mode.md).";
+
+const PARSED_AGAIN: &str = "\
+A server that has not parsed the statement yet does so under the settings of now, and its constants \
+mean what they mean now (docs/transaction-mode.md).";
 
 const PARSED_LATER: &str = "\
 The next server had not parsed the statement before the change, and does so as things are now, where \
 PostgreSQL refuses a statement whose result has changed (docs/guide/how-it-behaves.md).";
+
+const RESTORED_LATER: &str = "\
+Settings that the client asked for when it connected are set again after it has reset them; what \
+they are is reported behind the reset, not with it (docs/transaction-mode.md).";
+
+const SEQUENCES: &str = "\
+Only the session that has used a sequence knows its last value. Outside of the transaction that did, \
+currval and lastval are not yet defined; once a client has asked for one it keeps its server, and \
+they work (docs/transaction-mode.md).";
+
+const TOLD_LATER: &str = "\
+A notification comes from the server that listens for all, behind the ReadyForQuery of the client's \
+own server instead of before it (docs/transaction-mode.md).";
 
 const NEVER_SET: &str = "\
 A backend that has once seen a setting of an application's own knows it for the rest of its life: \
@@ -50,7 +102,9 @@ const NEVER_MADE: &str = "\
 The schema for temporary objects stays in a backend that has once made one, whatever is discarded; \
 what is looked for in it is then unknown for another reason.";
 
-/// Whether a script is meant to differ on a route.
-pub(crate) fn is_meant(script: &str, route: Route) -> bool {
-    DIFFERENCES.iter().any(|difference| difference.script == script && difference.route == route)
+/// Whether a script is meant to differ on a route, and how often.
+pub(crate) fn is_meant(script: &str, route: Route) -> Option<Occurs> {
+    let mut all = DIFFERENCES.iter();
+    let found = all.find(|difference| difference.script == script && difference.route == route);
+    found.map(|difference| difference.occurs)
 }

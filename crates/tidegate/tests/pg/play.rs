@@ -6,6 +6,7 @@ use std::time::Duration;
 use tidegate_testkit::batch::Batch;
 use tidegate_testkit::raw::{Frame, Raw, Silence};
 
+use crate::noise::SERVERS;
 use crate::normal::Normal;
 use crate::script::Script;
 use crate::stage::{Route, SESSIONS_MAX, Stage};
@@ -47,9 +48,16 @@ pub(crate) fn play(
     stage.clean();
     let names: BTreeSet<&str> = steps.iter().map(|step| step.session.as_str()).collect();
     assert!(names.len() <= SESSIONS_MAX, "{} has too many sessions for the pool", script.name);
+    // Whoever listens on the transaction port has a server that listens in its stead.
+    let listens = |step: &Step| match &step.act {
+        Act::Send(bytes) => bytes.windows(7).any(|words| words == b"LISTEN "),
+        Act::UntilBlocked | Act::Read(_) => false,
+    };
+    let listens = steps.iter().any(listens);
+    let ears = usize::from(route == Route::Transaction && listens);
     let mut talk = Talk {
         route,
-        sessions_max: names.len(),
+        sessions_max: (names.len() + ears).min(SERVERS - 1),
         startup: &script.head.startup,
         sessions: BTreeMap::new(),
         blocked: 0,

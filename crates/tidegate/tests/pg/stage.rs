@@ -48,7 +48,7 @@ pub(crate) const SESSIONS_MAX: usize = SERVERS - 1;
 const ROLE: &str = "app";
 
 /// As many servers as the noise can use.
-const SETTINGS: &str = "plan = \"free\"\n[pool]\npool_size = 4\nmax_overflow = 0\n";
+const SETTINGS: &str = "plan = \"free\"\n[pool]\npool_size = 4\nmax_overflow = 0\npins_max = 4\n";
 
 /// Passwords are no part of this.
 const HBA: &str = "local all all trust\nhost all all 127.0.0.1/32 trust\n";
