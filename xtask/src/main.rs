@@ -6,10 +6,12 @@ mod check;
 mod test;
 mod demo;
 mod bench_peers;
+mod drivers;
 mod docs;
 mod fuzz;
 mod steps;
 mod tidy;
+mod child;
 mod install;
 mod gate;
 mod node;
@@ -42,6 +44,8 @@ enum Job {
     /// Tidegate and the distribution's PgBouncer under the same load: ratios, and whether they are
     /// good enough
     BenchPeers(bench_peers::Arguments),
+    /// The drivers' own suites and our cases for them, directly and through both ports
+    Drivers(drivers::Arguments),
     /// Writes the settings reference and the example file anew
     Docs(docs::Arguments),
     /// Feeds mutated bytes to a target
@@ -56,6 +60,7 @@ fn main() -> ExitCode {
         Job::Test(arguments) => test::run(&arguments),
         Job::Demo(arguments) => demo::run(&arguments),
         Job::BenchPeers(arguments) => bench_peers::run(&arguments),
+        Job::Drivers(arguments) => drivers::run(&arguments),
         Job::Docs(arguments) => docs::run(&arguments),
         Job::Fuzz(arguments) => fuzz::run(&arguments),
         Job::Tidy => tidy::run(),

@@ -1,0 +1,142 @@
+//! `cargo xtask drivers`: the drivers' own suites and our named cases, at PostgreSQL itself and at
+//! both ports of a gate.
+//!
+//! PostgreSQL itself says what a test is worth: one that fails there is not asked of a port. What
+//! a port may do differently stands in `drivers/NAME/expected.toml`, with the reason; whatever else
+//! fails is a finding, and so is an expected difference that is not there any more.
+//!
+//! Promises: each suite and place has a PostgreSQL and a gate of its own, on loopback and on ports
+//! that nobody else has; nothing that was started outlives this process. Exit code 1 when there are
+//! findings, 3 when something could not run.
+
+mod report;
+mod suite;
+
+mod asyncpg;
+
+mod scripted;
+mod stage;
+mod comparison;
+mod expected;
+mod place;
+mod outcome;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use clap::ValueEnum as _;
+
+use crate::drivers::comparison::{Comparison, Finding};
+use crate::drivers::expected::Expected;
+use crate::drivers::outcome::{Outcome, Outcomes};
+use crate::drivers::place::{Place, Port};
+use crate::drivers::report::Report;
+use crate::drivers::stage::Stage;
+use crate::drivers::suite::{Kind, Suite};
+use crate::gate;
+use crate::install::{self, Need};
+use crate::shell::CannotRun;
+
+#[derive(clap::Args, Default)]
+pub(crate) struct Arguments {
+    /// Only these drivers
+    #[arg(value_name = "NAME")]
+    names: Vec<Suite>,
+    /// Only tests whose names contain one of these
+    #[arg(long, value_name = "WORD", num_args = 1..)]
+    only: Vec<String>,
+    /// A Tidegate that is already built [default: builds it, with debug assertions]
+    #[arg(long, value_name = "PATH")]
+    tidegate: Option<PathBuf>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let chosen =
+        if arguments.names.is_empty() { Suite::value_variants() } else { &arguments.names };
+    run_suites(chosen, arguments)
+}
+
+/// What CI asks for: our own cases.
+pub(crate) fn run_cases() -> Result<()> {
+    let all = Suite::value_variants().iter().copied();
+    let cases: Vec<Suite> = all.filter(|suite| suite.kind() == Kind::Cases).collect();
+    run_suites(&cases, &Arguments::default())
+}
+
+fn run_suites(suites: &[Suite], arguments: &Arguments) -> Result<()> {
+    let tidegate = prepare(suites, arguments).map_err(|error| CannotRun(format!("{error:#}")))?;
+    let mut report = Report::default();
+    for suite in suites {
+        if let Err(error) = compare(*suite, &arguments.only, &tidegate, &mut report) {
+            report.could_not_run(*suite, &error);
+        }
+    }
+    println!("\n{report}");
+    if report.findings() > 0 {
+        bail!("{} findings", report.findings());
+    }
+    let incomplete = report.incomplete();
+    if !incomplete.is_empty() {
+        return Err(CannotRun(format!("could not run: {}", incomplete.join(", "))).into());
+    }
+    println!("drivers: all as expected");
+    Ok(())
+}
+
+/// Says where the gate is.
+fn prepare(suites: &[Suite], arguments: &Arguments) -> Result<PathBuf> {
+    let needs = suites.iter().flat_map(|suite| suite.needs()).copied();
+    install::ensure(&needs.chain([Need::Postgres]).collect::<Vec<_>>())?;
+    match &arguments.tidegate {
+        Some(path) => path.canonicalize().with_context(|| path.display().to_string()),
+        None => gate::build_debug(),
+    }
+}
+
+fn compare(suite: Suite, only: &[String], tidegate: &Path, report: &mut Report) -> Result<()> {
+    let mut expected = Expected::read(&suite.to_string())?;
+    if !only.is_empty() {
+        expected.retain(|test| only.iter().any(|word| test.contains(word)));
+    }
+    let (direct, _) = run_at(suite, Place::Direct, only, tidegate)?;
+    report.direct(suite, &direct, &findings_at_postgresql(suite, &direct));
+    for port in Port::ALL {
+        let (seen, defects) = run_at(suite, Place::Port(port), only, tidegate)?;
+        let mut comparison = Comparison::of(port, &direct, &seen, &expected);
+        comparison.findings.extend(defects);
+        report.port(suite, port, &comparison);
+    }
+    Ok(())
+}
+
+/// What became of the tests, and what the gate has logged that it should not have.
+fn run_at(
+    suite: Suite,
+    place: Place,
+    only: &[String],
+    tidegate: &Path,
+) -> Result<(Outcomes, Vec<Finding>)> {
+    eprintln!("{suite}, {place}");
+    let stage = Stage::set(place, &suite.setting(), tidegate)?;
+    let outcomes = suite.run(&stage, only).with_context(|| place.to_string())?;
+    let defects = stage.defects().into_iter().map(|text| Finding {
+        test: "the gate".to_owned(),
+        what: "has logged an error of its own",
+        text,
+    });
+    Ok((outcomes, defects.collect()))
+}
+
+/// Our own cases must pass there.
+fn findings_at_postgresql(suite: Suite, direct: &Outcomes) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if suite.kind() == Kind::Cases {
+        for (test, outcome) in direct {
+            if let Outcome::Failed(text) = outcome {
+                let what = "failed at PostgreSQL itself";
+                findings.push(Finding { test: test.clone(), what, text: text.clone() });
+            }
+        }
+    }
+    findings
+}
