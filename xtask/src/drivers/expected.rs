@@ -9,9 +9,16 @@ use serde::Deserialize;
 use crate::drivers::place::Port;
 use crate::shell::root;
 
-/// The reason for each test and port that may fail.
+/// How often each test fails at a port; the reason is for people.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Expected(BTreeMap<(Port, String), String>);
+pub(super) struct Expected(BTreeMap<(Port, String), Often>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Often {
+    Always,
+    /// It is a matter of time.
+    Sometimes,
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,6 +33,8 @@ struct File {
 struct Difference {
     ports: Vec<Port>,
     tests: Vec<String>,
+    #[serde(default)]
+    sometimes: bool,
     reason: String,
 }
 
@@ -44,12 +53,13 @@ impl Expected {
     fn parse(text: &str) -> Result<Self> {
         let file: File = toml::from_str(text)?;
         let mut expected = BTreeMap::new();
-        for Difference { ports, tests, reason } in file.difference {
+        for Difference { ports, tests, sometimes, reason } in file.difference {
+            let often = if sometimes { Often::Sometimes } else { Often::Always };
             ensure!(reason.ends_with('.'), "the reason is not a sentence: {reason}");
             ensure!(!ports.is_empty() && !tests.is_empty(), "of no test: {reason}");
             for port in ports {
                 for test in &tests {
-                    let earlier = expected.insert((port, test.clone()), reason.clone());
+                    let earlier = expected.insert((port, test.clone()), often);
                     if earlier.is_some() {
                         bail!("{test} is listed twice for the {} port", port.as_str());
                     }
@@ -65,15 +75,12 @@ impl Expected {
     }
 
     #[cfg(test)]
-    pub(super) fn of(differences: &[(Port, &str, &str)]) -> Self {
-        let entry = |(port, test, reason): &(Port, &str, &str)| {
-            ((*port, (*test).to_owned()), (*reason).to_owned())
-        };
-        Self(differences.iter().map(entry).collect())
+    pub(super) fn of(port: Port, test: &str, often: Often) -> Self {
+        Self(BTreeMap::from([((port, test.to_owned()), often)]))
     }
 
-    pub(super) fn reason(&self, port: Port, test: &str) -> Option<&str> {
-        self.0.get(&(port, test.to_owned())).map(String::as_str)
+    pub(super) fn often(&self, port: Port, test: &str) -> Option<Often> {
+        self.0.get(&(port, test.to_owned())).copied()
     }
 
     /// The tests that are listed for a port.
@@ -87,14 +94,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_test_and_port_has_its_reason() {
+    fn a_difference_is_of_each_of_its_tests_at_each_of_its_ports() {
         let text = "[[difference]]\nports = [\"transaction\"]\ntests = [\"a\", \"b\"]\n\
-            reason = \"It takes a session.\"\n";
+            reason = \"It takes a session.\"\n[[difference]]\nports = [\"session\"]\n\
+            tests = [\"a\"]\nsometimes = true\nreason = \"It takes time.\"\n";
         let expected = Expected::parse(text).unwrap();
-        assert_eq!(expected.reason(Port::Transaction, "b"), Some("It takes a session."));
-        assert_eq!(expected.reason(Port::Session, "b"), None);
+        assert_eq!(expected.often(Port::Transaction, "b"), Some(Often::Always));
+        assert_eq!(expected.often(Port::Session, "b"), None);
+        assert_eq!(expected.often(Port::Session, "a"), Some(Often::Sometimes));
         assert_eq!(expected.tests(Port::Transaction).collect::<Vec<_>>(), ["a", "b"]);
-        assert_eq!(expected.tests(Port::Session).count(), 0);
+        assert_eq!(expected.tests(Port::Session).count(), 1);
     }
 
     #[test]
