@@ -13,6 +13,7 @@ mod report;
 mod suite;
 
 mod asyncpg;
+mod cases;
 
 mod scripted;
 mod stage;

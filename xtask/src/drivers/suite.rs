@@ -4,15 +4,16 @@ use std::fmt;
 
 use anyhow::Result;
 
-use crate::drivers::asyncpg;
 use crate::drivers::outcome::Outcomes;
 use crate::drivers::stage::{Setting, Stage};
+use crate::drivers::{asyncpg, cases};
 use crate::install::Need;
 
 /// By the driver that it tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Suite {
     Asyncpg,
+    Psycopg,
 }
 
 /// Whose tests they are.
@@ -29,18 +30,20 @@ impl Suite {
     pub(super) fn kind(self) -> Kind {
         match self {
             Self::Asyncpg => Kind::Own,
+            Self::Psycopg => Kind::Cases,
         }
     }
 
     pub(super) fn needs(self) -> &'static [Need] {
         match self {
-            Self::Asyncpg => &[Need::PythonVenv],
+            Self::Asyncpg | Self::Psycopg => &[Need::PythonVenv],
         }
     }
 
     pub(super) fn setting(self) -> Setting {
         match self {
             Self::Asyncpg => asyncpg::setting(),
+            Self::Psycopg => cases::setting(),
         }
     }
 
@@ -48,6 +51,7 @@ impl Suite {
     pub(super) fn run(self, stage: &Stage, words: &[String]) -> Result<Outcomes> {
         match self {
             Self::Asyncpg => asyncpg::run(stage, words),
+            Self::Psycopg => cases::python("psycopg", stage, words),
         }
     }
 }
@@ -56,6 +60,7 @@ impl fmt::Display for Suite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Asyncpg => "asyncpg",
+            Self::Psycopg => "psycopg",
         })
     }
 }
