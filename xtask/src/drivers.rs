@@ -13,8 +13,10 @@ mod report;
 mod suite;
 
 mod asyncpg;
+mod tokio_postgres;
 mod cases;
 
+mod namespace;
 mod scripted;
 mod stage;
 mod comparison;
@@ -49,12 +51,20 @@ pub(crate) struct Arguments {
     /// A Tidegate that is already built [default: builds it, with debug assertions]
     #[arg(long, value_name = "PATH")]
     tidegate: Option<PathBuf>,
+    /// Everything is prepared, and all ports are free
+    #[arg(long, hide = true)]
+    alone: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let chosen =
         if arguments.names.is_empty() { Suite::value_variants() } else { &arguments.names };
     run_suites(chosen, arguments)
+}
+
+/// All of it.
+pub(crate) fn run_all() -> Result<()> {
+    run(&Arguments::default())
 }
 
 /// What CI asks for: our own cases.
@@ -66,6 +76,10 @@ pub(crate) fn run_cases() -> Result<()> {
 
 fn run_suites(suites: &[Suite], arguments: &Arguments) -> Result<()> {
     let tidegate = prepare(suites, arguments).map_err(|error| CannotRun(format!("{error:#}")))?;
+    if !arguments.alone && suites.iter().any(|suite| suite.setting().port.is_some()) {
+        namespace::check()?;
+        return namespace::enter(&as_words(suites, arguments, &tidegate));
+    }
     let mut report = Report::default();
     for suite in suites {
         if let Err(error) = compare(*suite, &arguments.only, &tidegate, &mut report) {
@@ -88,10 +102,27 @@ fn run_suites(suites: &[Suite], arguments: &Arguments) -> Result<()> {
 fn prepare(suites: &[Suite], arguments: &Arguments) -> Result<PathBuf> {
     let needs = suites.iter().flat_map(|suite| suite.needs()).copied();
     install::ensure(&needs.chain([Need::Postgres]).collect::<Vec<_>>())?;
+    if !arguments.alone {
+        for suite in suites {
+            suite.prepare().with_context(|| suite.to_string())?;
+        }
+    }
     match &arguments.tidegate {
         Some(path) => path.canonicalize().with_context(|| path.display().to_string()),
         None => gate::build_debug(),
     }
+}
+
+/// The same once more, for one that finds everything prepared.
+fn as_words(suites: &[Suite], arguments: &Arguments, tidegate: &Path) -> Vec<String> {
+    let mut words = vec!["drivers".to_owned()];
+    words.extend(suites.iter().map(Suite::to_string));
+    words.extend(["--alone".to_owned(), "--tidegate".to_owned(), tidegate.display().to_string()]);
+    if !arguments.only.is_empty() {
+        words.push("--only".to_owned());
+        words.extend(arguments.only.iter().cloned());
+    }
+    words
 }
 
 fn compare(suite: Suite, only: &[String], tidegate: &Path, report: &mut Report) -> Result<()> {

@@ -8,11 +8,11 @@ use crate::install::Need;
 use crate::runner::{Extent, Runner};
 use crate::shell::cargo;
 use crate::steps::{static_checks, verdict};
-use crate::{docs, fuzz, install, node, python, shell};
+use crate::{docs, drivers, fuzz, install, node, python, shell};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Also the test binaries whose names start with `full_`
+    /// Also the test binaries whose names start with `full_`, and the drivers' own suites
     #[arg(long)]
     full: bool,
     /// Passed on to the test runner; format, lints, and the rest are then left out
@@ -32,6 +32,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         results.push(("docs", docs::check()));
         results.push(("doc tests", shell::run(&mut cargo(DOC_TESTS.iter().copied()))));
         results.push(("fuzz", fuzz::smoke()));
+        let drivers = if arguments.full { drivers::run_all() } else { drivers::run_cases() };
+        results.push(("drivers", drivers));
     }
     let earlier = verdict(results);
     if let Err(error) = &earlier {

@@ -17,6 +17,11 @@ pub(super) fn setting() -> Setting {
     Setting::default()
 }
 
+/// Fetches the tests; the rest of the run may have no network.
+pub(super) fn prepare() -> Result<()> {
+    tests().map(|_| ())
+}
+
 /// `words`: only tests whose names contain one of them.
 pub(super) fn run(stage: &Stage, words: &[String]) -> Result<Outcomes> {
     let python = python::program(&python::ready()?);
@@ -27,7 +32,7 @@ pub(super) fn run(stage: &Stage, words: &[String]) -> Result<Outcomes> {
         .env("PGHOST", "127.0.0.1")
         .env("PGPORT", stage.port.to_string())
         .env("PGUSER", login.user)
-        .env("PGPASSWORD", login.password)
+        .env("PGPASSWORD", login.password.unwrap_or_default())
         .env("PGDATABASE", login.database);
     scripted::run(&suite)
 }

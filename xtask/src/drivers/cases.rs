@@ -10,8 +10,9 @@ use tidegate_scratch::ClusterOptions;
 use crate::drivers::outcome::Outcomes;
 use crate::drivers::scripted;
 use crate::drivers::stage::{Login, Setting, Stage};
-use crate::python;
+use crate::install;
 use crate::shell::root;
+use crate::{node, python};
 
 /// An application's role with a database of its own, as drivers mostly see it.
 pub(super) fn setting() -> Setting {
@@ -22,7 +23,7 @@ pub(super) fn setting() -> Setting {
             "postgres",
             "CREATE ROLE app LOGIN PASSWORD 'secret'; CREATE DATABASE app OWNER app",
         )],
-        login: Login { user: "app", password: "secret", database: "app" },
+        login: Login { user: "app", password: Some("secret"), database: "app" },
         ..Setting::default()
     }
 }
@@ -33,5 +34,26 @@ pub(super) fn python(driver: &str, stage: &Stage, words: &[String]) -> Result<Ou
     cases.arg(root().join("drivers/cases/run.py"));
     cases.arg(root().join(format!("drivers/{driver}/cases.py")));
     cases.arg(stage.url("postgresql")).args(words);
+    scripted::run(&cases)
+}
+
+/// Those for Node.js.
+pub(super) fn node(driver: &str, stage: &Stage, words: &[String]) -> Result<Outcomes> {
+    let mut cases = Command::new("node");
+    cases.env("NODE_PATH", node::ready()?);
+    cases.arg(root().join("drivers/cases/run.js"));
+    cases.arg(root().join(format!("drivers/{driver}/cases.js")));
+    cases.arg(stage.url("postgresql")).args(words);
+    scripted::run(&cases)
+}
+
+/// Those in Java, compiled as they are started.
+pub(super) fn java(driver: &str, stage: &Stage, words: &[String]) -> Result<Outcomes> {
+    let Login { user, password, database } = stage.login;
+    let mut cases = Command::new("java");
+    cases.args(["-cp", install::PGJDBC]);
+    cases.arg(root().join(format!("drivers/{driver}/Cases.java")));
+    cases.arg(format!("127.0.0.1:{}/{database}", stage.port));
+    cases.args([user, password.unwrap_or_default()]).args(words);
     scripted::run(&cases)
 }

@@ -29,14 +29,23 @@ pub(super) struct Setting {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Login {
     pub(super) user: &'static str,
-    pub(super) password: &'static str,
+    /// None where PostgreSQL asks for none.
+    pub(super) password: Option<&'static str>,
     pub(super) database: &'static str,
 }
 
 impl Default for Login {
     /// The superuser of a throwaway cluster.
     fn default() -> Self {
-        Self { user: "postgres", password: "postgres", database: "postgres" }
+        Self { user: "postgres", password: Some("postgres"), database: "postgres" }
+    }
+}
+
+impl Login {
+    fn url(self, scheme: &str, port: u16) -> String {
+        let Self { user, password, database } = self;
+        let password = password.map(|password| format!(":{password}")).unwrap_or_default();
+        format!("{scheme}://{user}{password}@127.0.0.1:{port}/{database}")
     }
 }
 
@@ -65,7 +74,7 @@ impl Stage {
         let (gate, port) = match place {
             Place::Direct => (None, cluster.port()),
             Place::Port(port) => {
-                let url = cluster.url(login.user, login.password, login.database);
+                let url = login.url("postgres", cluster.port());
                 let (gate, port) = start_gate(tidegate, &url, setting, port)?;
                 (Some(gate), port)
             }
@@ -75,8 +84,7 @@ impl Stage {
 
     /// A URL as all drivers understand it, but for what comes before `://`.
     pub(super) fn url(&self, scheme: &str) -> String {
-        let Login { user, password, database } = self.login;
-        format!("{scheme}://{user}:{password}@127.0.0.1:{}/{database}", self.port)
+        self.login.url(scheme, self.port)
     }
 
     /// The lines of the gate's log that speak of a defect of its own.
