@@ -10,6 +10,8 @@ use crate::drivers::suite::Suite;
 #[derive(Debug, Default)]
 pub(super) struct Report {
     rows: Vec<Row>,
+    /// Tests of drivers' own suites that fail at PostgreSQL itself.
+    not_ours: Vec<(Suite, String)>,
     findings: usize,
     could_not_run: Vec<Suite>,
 }
@@ -30,16 +32,22 @@ impl Report {
     /// PostgreSQL itself; `findings` are failures of cases that must pass there.
     pub(super) fn direct(&mut self, suite: Suite, outcomes: &Outcomes, findings: &[Finding]) {
         let count = |of: fn(&Outcome) -> bool| outcomes.values().filter(|it| of(it)).count();
-        let failed = count(|outcome| matches!(outcome, Outcome::Failed(_)));
+        let is_finding = |test: &str| findings.iter().any(|finding| finding.test == test);
+        let failed = outcomes.iter().filter(|(_, it)| matches!(it, Outcome::Failed(_)));
+        let not_ours: Vec<_> = failed
+            .filter(|(test, _)| !is_finding(test))
+            .map(|(test, _)| (suite, test.clone()))
+            .collect();
         self.rows.push(Row {
             suite,
             place: Place::Direct,
             passed: count(|outcome| *outcome == Outcome::Passed),
             failed: findings.len(),
-            failed_directly: failed - findings.len(),
+            failed_directly: not_ours.len(),
             skipped: count(|outcome| *outcome == Outcome::Skipped),
             differences: 0,
         });
+        self.not_ours.extend(not_ours);
         self.show(suite, Place::Direct, findings);
     }
 
@@ -96,11 +104,10 @@ impl fmt::Display for Report {
             }
             writeln!(f)?;
         }
-        writeln!(
-            f,
-            "\nas PostgreSQL: fails at PostgreSQL itself, too; expected: fails as \
-             drivers/NAME/expected.toml says"
-        )
+        for (suite, test) in &self.not_ours {
+            writeln!(f, "\n{suite}: {test} fails at PostgreSQL itself")?;
+        }
+        write!(f, "\nexpected: fails as drivers/NAME/expected.toml says")
     }
 }
 

@@ -55,12 +55,12 @@ fn binary() -> Result<PathBuf> {
     build.arg("--manifest-path").arg(folder.join("Cargo.toml"));
     build.arg("--target-dir").arg(root().join("target/drivers/build"));
     let messages = output(&mut build)?;
-    let files = messages.lines().filter_map(|line| {
+    let mut files = messages.lines().filter_map(|line| {
         let message: Value = serde_json::from_str(line).ok()?;
         let is_it = message["target"]["name"] == "test";
         is_it.then(|| message["executable"].as_str().map(PathBuf::from))?
     });
-    files.last().context("cargo has built no tests of tokio-postgres")
+    files.next_back().context("cargo has built no tests of tokio-postgres")
 }
 
 /// The source in a folder of its own, so that it is no part of our workspace.
