@@ -73,7 +73,10 @@ def main():
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     signal.signal(signal.SIGALRM, stuck)
-    found = unittest.TestLoader().discover(folder, "test_*.py", os.path.dirname(os.path.abspath(folder)))
+    loader = unittest.TestLoader()
+    found = loader.discover(folder, "test_*.py", os.path.dirname(os.path.abspath(folder)))
+    if loader.errors:  # Tests that cannot even be read are none that fail.
+        sys.exit("\n".join(loader.errors))
     chosen = [test for test in all_in(found) if not words or any(word in name(test) for word in words)]
     unittest.TestSuite(chosen).run(Lines(out))
 

@@ -16,6 +16,7 @@ pub(crate) fn build_release() -> Result<PathBuf> {
 /// As its tests run it, with debug assertions: a defect ends it with a message. Says where it is.
 pub(crate) fn build_debug() -> Result<PathBuf> {
     let target = root().join("target");
-    run(cargo(["build", "--package", "tidegate", "--target-dir"]).arg(&target))?;
+    let build = ["build", "--workspace", "--bin", "tidegate", "--target-dir"];
+    run(cargo(build).arg(&target))?;
     Ok(target.join("debug/tidegate"))
 }
