@@ -26,7 +26,6 @@ mod statistics;
 
 mod certificate;
 mod process;
-mod child;
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! The gate as users run it: the release build.
+//! The gate, built.
 
 use std::path::PathBuf;
 
@@ -6,9 +6,17 @@ use anyhow::Result;
 
 use crate::shell::{cargo, root, run};
 
-/// Builds it and says where it is.
+/// As users run it. Says where it is.
 pub(crate) fn build_release() -> Result<PathBuf> {
     let target = root().join("target");
     run(cargo(["build", "--release", "--package", "tidegate", "--target-dir"]).arg(&target))?;
     Ok(target.join("release/tidegate"))
+}
+
+/// As its tests run it, with debug assertions: a defect ends it with a message. Says where it is.
+pub(crate) fn build_debug() -> Result<PathBuf> {
+    let target = root().join("target");
+    let build = ["build", "--workspace", "--bin", "tidegate", "--target-dir"];
+    run(cargo(build).arg(&target))?;
+    Ok(target.join("debug/tidegate"))
 }

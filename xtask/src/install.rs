@@ -10,9 +10,13 @@ use crate::shell::{CannotRun, command, output, run, succeeds};
 /// Something that a package of Debian or Ubuntu brings.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Need {
+    /// What makes a network of one's own.
+    Iproute,
     Node,
     OpenSsl,
     PgBouncer,
+    /// With a JDK, which compiles what it runs.
+    Pgjdbc,
     Postgres,
     Python,
     PythonVenv,
@@ -21,9 +25,11 @@ pub(crate) enum Need {
 impl Need {
     fn is_met(self) -> bool {
         match self {
+            Self::Iproute => on_path("ip") || Path::new("/usr/sbin/ip").exists(),
             Self::Node => on_path("node") && on_path("npm"),
             Self::OpenSsl => on_path("openssl"),
             Self::PgBouncer => pgbouncer().is_some(),
+            Self::Pgjdbc => on_path("javac") && Path::new(PGJDBC).exists(),
             Self::Postgres => has_postgres(Path::new("/usr/lib/postgresql")) || on_path("postgres"),
             Self::Python => on_path("python3"),
             // Debian's python3 has `venv` without what it needs to work.
@@ -33,11 +39,13 @@ impl Need {
 
     fn packages(self) -> &'static [&'static str] {
         match self {
+            Self::Iproute => &["iproute2"],
             // npm is a part of some packages of nodejs, which then must not be asked for it.
             Self::Node if on_path("npm") => &["nodejs"],
             Self::Node => &["nodejs", "npm"],
             Self::OpenSsl => &["openssl"],
             Self::PgBouncer => &["pgbouncer"],
+            Self::Pgjdbc => &["default-jdk-headless", "libpostgresql-jdbc-java"],
             // The extensions come in the server's package on Debian 12, in their own elsewhere.
             Self::Postgres => &["postgresql-15", "postgresql-contrib"],
             Self::Python => &["python3"],
@@ -97,6 +105,9 @@ pub(crate) fn pgbouncer() -> Option<PathBuf> {
 pub(crate) fn is_root() -> bool {
     output(&mut command("id", ["-u"])).is_ok_and(|uid| uid.trim() == "0")
 }
+
+/// Where Debian keeps it.
+pub(crate) const PGJDBC: &str = "/usr/share/java/postgresql.jar";
 
 fn has_postgres(folder: &Path) -> bool {
     let mut versions = fs::read_dir(folder).into_iter().flatten().flatten();

@@ -6,11 +6,13 @@ mod check;
 mod test;
 mod demo;
 mod bench_peers;
+mod drivers;
 mod docs;
 mod pg;
 mod fuzz;
 mod steps;
 mod tidy;
+mod child;
 mod install;
 mod gate;
 mod node;
@@ -46,6 +48,8 @@ enum Job {
     /// PostgreSQL's answers directly and through the gate, on any version. With FILTER only the scripts
     /// whose names contain it
     Pg(pg::Arguments),
+    /// The drivers' own suites and our cases for them, directly and through both ports
+    Drivers(drivers::Arguments),
     /// Writes the settings reference and the example file anew
     Docs(docs::Arguments),
     /// Feeds mutated bytes to a target
@@ -61,6 +65,7 @@ fn main() -> ExitCode {
         Job::Demo(arguments) => demo::run(&arguments),
         Job::BenchPeers(arguments) => bench_peers::run(&arguments),
         Job::Pg(arguments) => pg::run(&arguments),
+        Job::Drivers(arguments) => drivers::run(&arguments),
         Job::Docs(arguments) => docs::run(&arguments),
         Job::Fuzz(arguments) => fuzz::run(&arguments),
         Job::Tidy => tidy::run(),

@@ -8,11 +8,12 @@ use crate::install::Need;
 use crate::runner::{Extent, Runner};
 use crate::shell::cargo;
 use crate::steps::{static_checks, verdict};
-use crate::{docs, fuzz, install, node, pg, python, shell};
+use crate::{docs, drivers, fuzz, install, node, pg, python, shell};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Also the test binaries whose names start with `full_`, and all versions of PostgreSQL
+    /// Also the test binaries whose names start with `full_`, all versions of PostgreSQL, and the
+    /// drivers' own suites
     #[arg(long)]
     full: bool,
     /// Passed on to the test runner; format, lints, and the rest are then left out
@@ -35,6 +36,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         if arguments.full {
             results.push(("other versions of PostgreSQL", pg::others()));
         }
+        let drivers = if arguments.full { drivers::run_all() } else { drivers::run_cases() };
+        results.push(("drivers", drivers));
     }
     let earlier = verdict(results);
     if let Err(error) = &earlier {

@@ -10,10 +10,10 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use tidegate_scratch::wait;
 
 use crate::bench_peers::certificate::Certificate;
-use crate::bench_peers::child::{Account, Child, Folder};
 use crate::bench_peers::idle::Transport;
 use crate::bench_peers::pgbench::Pgbench;
 use crate::bench_peers::upstream::{DATABASE, ROLE, Upstream};
+use crate::child::{Account, Child, Folder};
 use crate::install;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,14 +18,14 @@ use crate::shell::{command, output};
 
 /// As whom a child runs.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Account {
+pub(crate) enum Account {
     Ours,
     Other { uid: u32, gid: u32 },
 }
 
 impl Account {
     /// Ourselves, or `postgres` when we are root.
-    pub(super) fn not_root() -> Result<Self> {
+    pub(crate) fn not_root() -> Result<Self> {
         if !is_root() {
             return Ok(Self::Ours);
         }
@@ -46,24 +46,24 @@ impl Account {
 
 /// A folder that only one account can read.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(crate) struct Folder {
     folder: TempDir,
     account: Account,
 }
 
 impl Folder {
-    pub(super) fn make(account: Account) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("tidegate-bench-").tempdir();
+    pub(crate) fn make(account: Account) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("tidegate-xtask-").tempdir();
         let folder = folder.context("a temporary folder")?;
         account.own(folder.path())?;
         Ok(Self { folder, account })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    pub(super) fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
+    pub(crate) fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
         let path = self.path().join(name);
         let mut options = fs::OpenOptions::new();
         let file = options.write(true).create_new(true).mode(0o600).open(&path);
@@ -76,7 +76,7 @@ impl Folder {
 
 /// A running child. Dropping it kills it.
 #[derive(Debug)]
-pub(super) struct Child {
+pub(crate) struct Child {
     process: process::Child,
     /// Held, never written: its end is what tells the shell that we are gone.
     alive: Option<ChildStdin>,
@@ -85,10 +85,10 @@ pub(super) struct Child {
 
 impl Child {
     /// Starts `program`; what it says goes to a log in `folder`.
-    pub(super) fn start(program: &Command, folder: Folder, account: Account) -> Result<Self> {
+    pub(crate) fn start(program: &Command, folder: Folder, account: Account) -> Result<Self> {
         let mut shell = Command::new("sh");
         shell
-            .args(["-c", SHELL, "tidegate-bench"])
+            .args(["-c", SHELL, "tidegate-xtask"])
             .arg(folder.path())
             .arg(program.get_program())
             .args(program.get_args())
@@ -109,23 +109,28 @@ impl Child {
     }
 
     /// Of the program: the shell has become it.
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.process.id()
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
     /// False once it has ended by itself.
-    pub(super) fn is_alive(&mut self) -> bool {
+    pub(crate) fn is_alive(&mut self) -> bool {
         matches!(self.process.try_wait(), Ok(None))
     }
 
-    /// The last lines of what it has said.
-    pub(super) fn log_tail(&self) -> String {
+    /// All that it has said.
+    pub(crate) fn log(&self) -> String {
         let bytes = fs::read(self.folder().join("log")).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The last lines of what it has said.
+    pub(crate) fn log_tail(&self) -> String {
+        let text = self.log();
         let lines: Vec<&str> = text.lines().collect();
         let first = lines.len().saturating_sub(LOG_LINES_MAX);
         lines.into_iter().skip(first).collect::<Vec<_>>().join("\n")
