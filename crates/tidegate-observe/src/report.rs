@@ -4,6 +4,7 @@
 //! Below it the numbers, at most 100 columns wide. Names come from clients, so what could steer
 //! a terminal is shown and not sent.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::snapshot::{Pool, PoolPort, Snapshot};
@@ -101,6 +102,9 @@ pub fn status(snapshot: &Snapshot, colour: bool) -> String {
     if let Some(failed) = failed(snapshot) {
         lines.push(format!("failed    {failed}"));
     }
+    if let Some(pinned) = pinned(snapshot) {
+        lines.push(format!("pinned    {pinned}"));
+    }
     lines.push(String::new());
     lines.extend(pools(snapshot));
     lines.join("\n") + "\n"
@@ -188,6 +192,30 @@ fn failed(snapshot: &Snapshot) -> Option<String> {
         }
     }
     (!kinds.is_empty()).then(|| format!("attempts to open a server: {}", kinds.join(", ")))
+}
+
+/// Who keeps a server past its transactions, and for what clients have since the gate started.
+fn pinned(snapshot: &Snapshot) -> Option<String> {
+    let mut pools = Vec::new();
+    for pool in &snapshot.pools {
+        if pool.pinned > 0 || pool.pins_refused > 0 {
+            let mut words = format!("{} of {} ({})", pool.pinned, pool.pins_max, name(pool));
+            if pool.pins_refused > 0 {
+                words.push_str(&format!(", {} refused", pool.pins_refused));
+            }
+            pools.push(words);
+        }
+    }
+    if pools.is_empty() {
+        return None;
+    }
+    let mut reasons = BTreeMap::<&str, u64>::new();
+    for (reason, count) in ports(snapshot).flat_map(|(_, port)| &port.pins) {
+        *reasons.entry(reason).or_default() += *count;
+    }
+    let reasons = reasons.into_iter().filter(|(_, count)| *count > 0);
+    let reasons: Vec<_> = reasons.map(|(reason, count)| format!("{count} {reason}")).collect();
+    Some(format!("{}; since the start: {}", pools.join(", "), printable(&reasons.join(", "))))
 }
 
 /// One line for each pool and port that has clients or work; the port's own servers are its
@@ -327,6 +355,18 @@ mod tests {
         let report = status(&given::busy(), false);
         assert!(columns_max(&report) <= 100);
         insta::assert_snapshot!(report);
+    }
+
+    #[test]
+    fn who_keeps_a_server_is_counted_with_the_reasons() {
+        let mut snapshot = given::busy();
+        assert_eq!(pinned(&snapshot), None);
+        snapshot.pools[0].pinned = 2;
+        snapshot.pools[0].pins_max = 2;
+        snapshot.pools[0].pins_refused = 7;
+        let line = pinned(&snapshot).expect("two are pinned");
+        assert_eq!(line, "2 of 2 (shop/app), 7 refused; since the start: 2 listen");
+        assert!(status(&snapshot, false).contains(&format!("pinned    {line}\n")));
     }
 
     #[test]

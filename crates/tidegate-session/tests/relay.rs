@@ -333,7 +333,7 @@ fn check_pin(sql: &str, reason: &str) {
     check(&format!(
         "> Query {sql}                   | lease
          < CommandComplete X + ReadyForQuery I | server: Question
-         ! vanish                        | server: Query ROLLBACK | vanished | cancel
+         ! vanish                        | server: Query ROLLBACK | vanished
          < RowDescription + CommandComplete SELECT 0 + ReadyForQuery I | client: nothing
          < CommandComplete ROLLBACK + ReadyForQuery I | client: nothing | Recover done"
     ));

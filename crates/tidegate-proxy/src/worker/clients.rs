@@ -81,8 +81,8 @@ pub(super) struct Session {
     /// It would have kept its server for this, where too many clients did. It is told before it can
     /// do anything else.
     pub(super) refused_pin: Option<PinReason>,
-    /// What it listens to.
-    pub(super) listening: Listening,
+    /// What it listens to, once it has.
+    pub(super) listening: Option<Box<Listening>>,
     pub(super) traffic: Arc<Traffic>,
     /// The secret that cancels its statements; only its first `secret_len` bytes.
     pub(super) secret: [u8; SECRET_BYTES],

@@ -80,7 +80,10 @@ impl Worker {
         }
         let Some(client) = self.client(key) else { return };
         let Some(session) = &mut client.session else { return };
-        let listening = &mut session.listening;
+        if session.listening.is_none() && findings.channels.is_empty() {
+            return;
+        }
+        let listening = session.listening.get_or_insert_default();
         let is_moving = !matches!(listening.progress, Progress::Resting | Progress::Staying);
         if findings.examined.has(PinReason::Listen) && !is_moving {
             listening.own.clone_from(&findings.channels);
@@ -102,7 +105,7 @@ impl Worker {
         let Some(session) = &mut client.session else { return };
         let Stage::Up(machine) = &mut server.stage else { return };
         let only_listens = client.pins == PinReasons::NONE.with(PinReason::Listen);
-        let listening = &mut session.listening;
+        let Some(listening) = &mut session.listening else { return };
         self.to_server.clear();
         match listening.progress {
             Progress::Resting | Progress::Staying if only_listens && !listening.own.is_empty() => {
@@ -144,6 +147,7 @@ impl Worker {
         };
         let Some(session) = &mut client.session else { return };
         let Stage::Up(machine) = &mut server.stage else { return };
+        let Some(listening) = &mut session.listening else { return };
         let mut ear = Ear {
             database: session.key.database.clone(),
             pool: session.pool,
@@ -155,7 +159,7 @@ impl Worker {
             counted: 0,
             queue: VecDeque::new(),
         };
-        ear.queue.push_back(ear.fanout.adopt(key, std::mem::take(&mut session.listening.own)));
+        ear.queue.push_back(ear.fanout.adopt(key, std::mem::take(&mut listening.own)));
         server.client = None;
         server.is_ear = true;
         server.dirty = true;
@@ -175,7 +179,7 @@ impl Worker {
         };
         let Some(session) = &mut client.session else { return };
         let Stage::Up(machine) = &mut server.stage else { return };
-        let listening = &mut session.listening;
+        let Some(listening) = &mut session.listening else { return };
         if heard.listens_to_markers && listening.progress == Progress::Preparing {
             let ear = self.ears.iter_mut().find(|ear| ear.database == session.key.database);
             let Some(ear) = ear.filter(|ear| ear.server.is_some()) else {
@@ -283,7 +287,7 @@ impl Worker {
             let Some(session) = self.client(key).and_then(|client| client.session.as_mut()) else {
                 continue;
             };
-            session.listening.mailbox.add(&frame);
+            session.listening.get_or_insert_default().mailbox.add(&frame);
             self.tell_notifications(key);
         }
         match &heard.errand {
@@ -302,7 +306,10 @@ impl Worker {
     /// answer.
     pub(super) fn tell_notifications(&mut self, key: ClientKey) {
         let Some(client) = self.clients.get_mut(key.place as usize) else { return };
-        if client.key != key || !client.is_ready() || client.ticket.is_some() {
+        let has_mail = client.session.as_ref().is_some_and(|session| {
+            session.listening.as_ref().is_some_and(|listening| listening.mailbox.is_due())
+        });
+        if !has_mail || client.key != key || !client.is_ready() || client.ticket.is_some() {
             return;
         }
         if client.machine.is_in_transaction() {
@@ -318,8 +325,8 @@ impl Worker {
             },
         };
         let Some(session) = &mut client.session else { return };
-        if is_at_rest && session.listening.mailbox.is_due() {
-            let frames = session.listening.mailbox.take();
+        if is_at_rest && let Some(listening) = &mut session.listening {
+            let frames = listening.mailbox.take();
             session.traffic.client_tx.add(frames.len() as u64);
             // If it can't be sent, reading will tell.
             let _ = client.channel.send_bytes(&frames);
@@ -345,9 +352,10 @@ impl Worker {
         for key in moving {
             let Some(client) = self.client(key) else { continue };
             let lease = client.lease;
-            if let Some(session) = &mut client.session {
-                session.listening.mailbox.release();
-                session.listening.progress = Progress::Resting;
+            let session = client.session.as_mut();
+            if let Some(listening) = session.and_then(|session| session.listening.as_mut()) {
+                listening.mailbox.release();
+                listening.progress = Progress::Resting;
             }
             if let Some(machine) = lease.and_then(|id| self.server(id)).and_then(Server::machine) {
                 machine.keep_listening();
@@ -355,7 +363,7 @@ impl Worker {
         }
         for key in listeners {
             if let Some(session) = self.client(key).and_then(|client| client.session.as_mut()) {
-                session.listening.mailbox.lose();
+                session.listening.get_or_insert_default().mailbox.lose();
             }
             self.tell_notifications(key);
         }

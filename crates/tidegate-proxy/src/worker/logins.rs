@@ -33,7 +33,6 @@ use crate::tls::connection::{Handshake, Stepped, Tls};
 use crate::token::{ClientKey, SERIAL_MAX, Source};
 use crate::welcome::{self, Welcome};
 use crate::worker::clients::{Client, SECRET_BYTES, Session, Stage, client_pid};
-use crate::worker::listening::Listening;
 use crate::worker::{ACCEPTS_PER_TURN, Worker};
 
 impl Worker {
@@ -307,7 +306,7 @@ impl Worker {
             known: Arc::default(),
             probes,
             refused_pin: None,
-            listening: Listening::default(),
+            listening: None,
             secret,
             secret_len: if logged_in.version.has_long_secrets() { SECRET_BYTES } else { 4 },
             peer,

@@ -475,7 +475,7 @@ impl Worker {
         if exchange.is_at_rest() {
             return self.lease_ended(id);
         }
-        let is_busy = exchange.is_busy();
+        let is_busy = exchange.is_busy_for_client();
         self.to_server.clear();
         machine.recover(&mut self.to_server);
         if server.channel.send(&self.to_server, &[]).is_err() {

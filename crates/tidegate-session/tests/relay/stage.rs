@@ -316,7 +316,7 @@ impl Stage {
             self.is_dirty |= self.server.is_unsettled();
             return self.lease_ended();
         }
-        if self.server.exchange().is_busy() {
+        if self.server.exchange().is_busy_for_client() {
             self.event("cancel");
         }
         let mut out = Pieces::default();
