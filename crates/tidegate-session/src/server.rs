@@ -555,6 +555,7 @@ impl ServerMachine {
         self.reported.value("standard_conforming_strings") == Some(b"off")
     }
 
+        self.was_reset |= traces.resets;
     /// The client is about to send something that leaves this.
     pub(crate) fn leaves(&mut self, reason: PinReason) {
         self.left.add(reason);
@@ -619,7 +620,9 @@ impl ServerMachine {
             }
         }
         self.reported.set_baseline();
-        let question = Question { reasons, gone, touched, reported };
+        // Where all were reset, and that is known to have been carried out, what was set comes after.
+        let one_was_reset = was_reset && touched.any;
+        let question = Question { reasons, gone, touched, reported, one_was_reset };
         if question.is_empty() {
             return Review::Clean;
         }

@@ -179,7 +179,8 @@ impl Stage {
 
     fn found(&mut self, findings: &Findings) {
         if let Some(changes) = &findings.changes {
-            let (server, client) = changes.apply(&self.settings, &SessionSettings::default());
+            let none = SessionSettings::default();
+            let (server, client) = changes.apply(&self.settings, &self.settings, &none);
             let all = client.iter().map(|(name, value)| format!(" {name}={value}"));
             self.event(format!("set{}", all.collect::<String>()));
             self.settings = server;
