@@ -240,6 +240,12 @@ pub type Report = (Box<[u8]>, Box<[u8]>);
 /// Reported values, by name.
 pub type ReportedValues = BTreeMap<Box<[u8]>, Box<[u8]>>;
 
+/// Those of `values` that who knows `known` does not know.
+pub fn news(values: &ReportedValues, known: &ReportedValues) -> Vec<Report> {
+    let news = values.iter().filter(|(name, value)| known.get(*name) != Some(value));
+    news.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
 /// A parameter's name, and the value that it had, if it had any.
 type Changed = (Box<[u8]>, Option<Box<[u8]>>);
 
@@ -288,8 +294,7 @@ impl Reported {
         if Arc::ptr_eq(&self.values, known) {
             return Vec::new();
         }
-        let news = self.values.iter().filter(|(name, value)| known.get(*name) != Some(value));
-        let news: Vec<_> = news.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let news = news(&self.values, known);
         if news.is_empty() && known.len() == self.values.len() {
             // Whoever knows the same has the same, so that comparing is cheap.
             self.values = known.clone();

@@ -22,7 +22,7 @@ use tidegate_wire::sqlstate::SqlState;
 
 use crate::examination::{Findings, Question};
 use crate::exchange::{About, Exchange, Fate, OutOfStep, Settled};
-use crate::parameters::{Reported, SessionSettings};
+use crate::parameters::{Reported, ReportedValues, SessionSettings};
 use crate::pieces::Pieces;
 use crate::pin::{PinReason, PinReasons};
 use crate::prepared::{
@@ -130,8 +130,9 @@ pub enum ServerFault {
 pub struct Heard {
     /// An errand has ended.
     pub errand: Option<ErrandEnd>,
-    /// The settings that were sent in front of the client's batch are in force.
-    pub adapted: bool,
+    /// The settings that were sent in front of the client's batch are in force; with all that was
+    /// reported by then. What follows in the same input is the client's own doing.
+    pub adapted: Option<Arc<ReportedValues>>,
     /// Settings of the client that it had reset are in force again.
     pub restored: bool,
     /// What was sent beside the client's messages was answered.
@@ -694,7 +695,7 @@ impl ServerMachine {
             (Beside::Adapt, None) => {
                 // From here on, what differs is the client's doing.
                 self.reported.set_baseline();
-                heard.adapted = true;
+                heard.adapted = Some(self.reported.values().clone());
             }
             (Beside::Restore, None) => {
                 self.reported.set_baseline();

@@ -480,8 +480,17 @@ fn settings_go_in_front_of_the_batch_and_what_they_report_is_nobodys() {
         "! ahead SELECT set_config()
          > Query select 1                | server: Query SELECT set_config(), Query select 1 | lease
          < RowDescription + DataRow + ParameterStatus TimeZone=CET + CommandComplete SELECT 1 | client: nothing
-         < ReadyForQuery I               | client: nothing
+         < ReadyForQuery I               | client: nothing | told CET
          < CommandComplete SELECT 1 + ReadyForQuery I | return",
+    );
+    // What the batch itself changes is told in its turn, even where it comes in the same read.
+    check(
+        "! ahead SELECT set_config()
+         > Query set                     | server: Query SELECT set_config(), Query set | lease
+         < ParameterStatus TimeZone=CET + CommandComplete SELECT 1 + ReadyForQuery I \
+           + CommandComplete SET + ParameterStatus TimeZone=UTC + ReadyForQuery I \
+             | client: CommandComplete, ParameterStatus, ReadyForQuery I \
+             | told CET | set timezone=UTC | return",
     );
     check(
         "! ahead SELECT set_config()

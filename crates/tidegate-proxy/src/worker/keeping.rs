@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tidegate_pool_core::server::{CloseReason, PoolId, ServerId};
 use tidegate_session::examination::Findings;
-use tidegate_session::parameters::SessionSettings;
+use tidegate_session::parameters::{self, ReportedValues, SessionSettings};
 use tidegate_session::pin::{PinReason, PinReasons};
 use tidegate_session::prepared::Environment;
 use tidegate_session::server::{Review, ServerError};
@@ -236,6 +236,20 @@ impl Worker {
         let words = welcome::statuses(news.iter().map(|(name, value)| (name, value)));
         // If it can't be sent, reading will tell.
         let _ = client.channel.send_bytes(&words);
+    }
+
+    /// The client's settings are in force, and have been reported so. It is told before its batch is
+    /// answered, and nothing of what the batch itself has changed: that is told in its turn.
+    pub(super) fn tell_adapted(&mut self, key: ClientKey, reported: &Arc<ReportedValues>) {
+        let Some(client) = self.clients.get_mut(key.place as usize) else { return };
+        let Some(session) = &mut client.session else { return };
+        let news = parameters::news(reported, &session.known);
+        session.known = reported.clone();
+        if !news.is_empty() {
+            let words = welcome::statuses(news.iter().map(|(name, value)| (name, value)));
+            // If it can't be sent, reading will tell.
+            let _ = client.channel.send_bytes(&words);
+        }
     }
 
     /// The settings that were sent beside the client's messages are in force.

@@ -190,11 +190,11 @@ impl Worker {
                     }
                     self.errand_ended(id, end);
                 } else if let Some(key) = server.client {
-                    if heard.adapted || heard.restored {
+                    if heard.adapted.is_some() || heard.restored {
                         self.settings_are_in_force(id);
                     }
-                    if heard.adapted {
-                        self.tell_parameters(key, id);
+                    if let Some(reported) = &heard.adapted {
+                        self.tell_adapted(key, reported);
                     }
                     if heard.beside_answered {
                         self.cancel_is_due(id);
