@@ -144,6 +144,11 @@ pub struct Heard {
     pub findings: Option<Findings>,
     /// An error that ends the connection; PostgreSQL closes next.
     pub fatal: Option<ServerError>,
+    /// The same as a message, where it answers nothing: for the client, if it still has the server
+    /// when the rest of the input has been dealt with.
+    pub farewell: Option<Box<[u8]>>,
+    /// The client was told of it, as it answers something of the client's.
+    pub is_fatal_told: bool,
     /// Transactions that ended.
     pub transactions: u32,
     /// Statements that ended: CommandComplete, EmptyQueryResponse, PortalSuspended.
@@ -468,8 +473,16 @@ impl ServerMachine {
                 };
                 if !answer.is_answer || is_final(fields.severity()) {
                     heard.fatal = Some(text());
+                    heard.is_fatal_told |= answer.is_answer && fate == Fate::Forward;
                 }
-                if fate == Fate::Swallow {
+                if !answer.is_answer {
+                    // The lease may end with what came before.
+                    self.fate = Fate::Swallow;
+                    let mut farewell = Vec::new();
+                    fields.push_with_message(&mut farewell, fields.message().unwrap_or_default());
+                    heard.farewell = Some(farewell.into());
+                    self.has_failed = true;
+                } else if fate == Fate::Swallow {
                     self.errand_error.get_or_insert_with(text);
                 } else {
                     heard.error = Some(sqlstate);

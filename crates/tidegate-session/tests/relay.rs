@@ -1005,6 +1005,12 @@ fn a_farewell_is_passed_on_in_a_lease_and_kept_outside_of_it() {
          < Fatal 57P01                   | farewell 57P01",
     );
     check("< Fatal 57P01 | client: nothing | farewell 57P01");
+    // The lease has ended before it: another server will do for whatever comes next.
+    check(
+        "> Query select 1                | lease
+         < CommandComplete SELECT 1 + ReadyForQuery I + Fatal 57P01 \
+             | client: CommandComplete, ReadyForQuery I | return | farewell 57P01",
+    );
     check("> Query a | lease\n< Fatal 57P01 | farewell 57P01");
 }
 

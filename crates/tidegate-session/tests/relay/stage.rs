@@ -14,7 +14,7 @@ use tidegate_session::parameters::{Reported, SessionSettings};
 use tidegate_session::pieces::Pieces;
 use tidegate_session::pin::{PinReason, PinReasons};
 use tidegate_session::prepared::{Environment, Interner};
-use tidegate_session::server::{Errand, ErrandEnd, RESET_SQL, Review, ServerMachine};
+use tidegate_session::server::{Errand, ErrandEnd, Heard, RESET_SQL, Review, ServerMachine};
 use tidegate_wire::backend::{self, Report, Severity, TransactionStatus};
 use tidegate_wire::catalogue::Complaint;
 use tidegate_wire::frontend;
@@ -210,9 +210,22 @@ impl Stage {
             Ok(heard) => heard,
             Err(fault) => return self.event(format!("server fault: {fault}")),
         };
-        if let Some(fatal) = heard.fatal {
-            self.event(format!("farewell {}", fatal.sqlstate));
+        let mut heard = heard;
+        let farewell = heard.farewell.take();
+        let fatal = heard.fatal.take().map(|fatal| format!("farewell {}", fatal.sqlstate));
+        if let (Some(words), None) = (&fatal, &farewell) {
+            self.event(words);
         }
+        self.heard(heard);
+        if let (Some(words), Some(farewell)) = (fatal, farewell) {
+            if self.lease == Lease::Held {
+                self.outcome.to_client.extend(farewell);
+            }
+            self.event(words);
+        }
+    }
+
+    fn heard(&mut self, heard: Heard) {
         self.is_dirty |= heard.parameters_reset && self.is_session;
         if let Some(end) = heard.errand {
             return self.errand_ended(end);
