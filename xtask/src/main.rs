@@ -6,6 +6,7 @@ mod check;
 mod test;
 mod demo;
 mod bench_peers;
+mod latency;
 mod docs;
 mod fuzz;
 mod steps;
@@ -15,6 +16,7 @@ mod gate;
 mod node;
 mod python;
 mod runner;
+mod statistics;
 mod workspace;
 mod shell;
 
@@ -42,6 +44,8 @@ enum Job {
     /// Tidegate and the distribution's PgBouncer under the same load: ratios, and whether they are
     /// good enough
     BenchPeers(bench_peers::Arguments),
+    /// What the gate adds to the latency of a network, case by case, and whether it is little enough
+    Latency(latency::Arguments),
     /// Writes the settings reference and the example file anew
     Docs(docs::Arguments),
     /// Feeds mutated bytes to a target
@@ -56,6 +60,7 @@ fn main() -> ExitCode {
         Job::Test(arguments) => test::run(&arguments),
         Job::Demo(arguments) => demo::run(&arguments),
         Job::BenchPeers(arguments) => bench_peers::run(&arguments),
+        Job::Latency(arguments) => latency::run(&arguments),
         Job::Docs(arguments) => docs::run(&arguments),
         Job::Fuzz(arguments) => fuzz::run(&arguments),
         Job::Tidy => tidy::run(),

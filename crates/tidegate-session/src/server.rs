@@ -555,6 +555,7 @@ impl ServerMachine {
         self.may_forget |= traces.forgets;
         self.left = self.left.and(traces.leaves);
         self.releases |= traces.releases;
+        self.was_reset |= traces.resets;
         self.touched.then(&traces.settings);
         if traces.reads_sequences && self.is_fresh {
             // What is there is another client's. In the midst of a transaction it is what the
@@ -569,7 +570,6 @@ impl ServerMachine {
         self.reported.value("standard_conforming_strings") == Some(b"off")
     }
 
-        self.was_reset |= traces.resets;
     /// The client is about to send something that leaves this.
     pub(crate) fn leaves(&mut self, reason: PinReason) {
         self.left.add(reason);

@@ -234,6 +234,10 @@ impl Stage {
             self.lease = Lease::Gone;
             return self.event(format!("ahead failed: {} | close", error.sqlstate));
         }
+        if let Some(reported) = heard.adapted {
+            let zone = reported.get(&b"TimeZone"[..]).map(|zone| String::from_utf8_lossy(zone));
+            self.event(format!("told {}", zone.unwrap_or_default()));
+        }
         if let Some(findings) = heard.findings {
             self.found(&findings);
         }
@@ -247,10 +251,6 @@ impl Stage {
             self.interner.forget_all();
         }
         if heard.parameter_reported && self.lease == Lease::None {
-        if let Some(reported) = heard.adapted {
-            let zone = reported.get(&b"TimeZone"[..]).map(|zone| String::from_utf8_lossy(zone));
-            self.event(format!("told {}", zone.unwrap_or_default()));
-        }
             self.server.retire_statements();
         }
         if self.lease == Lease::Held {
