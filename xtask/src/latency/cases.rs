@@ -6,7 +6,7 @@ use tidegate_testkit::batch::{Batch, Format};
 use tidegate_testkit::raw::Raw;
 use tidegate_testkit::wait::{poll_every, stopwatch, timed};
 
-use crate::latency::pair::Side;
+use crate::latency::side::Side;
 
 pub(super) struct Case {
     pub(super) name: &'static str,
@@ -31,11 +31,8 @@ pub(super) enum Wait {
     None,
     /// So many fewer.
     Saves(u32),
-    /// So many more, by design.
-    Awaited {
-        trips: u32,
-        reason: &'static str,
-    },
+    /// One more, by design; with the reason.
+    Awaited(&'static str),
 }
 
 pub(super) const CASES: &[Case] = &[
@@ -70,11 +67,10 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "settings differ from the server's, for the first time",
         port: Port::Transaction,
-        wait: Wait::Awaited {
-            trips: 1,
-            reason: "PostgreSQL could refuse settings that this worker has not seen accepted, and \
+        wait: Wait::Awaited(
+            "PostgreSQL could refuse settings that this worker has not seen accepted, and \
                      then the statement must not run",
-        },
+        ),
         flags: &["listen.workers=2"],
         time: replayed_first,
     },
@@ -109,11 +105,10 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "RESET of one setting with startup parameters, then a SELECT",
         port: Port::Transaction,
-        wait: Wait::Awaited {
-            trips: 1,
-            reason: "to what it was reset only PostgreSQL can tell, and the startup parameters must \
+        wait: Wait::Awaited(
+            "to what it was reset only PostgreSQL can tell, and the startup parameters must \
                      be in force again before the next statement",
-        },
+        ),
         flags: &[],
         time: |side, _| reset_and_select(side, "RESET TimeZone"),
     },

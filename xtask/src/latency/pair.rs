@@ -1,16 +1,15 @@
 //! PostgreSQL behind a network, and the two ways to it.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
 use tidegate_scratch::{Cluster, ClusterOptions};
 use tidegate_testkit::delay::DelayProxy;
 use tidegate_testkit::gate::Gate;
-use tidegate_testkit::raw::Raw;
 use tidegate_testkit::scene::{self, APP, ONE_SERVER};
 
 use crate::latency::cases::{Case, Port};
+use crate::latency::side::Side;
 use crate::statistics::median;
 
 pub(super) struct Stage {
@@ -19,13 +18,6 @@ pub(super) struct Stage {
     // The gate ends before PostgreSQL does.
     gate: Gate,
     _cluster: Cluster,
-}
-
-/// One way to PostgreSQL, and the clients that have taken it.
-pub(super) struct Side {
-    port: u16,
-    pub(super) is_gate: bool,
-    clients: HashMap<&'static str, Raw>,
 }
 
 impl Stage {
@@ -45,9 +37,8 @@ impl Stage {
 
     /// Medians in milliseconds, directly and through the gate.
     pub(super) fn measure(&self, case: &Case, repetitions: u32) -> (f64, f64) {
-        let side = |port, is_gate| Side { port, is_gate, clients: HashMap::new() };
-        let mut direct = side(self.proxy.port(), false);
-        let mut gated = side(self.port, true);
+        let mut direct = Side::new(self.proxy.port(), false);
+        let mut gated = Side::new(self.port, true);
         let mut times = [Vec::new(), Vec::new()];
         for nth in 0..repetitions + WARMING_UP {
             for (side, times) in [&mut direct, &mut gated].into_iter().zip(&mut times) {
@@ -68,25 +59,3 @@ const WARMING_UP: u32 = 3;
 
 /// Passwords are no part of what is measured.
 const HBA: &str = "local all all trust\nhost all all 127.0.0.1/32 trust\n";
-
-impl Side {
-    /// The client of this name; it connects when it is first asked for.
-    pub(super) fn client(&mut self, name: &'static str, parameters: &[(&str, &str)]) -> &mut Raw {
-        let port = self.port;
-        self.clients.entry(name).or_insert_with(|| connect(port, parameters))
-    }
-
-    /// A client that is nobody else's.
-    pub(super) fn join(&self, parameters: &[(&str, &str)]) -> Raw {
-        connect(self.port, parameters)
-    }
-}
-
-fn connect(port: u16, parameters: &[(&str, &str)]) -> Raw {
-    let mut raw = Raw::connect(port);
-    let all = [&[("user", APP), ("database", APP)], parameters].concat();
-    if let Err(error) = raw.try_log_in(&all, "") {
-        panic!("refused: {} {}", error.sqlstate(), error.field(b'M'));
-    }
-    raw
-}
