@@ -22,7 +22,6 @@ mod idle;
 mod pgbench;
 mod upstream;
 mod metric;
-mod statistics;
 
 mod certificate;
 mod process;

@@ -7,6 +7,7 @@ mod test;
 mod demo;
 mod bench_peers;
 mod drivers;
+mod latency;
 mod docs;
 mod pg;
 mod fuzz;
@@ -18,6 +19,7 @@ mod gate;
 mod node;
 mod python;
 mod runner;
+mod statistics;
 mod workspace;
 mod shell;
 
@@ -50,6 +52,8 @@ enum Job {
     Pg(pg::Arguments),
     /// The drivers' own suites and our cases for them, directly and through both ports
     Drivers(drivers::Arguments),
+    /// What the gate adds to the latency of a network, case by case, and whether it is little enough
+    Latency(latency::Arguments),
     /// Writes the settings reference and the example file anew
     Docs(docs::Arguments),
     /// Feeds mutated bytes to a target
@@ -66,6 +70,7 @@ fn main() -> ExitCode {
         Job::BenchPeers(arguments) => bench_peers::run(&arguments),
         Job::Pg(arguments) => pg::run(&arguments),
         Job::Drivers(arguments) => drivers::run(&arguments),
+        Job::Latency(arguments) => latency::run(&arguments),
         Job::Docs(arguments) => docs::run(&arguments),
         Job::Fuzz(arguments) => fuzz::run(&arguments),
         Job::Tidy => tidy::run(),

@@ -103,6 +103,8 @@ pub struct Server {
     pub(crate) recover_until: Tick,
     /// What PostgreSQL said before it hung up.
     pub(crate) last_words: Option<ServerError>,
+    /// Its client has heard them.
+    pub(crate) are_last_words_told: bool,
     pub(crate) alarm: Alarm,
 }
 

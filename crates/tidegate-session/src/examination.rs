@@ -31,6 +31,8 @@ pub(crate) struct Question {
     pub(crate) reported: Vec<(Box<str>, Arc<str>)>,
     /// The client has ended listening.
     pub(crate) unlistened: Unlistened,
+    /// A setting was reset; of which it is not known to what.
+    pub(crate) one_was_reset: bool,
 }
 
 /// What has been found out.
@@ -213,6 +215,7 @@ impl Findings {
     /// All rows have come: what the question says beside them.
     pub(crate) fn complete(&mut self, question: Question) {
         let is_all = question.touched.any || question.touched.are_reset;
+        let one_was_reset = question.one_was_reset;
         let asked = question.findings();
         self.examined = asked.examined;
         self.unlistened = asked.unlistened;
@@ -225,6 +228,9 @@ impl Findings {
         }
         if let Some(changes) = &mut self.changes {
             changes.is_all = is_all;
+            if one_was_reset {
+                changes.empty_are_reset();
+            }
         }
     }
 
@@ -240,29 +246,44 @@ impl Findings {
 }
 
 impl Changes {
-    /// The settings of the server now, and those of the client. `before`: the server's;
-    /// `startup`: those that the client has asked for when it connected, to which it returns when
-    /// it resets a setting.
+    /// A setting that belongs to no module is empty when it was reset, and never again as if it had
+    /// never been set.
+    fn empty_are_reset(&mut self) {
+        for (name, value) in &mut self.values {
+            if name.contains('.') {
+                value.take_if(|value| value.is_empty());
+            }
+        }
+    }
+
+    /// The settings of the server now, and those of the client. `server` and `client`: those before,
+    /// which differ where the client has reset one and still has this server; `startup`: those that
+    /// the client has asked for when it connected, to which it returns when it resets a setting.
     pub fn apply(
         &self,
-        before: &SessionSettings,
+        server: &SessionSettings,
+        client: &SessionSettings,
         startup: &SessionSettings,
     ) -> (SessionSettings, SessionSettings) {
-        let mut all: BTreeMap<Arc<str>, Arc<str>> = BTreeMap::new();
-        if !self.is_all {
-            all.extend(before.settings().cloned());
-        }
-        for (name, value) in &self.values {
-            match value {
-                Some(value) => all.insert(name.clone(), value.clone()),
-                None => all.remove(name),
-            };
-        }
-        let server = SessionSettings::from_map(&all);
+        let changed = |before: &SessionSettings| {
+            let mut all: BTreeMap<Arc<str>, Arc<str>> = BTreeMap::new();
+            if !self.is_all {
+                all.extend(before.settings().cloned());
+            }
+            for (name, value) in &self.values {
+                match value {
+                    Some(value) => all.insert(name.clone(), value.clone()),
+                    None => all.remove(name),
+                };
+            }
+            all
+        };
+        let of_server = SessionSettings::from_map(&changed(server));
+        let mut all = changed(client);
         let lacks = |setting: &&Setting| self.is_all && !all.contains_key(&setting.0);
         let missing: Vec<_> = startup.settings().filter(lacks).cloned().collect();
         all.extend(missing);
-        (server, SessionSettings::from_map(&all))
+        (of_server, SessionSettings::from_map(&all))
     }
 }
 
@@ -311,7 +332,7 @@ mod tests {
         findings.complete(question);
         let changes = findings.changes.expect("some");
         let before = settings(&[("a.x", "1"), ("timezone", "UTC")]);
-        let (server, client) = changes.apply(&before, &settings(&[("timezone", "UTC")]));
+        let (server, client) = changes.apply(&before, &before, &settings(&[("timezone", "UTC")]));
         assert_eq!(server, settings(&[("timezone", "UTC"), ("work_mem", "4MB")]));
         assert_eq!(server, client);
     }
@@ -323,9 +344,38 @@ mod tests {
         assert!(question.is_known());
         let changes = question.findings().changes.expect("some");
         let startup = settings(&[("timezone", "UTC")]);
-        let (server, client) = changes.apply(&settings(&[("timezone", "CET")]), &startup);
+        let before = settings(&[("timezone", "CET")]);
+        let (server, client) = changes.apply(&before, &before, &startup);
         assert!(server.is_empty());
         assert_eq!(client, startup);
+    }
+
+    #[test]
+    fn what_changes_after_a_reset_leaves_the_client_what_it_connected_with() {
+        // The server is without it until the client's settings are set again.
+        let startup = settings(&[("timezone", "UTC")]);
+        let reported = vec![("intervalstyle".into(), "iso_8601".into())];
+        let question = Question { reported, ..Question::default() };
+        let changes = question.findings().changes.expect("some");
+        let (server, client) = changes.apply(&SessionSettings::default(), &startup, &startup);
+        assert_eq!(server, settings(&[("intervalstyle", "iso_8601")]));
+        assert_eq!(client, settings(&[("intervalstyle", "iso_8601"), ("timezone", "UTC")]));
+    }
+
+    #[test]
+    fn an_applications_own_setting_is_reset_to_what_the_client_connected_with() {
+        let startup = settings(&[("app.x", "own"), ("app.y", "other")]);
+        for (one_was_reset, expected) in [(true, "own"), (false, "")] {
+            let touched = Touched { any: true, ..named(&["app.x", "app.y"]) };
+            let question = Question { touched, one_was_reset, ..Question::default() };
+            let mut findings = Findings::default();
+            findings.read(&row([Some("s"), Some("app.x"), Some("")])).expect("a row");
+            findings.read(&row([Some("s"), Some("app.y"), Some("31")])).expect("a row");
+            findings.complete(question);
+            let changes = findings.changes.expect("some");
+            let (_, client) = changes.apply(&startup, &startup, &startup);
+            assert_eq!(client, settings(&[("app.x", expected), ("app.y", "1")]));
+        }
     }
 
     #[test]

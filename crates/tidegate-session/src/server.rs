@@ -137,8 +137,8 @@ pub enum ServerFault {
 pub struct Heard {
     /// An errand has ended.
     pub errand: Option<ErrandEnd>,
-    /// The settings that were sent in front of the client's batch are in force: what was reported
-    /// up to then.
+    /// The settings that were sent in front of the client's batch are in force; with all that was
+    /// reported by then. What follows in the same input is the client's own doing.
     pub adapted: Option<Arc<ReportedValues>>,
     /// Settings of the client that it had reset are in force again.
     pub restored: bool,
@@ -157,6 +157,11 @@ pub struct Heard {
     pub findings: Option<Findings>,
     /// An error that ends the connection; PostgreSQL closes next.
     pub fatal: Option<ServerError>,
+    /// The same as a message, where it answers nothing: for the client, if it still has the server
+    /// when the rest of the input has been dealt with.
+    pub farewell: Option<Box<[u8]>>,
+    /// The client was told of it, as it answers something of the client's.
+    pub is_fatal_told: bool,
     /// Transactions that ended.
     pub transactions: u32,
     /// Statements that ended: CommandComplete, EmptyQueryResponse, PortalSuspended.
@@ -513,8 +518,16 @@ impl ServerMachine {
                 };
                 if !answer.is_answer || is_final(fields.severity()) {
                     heard.fatal = Some(text());
+                    heard.is_fatal_told |= answer.is_answer && fate == Fate::Forward;
                 }
-                if fate == Fate::Swallow {
+                if !answer.is_answer {
+                    // The lease may end with what came before.
+                    self.fate = Fate::Swallow;
+                    let mut farewell = Vec::new();
+                    fields.push_with_message(&mut farewell, fields.message().unwrap_or_default());
+                    heard.farewell = Some(farewell.into());
+                    self.has_failed = true;
+                } else if fate == Fate::Swallow {
                     self.errand_error.get_or_insert_with(text);
                 } else {
                     heard.error = Some(sqlstate);
@@ -585,6 +598,7 @@ impl ServerMachine {
         self.left = self.left.and(traces.leaves);
         self.releases |= traces.releases;
         self.unlistens.add(&traces.unlistens);
+        self.was_reset |= traces.resets;
         self.touched.then(&traces.settings);
         if traces.reads_sequences && self.is_fresh {
             // What is there is another client's. In the midst of a transaction it is what the
@@ -677,7 +691,9 @@ impl ServerMachine {
             }
         }
         self.reported.set_baseline();
-        let question = Question { reasons, gone, touched, reported, unlistened };
+        // Where all were reset, and that is known to have been carried out, what was set comes after.
+        let one_was_reset = was_reset && touched.any;
+        let question = Question { reasons, gone, touched, reported, unlistened, one_was_reset };
         if question.is_empty() {
             return Review::Clean;
         }

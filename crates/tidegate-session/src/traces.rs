@@ -32,6 +32,8 @@ pub struct Traces {
     pub forgets: bool,
     /// Whether it may remove what keeps the client at its server.
     pub releases: bool,
+    /// Whether it may reset a setting without that `RESET` confirms it: `SET … TO DEFAULT`.
+    pub resets: bool,
     /// Whether it asks for a value that the session has got from a sequence.
     pub reads_sequences: bool,
     /// To what it ends listening.
@@ -137,6 +139,7 @@ impl Traces {
             && self.scope.is_none()
             && !self.forgets
             && !self.releases
+            && !self.resets
             && !self.reads_sequences
             && self.unlistens.is_empty()
     }
@@ -147,6 +150,9 @@ impl Traces {
         };
         let is = |word: &[u8]| first.eq_ignore_ascii_case(word);
         if is(b"set") {
+            // `LOCAL` is what follows TIME ZONE.
+            let is_default = |token: &Token<'_>| token.is(b"default") || token.is(b"local");
+            self.resets |= rest.len() > 1 && rest.last().is_some_and(is_default);
             return self.add_set(rest);
         }
         if is(b"reset") {
@@ -447,6 +453,7 @@ mod tests {
         words.extend(traces.settings.names.iter().map(ToString::to_string));
         words.extend(traces.releases.then(|| "~".into()));
         words.extend(traces.scope.map(|scope| format!("{scope:?}")));
+        words.extend(traces.resets.then(|| "default".into()));
         words.extend(traces.reads_sequences.then(|| "sequences".into()));
         words.join(" ")
     }
@@ -478,6 +485,9 @@ mod tests {
             ("select 1; set a = b; set c = d", "a c"),
             ("select ';set a = b'", ""),
             ("update t set a = 1", ""),
+            ("set a to default", "a default"),
+            ("SET TIME ZONE LOCAL", "timezone default"),
+            ("set a = 'default'", "a"),
             ("RESET ALL", "! ~"),
             ("set a = 1; reset all; set b = 1", "! b ~"),
             ("reset a.b", "a.b ~"),

@@ -480,8 +480,17 @@ fn settings_go_in_front_of_the_batch_and_what_they_report_is_nobodys() {
         "! ahead SELECT set_config()
          > Query select 1                | server: Query SELECT set_config(), Query select 1 | lease
          < RowDescription + DataRow + ParameterStatus TimeZone=CET + CommandComplete SELECT 1 | client: nothing
-         < ReadyForQuery I               | client: nothing
+         < ReadyForQuery I               | client: nothing | told CET
          < CommandComplete SELECT 1 + ReadyForQuery I | return",
+    );
+    // What the batch itself changes is told in its turn, even where it comes in the same read.
+    check(
+        "! ahead SELECT set_config()
+         > Query set                     | server: Query SELECT set_config(), Query set | lease
+         < ParameterStatus TimeZone=CET + CommandComplete SELECT 1 + ReadyForQuery I \
+           + CommandComplete SET + ParameterStatus TimeZone=UTC + ReadyForQuery I \
+             | client: CommandComplete, ParameterStatus, ReadyForQuery I \
+             | told CET | set timezone=UTC | return",
     );
     check(
         "! ahead SELECT set_config()
@@ -1018,6 +1027,12 @@ fn a_farewell_is_passed_on_in_a_lease_and_kept_outside_of_it() {
          < Fatal 57P01                   | farewell 57P01",
     );
     check("< Fatal 57P01 | client: nothing | farewell 57P01");
+    // The lease has ended before it: another server will do for whatever comes next.
+    check(
+        "> Query select 1                | lease
+         < CommandComplete SELECT 1 + ReadyForQuery I + Fatal 57P01 \
+             | client: CommandComplete, ReadyForQuery I | return | farewell 57P01",
+    );
     check("> Query a | lease\n< Fatal 57P01 | farewell 57P01");
 }
 

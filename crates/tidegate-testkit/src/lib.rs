@@ -7,6 +7,7 @@ pub mod scene;
 
 pub mod batch;
 pub mod certificates;
+pub mod delay;
 pub mod gate;
 pub mod libpq;
 pub mod node;

@@ -1,7 +1,7 @@
 //! From pairs of runs to medians and ratios.
 
 use crate::bench_peers::metric::{Measures, Metric};
-use crate::bench_peers::statistics::median;
+use crate::statistics::median;
 
 /// Two runs that followed each other.
 #[derive(Debug)]

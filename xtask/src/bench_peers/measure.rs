@@ -11,7 +11,7 @@ use crate::bench_peers::peers::{Peer, Peers, Pooler, SERVERS};
 use crate::bench_peers::pgbench::{Connections, Load, Protocol};
 use crate::bench_peers::process;
 use crate::bench_peers::scenario::{Scenario, Work};
-use crate::bench_peers::statistics::percentile;
+use crate::statistics::percentile;
 
 pub(super) fn run(peers: &Peers, peer: Peer, scenario: Scenario, seconds: u32) -> Result<Measures> {
     match scenario.work(peer) {

@@ -93,6 +93,7 @@ impl Worker {
             parked: false,
             recover_until: Tick::ZERO,
             last_words: None,
+            are_last_words_told: false,
             alarm: Alarm::default(),
         };
         self.place(Box::new(server));

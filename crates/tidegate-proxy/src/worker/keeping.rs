@@ -148,7 +148,8 @@ impl Worker {
         server.holds_client = false;
         let Some(session) = &mut client.session else { return };
         if let Some(changes) = &findings.changes {
-            let (of_server, of_client) = changes.apply(&server.settings, &session.startup);
+            let (of_server, of_client) =
+                changes.apply(&server.settings, &session.settings, &session.startup);
             self.accepted.add(session.pool, &of_server);
             let of_server = Arc::new(of_server);
             // Equal settings are the same where that is known, so that comparing them is cheap.

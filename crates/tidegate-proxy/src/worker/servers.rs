@@ -172,6 +172,7 @@ impl Worker {
                 };
                 if heard.fatal.is_some() {
                     server.last_words.clone_from(&heard.fatal);
+                    server.are_last_words_told = heard.is_fatal_told;
                 }
                 let client = server.client.and_then(|key| self.clients.get(key.place as usize));
                 if client.is_some_and(|client| client.port == Port::Session) {
@@ -204,6 +205,9 @@ impl Worker {
                         self.cancel_is_due(id);
                     }
                     self.answer_client(key, id, bytes, &heard);
+                    if let Some(farewell) = &heard.farewell {
+                        self.pass_on_farewell(key, id, farewell);
+                    }
                 }
             }
             Stage::Closing | Stage::Cooling => {}
@@ -245,6 +249,18 @@ impl Worker {
             return self.relay(key, id, &held);
         }
         self.after_exchange(key, id);
+    }
+
+    /// PostgreSQL takes its leave of a client that still has the server.
+    fn pass_on_farewell(&mut self, key: ClientKey, id: ServerId, farewell: &[u8]) {
+        if self.lease_of(key) != Some(id) {
+            return;
+        }
+        // If it can't be sent, reading will tell.
+        let is_told = self.client(key).is_some_and(|c| c.channel.send_bytes(farewell).is_ok());
+        if let Some(server) = self.server(id) {
+            server.are_last_words_told = is_told;
+        }
     }
 
     /// Something has happened to a server that lies idle in its pool.
@@ -422,6 +438,10 @@ impl Worker {
         if server.is_spoilt {
             return self.close_server(id, CloseReason::Recovery);
         }
+        if server.last_words.is_some() {
+            // Nobody else may get it, although its end is still to come.
+            return self.close_server(id, CloseReason::Upstream);
+        }
         if server.machine().is_some_and(|machine| machine.exchange().is_doubtful()) {
             server.dirty = true;
             return self.start_errand(id, Errand::Check, b"");
@@ -591,14 +611,13 @@ impl Worker {
             return self.ear_is_lost(id);
         }
         let Some(key) = server.client.take() else { return };
-        let last_words = server.last_words.clone();
+        let (last_words, told) = (server.last_words.clone(), server.are_last_words_told);
         // Restored is what a client has that is in the midst of its session.
         let errand = server.machine().and_then(|machine| machine.errand());
         if errand.is_some_and(|errand| errand != Errand::Restore) {
             return self.start_over(key);
         }
         let complaint = complaints::server_lost(&self.shared.upstream, last_words.as_ref());
-        let told = last_words.is_some();
         if let Some(client) = self.client(key) {
             client.forget_lease();
         }

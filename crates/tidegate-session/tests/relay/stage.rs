@@ -15,7 +15,7 @@ use tidegate_session::parameters::{Reported, SessionSettings};
 use tidegate_session::pieces::Pieces;
 use tidegate_session::pin::{PinReason, PinReasons};
 use tidegate_session::prepared::{Environment, Interner};
-use tidegate_session::server::{Errand, ErrandEnd, RESET_SQL, Review, ServerMachine};
+use tidegate_session::server::{Errand, ErrandEnd, Heard, RESET_SQL, Review, ServerMachine};
 use tidegate_session::traces::Channels;
 use tidegate_wire::backend::{self, Report, Severity, TransactionStatus};
 use tidegate_wire::catalogue::Complaint;
@@ -181,7 +181,8 @@ impl Stage {
 
     fn found(&mut self, findings: &Findings) {
         if let Some(changes) = &findings.changes {
-            let (server, client) = changes.apply(&self.settings, &SessionSettings::default());
+            let none = SessionSettings::default();
+            let (server, client) = changes.apply(&self.settings, &self.settings, &none);
             let all = client.iter().map(|(name, value)| format!(" {name}={value}"));
             self.event(format!("set{}", all.collect::<String>()));
             self.settings = server;
@@ -211,9 +212,22 @@ impl Stage {
             Ok(heard) => heard,
             Err(fault) => return self.event(format!("server fault: {fault}")),
         };
-        if let Some(fatal) = heard.fatal {
-            self.event(format!("farewell {}", fatal.sqlstate));
+        let mut heard = heard;
+        let farewell = heard.farewell.take();
+        let fatal = heard.fatal.take().map(|fatal| format!("farewell {}", fatal.sqlstate));
+        if let (Some(words), None) = (&fatal, &farewell) {
+            self.event(words);
         }
+        self.heard(heard);
+        if let (Some(words), Some(farewell)) = (fatal, farewell) {
+            if self.lease == Lease::Held {
+                self.outcome.to_client.extend(farewell);
+            }
+            self.event(words);
+        }
+    }
+
+    fn heard(&mut self, heard: Heard) {
         self.is_dirty |= heard.parameters_reset && self.is_session;
         if let Some(end) = heard.errand {
             return self.errand_ended(end);
@@ -227,6 +241,10 @@ impl Stage {
         }
         if heard.marker_came {
             self.event("marker");
+        }
+        if let Some(reported) = heard.adapted {
+            let zone = reported.get(&b"TimeZone"[..]).map(|zone| String::from_utf8_lossy(zone));
+            self.event(format!("told {}", zone.unwrap_or_default()));
         }
         if let Some(findings) = heard.findings {
             self.found(&findings);

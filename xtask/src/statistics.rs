@@ -1,7 +1,7 @@
 //! Medians and percentiles.
 
 /// The middle value, or the mean of the two in the middle; not a number when there are none.
-pub(super) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut sorted: Vec<f64> = values.into_iter().collect();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;
@@ -14,7 +14,7 @@ pub(super) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
 
 /// The smallest of `sorted` that at least `percent` of all do not exceed (nearest rank); nothing
 /// when there are none.
-pub(super) fn percentile(sorted: &[u64], percent: usize) -> Option<u64> {
+pub(crate) fn percentile(sorted: &[u64], percent: usize) -> Option<u64> {
     let rank = (sorted.len() * percent).div_ceil(100);
     sorted.get(rank.saturating_sub(1)).copied()
 }
