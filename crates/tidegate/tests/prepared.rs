@@ -158,8 +158,10 @@ const TEXTS: [&str; 9] = [
     "",
 ];
 
-const QUERIES: [&str; 8] = [
+const QUERIES: [&str; 22] = [
     "BEGIN",
+    "BEGIN",
+    "COMMIT",
     "COMMIT",
     "ROLLBACK",
     "SELECT 1",
@@ -167,6 +169,18 @@ const QUERIES: [&str; 8] = [
     "SELECT 1; SELECT count(*) FROM t",
     "DEALLOCATE ALL",
     "DISCARD ALL",
+    "SAVEPOINT s",
+    "ROLLBACK TO s",
+    "SET work_mem = '5MB'",
+    "SET LOCAL work_mem = '6MB'",
+    "SET work_mem = 'nonsense'",
+    "SELECT set_config('work_mem', '7MB', false)",
+    "SET IntervalStyle = 'iso_8601'",
+    "RESET work_mem",
+    "RESET ALL",
+    "SHOW work_mem",
+    "SELECT interval '1 day 2 hours', current_setting('work_mem')",
+    "SET work_mem = '8MB'; SHOW work_mem; SELECT 1/0",
 ];
 
 /// A few batches that are sent at once, and how many answers they end with.
