@@ -438,7 +438,7 @@ impl Pool {
             connect_time: (&tally.connects).into(),
             denied: tally.denied,
             pinned: tally.pinned,
-            pins_max: settings.pins_max(),
+            pins_max: settings.pins_max(view.budget.usable.connections),
             pins_refused: tally.pins_refused,
             listening: tally.listening,
             ports: ports.into(),

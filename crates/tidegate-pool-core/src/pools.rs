@@ -246,13 +246,19 @@ impl<S> Pools<S> {
 
     /// A client that has a lease keeps it past its transaction. False when too many do.
     pub fn pin(&mut self, pool: PoolId) -> bool {
+        let pins_max = self.pins_max(pool);
         let pool = self.pool_mut(pool);
-        if pool.tally.pinned >= pool.settings.pins_max() {
+        if pool.tally.pinned >= pins_max {
             pool.tally.pins_refused += 1;
             return false;
         }
         pool.tally.pinned += 1;
         true
+    }
+
+    /// The most clients that may keep their server.
+    pub fn pins_max(&self, pool: PoolId) -> u32 {
+        self.pool(pool).settings.pins_max(self.budget.usable().connections)
     }
 
     /// A client that kept its server keeps it no more.

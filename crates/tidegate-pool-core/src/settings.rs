@@ -97,10 +97,10 @@ impl PoolSettings {
         self.pool_size.saturating_add(self.max_overflow)
     }
 
-    /// The most servers that clients may keep past their transactions. Half of all, so that those
-    /// who keep none can go on.
-    pub fn pins_max(&self) -> u32 {
-        self.pins_max.unwrap_or_else(|| (self.servers_max() / 2).max(1))
+    /// The most servers that clients may keep past their transactions, where `usable` connections
+    /// can be had. Half of all that there can be, so that those who keep none can go on.
+    pub fn pins_max(&self, usable: u32) -> u32 {
+        self.pins_max.unwrap_or_else(|| (self.servers_max().min(usable) / 2).max(1))
     }
 }
 

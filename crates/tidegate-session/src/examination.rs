@@ -15,7 +15,7 @@ use tidegate_wire::body::DecodeError;
 
 use crate::listen::MARKER_CHANNEL;
 use crate::parameters::{SessionSettings, Setting, quoted_text};
-use crate::pin::{PinReason, PinReasons};
+use crate::pin::{PinReason, PinReasons, UNASKABLE};
 use crate::traces::{Channels, Touched, Unlistened};
 
 /// What PostgreSQL is to be asked.
@@ -58,10 +58,6 @@ pub struct Changes {
     /// By name; none where a setting is as if it had never been set.
     values: BTreeMap<Arc<str>, Option<Arc<str>>>,
 }
-
-/// Nobody can look for these: they hold until the client leaves.
-const UNASKABLE: PinReasons =
-    PinReasons::NONE.with(PinReason::Load).with(PinReason::Sequence).with(PinReason::Set);
 
 impl Question {
     /// Whether there is nothing to be found out.
@@ -169,7 +165,11 @@ fn condition(reason: PinReason) -> Option<&'static str> {
             "EXISTS (SELECT FROM pg_catalog.pg_class \
              WHERE relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) \
              OR EXISTS (SELECT FROM pg_catalog.pg_proc \
-             WHERE pronamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())"
+             WHERE pronamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) \
+             OR EXISTS (SELECT FROM pg_catalog.pg_type \
+             WHERE typnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) \
+             OR EXISTS (SELECT FROM pg_catalog.pg_operator \
+             WHERE oprnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema())"
         }
         // Its channels are asked for.
         PinReason::Listen | PinReason::Load | PinReason::Sequence | PinReason::Set => return None,

@@ -24,7 +24,7 @@ pub enum PinReason {
     Sequence,
     /// A setting whose name or value can't be known.
     Set,
-    /// A temporary table, view, or function.
+    /// A temporary table, view, function, or type.
     TempTable,
 }
 
@@ -69,8 +69,10 @@ impl PinReason {
             Self::Prepared => "deallocate the statement",
             Self::Requested => "set tidegate.pin to off",
             Self::Role => "reset the role",
-            Self::Sequence => "ask in the transaction that used the sequence, or use RETURNING",
-            Self::Set => "disconnect",
+            Self::Sequence => {
+                "ask in the transaction that used the sequence, use RETURNING, or DISCARD ALL"
+            }
+            Self::Set => "RESET ALL, or disconnect",
             Self::TempTable => "drop it, or create it with ON COMMIT DROP",
         }
     }
@@ -97,6 +99,10 @@ impl fmt::Display for PinReason {
         f.write_str(self.as_str())
     }
 }
+
+/// PostgreSQL can't be asked for these: they hold until the client leaves, or resets everything.
+pub(crate) const UNASKABLE: PinReasons =
+    PinReasons::NONE.with(PinReason::Load).with(PinReason::Sequence).with(PinReason::Set);
 
 /// Several reasons, or none.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]

@@ -15,7 +15,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::pin::{PinReason, PinReasons};
+use crate::pin::{PinReason, PinReasons, UNASKABLE};
 use crate::sniff::{Scope, Sniffer, is_plainly_harmless, locks_for_the_session, scope_of};
 use crate::sql::{Token, Tokens};
 
@@ -122,9 +122,10 @@ impl Traces {
         let forgets = sniffer.forgets();
         let mut traces =
             Self { scope: sniffer.scope(), forgets, releases: forgets, ..Self::default() };
-        if sniffer.found().is_some() {
-            // It stops at the first that it finds.
-            traces.leaves = PinReason::ALL.into_iter().collect();
+        if let Some(found) = sniffer.found() {
+            // It stops at the first that it finds; PostgreSQL will say what else there is.
+            traces.leaves = PinReason::ALL.into_iter().collect::<PinReasons>();
+            traces.leaves = traces.leaves.without(UNASKABLE).with(found);
             traces.settings.any = true;
             traces.releases = true;
             traces.forgets = true;

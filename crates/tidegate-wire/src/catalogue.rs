@@ -255,8 +255,8 @@ catalogue! {
     /// Another server of the pool could not be given the settings of the client.
     SettingsRefused = "TG024", INVALID_PARAMETER_VALUE, ErrorOnceLoggedIn {
         message: "{cause}",
-        detail: "The client has set this for its session before; the server that was to run its next transaction refused it. Nothing of that was sent.",
-        hint: "RESET the setting, or set another value.",
+        detail: "The client has set this for its session before; the server that was to run its next transaction refused it. Nothing of that was sent, and the session has the settings again that it began with.",
+        hint: "Set what is needed anew, or connect again.",
     }
     /// The settings of the client, or its BEGIN, failed in front of a statement that was under way.
     AheadFailed = "TG025", CONNECTION_FAILURE, Fatal {

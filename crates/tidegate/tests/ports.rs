@@ -939,6 +939,50 @@ fn a_pin_too_many_is_told_before_anything_else_runs() {
     assert_eq!(other.value("SELECT count(*) FROM t"), "0");
 }
 
+/// Who asks for a pin does so for what nobody else sees; it is removed when the pin ends.
+#[test]
+fn what_functions_leave_under_a_pin_is_removed_with_it() {
+    let scene = scene(ONE_SERVER);
+    let mut pinned = scene.client(scene.gate.transaction);
+    let mut other = scene.client(scene.gate.transaction);
+    pinned.run(
+        "CREATE FUNCTION make() RETURNS void LANGUAGE plpgsql AS \
+         'BEGIN CREATE TEMP TABLE t (a int); END'",
+    );
+    pinned.run("SET tidegate.pin = on");
+    pinned.run("SELECT make()");
+    assert_eq!(pinned.value("SELECT count(*) FROM t"), "0");
+    pinned.run("SET tidegate.pin = off");
+    assert_eq!(other.failure("SELECT * FROM t"), "42P01");
+}
+
+/// A setting that PostgreSQL took once, and takes no more.
+#[test]
+fn a_setting_that_is_refused_later_never_lets_a_statement_run_without_it_unnoticed() {
+    let mut scene =
+        scene("plan = \"free\"\n[pool]\npool_size = 1\nmax_overflow = 0\nreset = \"always\"\n");
+    scene.gate.allow("failed in front of its statement");
+    let mut one = scene.client(scene.gate.transaction);
+    let mut two = scene.client(scene.gate.transaction);
+    one.run("CREATE TEXT SEARCH CONFIGURATION mine (COPY = simple)");
+    for raw in [&mut one, &mut two] {
+        raw.run("SET default_text_search_config = 'public.mine'");
+        assert_eq!(raw.value("SHOW default_text_search_config"), "public.mine");
+    }
+    scene.client(scene.cluster.port()).run("DROP TEXT SEARCH CONFIGURATION mine");
+    // It was accepted before, so the statement was sent with it.
+    one.query("SELECT 1");
+    let end = one.until_end();
+    assert!(end.iter().any(|frame| frame.tag == b'E' && frame.field(b'H').ends_with("(TG025)")));
+    assert!(!end.iter().any(|frame| frame.tag == b'D'), "{end:?}");
+    // From now on it is waited for.
+    two.query("SELECT 1");
+    let frames = two.until_ready();
+    assert_eq!(frames[0].sqlstate(), "22023");
+    assert!(frames[0].field(b'H').ends_with("(TG024)"), "{}", frames[0].field(b'H'));
+    assert_eq!(two.value("SELECT 1"), "1");
+}
+
 /// As many clients as settings, and one server fewer: each finds its own settings wherever it goes.
 #[test]
 fn settings_go_with_their_client() {

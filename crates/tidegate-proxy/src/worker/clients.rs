@@ -28,6 +28,7 @@ use crate::locks::lock;
 use crate::server::Server;
 use crate::timers::Alarm;
 use crate::token::{ClientKey, Source};
+use crate::welcome;
 use crate::worker::Worker;
 use crate::worker::keeping::Keeps;
 use crate::worker::listening::Listening;
@@ -401,6 +402,12 @@ impl Worker {
         let Some(client) = self.client(key) else { return };
         if matches!(client.stage, Stage::Welcoming(_)) {
             return self.turn_away(key, &complaints::parameters_refused(error));
+        }
+        // Or it could not even reset them.
+        if let Some(session) = &mut client.session {
+            session.settings = session.startup.clone();
+            session.flavour = welcome::flavour(&session.settings);
+            session.environment = Environment::of(&session.settings);
         }
         self.answer_in_servers_stead(key, &complaints::settings_refused(error));
     }

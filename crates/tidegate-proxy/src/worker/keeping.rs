@@ -203,6 +203,12 @@ impl Worker {
             _ => {}
         }
         client.pins = pins;
+        if before.has(PinReason::Requested) && !pins.has(PinReason::Requested) {
+            // Who asks for a pin has a reason that nobody else sees.
+            if let Some(server) = self.server(id) {
+                server.dirty = true;
+            }
+        }
         // A client that only listens need not keep its server for long.
         let listens = PinReasons::NONE.with(PinReason::Listen);
         for reason in pins.without(before).without(listens).iter() {
@@ -230,7 +236,7 @@ impl Worker {
 
     /// What the client has left was removed, as too many others have left something.
     pub(super) fn tell_of_refused_pin(&mut self, key: ClientKey, pool: PoolId, reason: PinReason) {
-        let pins_max = self.shared.pools().settings(pool).pins_max();
+        let pins_max = self.shared.pools().pins_max(pool);
         let complaint = Complaint::pin_budget(reason.as_str(), reason.remedy(), pins_max);
         self.answer_in_servers_stead(key, &complaint);
     }
