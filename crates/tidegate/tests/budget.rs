@@ -75,7 +75,7 @@ fn client(number: usize, port: u16, stop: &AtomicBool, vanished: &AtomicU64) -> 
         let mut raw = Raw::log_in(port, "app", "", "app");
         for nth in 0..10 {
             raw.query("BEGIN; SELECT 1");
-            assert_eq!(raw.tags(), "CZT");
+            assert_eq!(raw.tags(), "CTDCZT");
             if nth == 7 && connections.is_multiple_of(3) {
                 // Gone without a word, now and then in the midst of a statement.
                 if connections.is_multiple_of(2) {
