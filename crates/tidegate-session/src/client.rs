@@ -537,6 +537,7 @@ impl ClientMachine {
         let is_as_logged_in = rules.is_free && !server.is_unsettled();
         let mut with = Following {
             environment: is_as_logged_in.then_some(naming.environment),
+            settings: naming.environment,
             keeps: naming.keeps,
             intern: &mut *naming.intern,
             names: &mut self.statements,

@@ -459,6 +459,11 @@ impl Exchange {
         self.owed.is_empty() && !self.batch_open && !self.skipping && !self.copy_in && !self.unsure
     }
 
+    /// Whether a batch of the extended protocol has begun and its Sync has not been sent.
+    pub fn is_batch_open(&self) -> bool {
+        self.batch_open
+    }
+
     /// Whether what is answered next is Tidegate's own.
     pub fn is_own_next(&self) -> bool {
         self.owed.front().is_some_and(|owed| owed.fate.is_own())

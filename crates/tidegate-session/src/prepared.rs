@@ -66,6 +66,20 @@ impl Environment {
         let lines = meaning.map(|(name, value)| format!("{name}\0{value}\0"));
         Self(lines.collect::<String>().into())
     }
+
+    /// The SQL that turns a session with this one into one with `to`, if they differ.
+    pub(crate) fn change_to(&self, to: &Self) -> Option<String> {
+        to.settings().change_from(&self.settings())
+    }
+
+    fn settings(&self) -> SessionSettings {
+        let mut parts = self.0.split('\0');
+        let mut settings = BTreeMap::new();
+        while let (Some(name), Some(value)) = (parts.next(), parts.next()) {
+            settings.insert(Arc::from(name), Arc::from(value));
+        }
+        SessionSettings::from_map(&settings)
+    }
 }
 
 /// A statement's identity, the same for all who mean it.
@@ -98,6 +112,13 @@ impl Statement {
         let mut parts = self.definition.splitn(2, |byte| *byte == 0);
         let text = parts.next().unwrap_or_default().trim_ascii();
         matches!(text, b"" | b";") && parts.next() == Some(&[0, 0])
+    }
+
+    /// The settings that it means what it means under, where these could change it: constants
+    /// are strings.
+    pub(crate) fn bound_to(&self) -> Option<&Environment> {
+        let has_strings = self.definition.iter().any(|byte| matches!(byte, b'\'' | b'$'));
+        self.environment.as_ref().filter(|_| has_strings)
     }
 
     /// What running it does to the session.

@@ -77,6 +77,10 @@ enum Beside {
     Unlisten,
     /// The values of sequences that others have left.
     Discard,
+    /// A statement, under the settings that it was prepared under.
+    Parse,
+    /// Those settings, or the client's again.
+    Switch,
     /// Settings of the client that it has reset.
     Restore,
 }
@@ -767,6 +771,25 @@ impl ServerMachine {
         self.query(sql, fate, server);
     }
 
+    /// Sends a statement to be parsed under settings that are not the session's at present: between
+    /// two batches, as a query would end the one that it stands in.
+    fn parse_under(
+        &mut self,
+        change: &str,
+        change_back: &str,
+        server: &mut Pieces,
+        parse: impl FnOnce(&mut Self, &mut Pieces),
+    ) {
+        let is_fresh = self.is_fresh;
+        self.send_beside(Beside::Switch, change.as_bytes(), Fate::Swallow, server);
+        parse(self, server);
+        self.beside.push_back(Beside::Parse);
+        server.own(frontend::push_sync);
+        self.exchange.sent(frontend::Tag::Sync, Fate::Swallow);
+        self.send_beside(Beside::Switch, change_back.as_bytes(), Fate::Swallow, server);
+        self.is_fresh = is_fresh;
+    }
+
     /// Whether the server is at something that was sent in front of the client's messages, or behind
     /// its last.
     pub fn is_ahead(&self) -> bool {
@@ -794,6 +817,8 @@ impl ServerMachine {
             }
             // The client goes on hearing of its own server, and keeps it.
             (Beside::ListenToMarkers | Beside::Unlisten, Some(_)) => {}
+            // Whoever uses the statement is told that there is none.
+            (Beside::Parse, Some(_)) => {}
             (_, Some(error)) => heard.ahead_failed = Some(error),
             (Beside::Adapt, None) => {
                 // From here on, what differs is the client's doing.
@@ -809,7 +834,7 @@ impl ServerMachine {
                 self.hand_over = None;
                 heard.unlistened = true;
             }
-            (Beside::Begin | Beside::Discard, None) => {}
+            (Beside::Begin | Beside::Discard | Beside::Parse | Beside::Switch, None) => {}
         }
     }
 

@@ -566,6 +566,42 @@ fn a_statement_without_a_name_follows_its_client() {
 
 // --- Several clients. ---
 
+/// The client has set another time zone since, and comes to a server that has not parsed it.
+#[test]
+fn constants_mean_what_they_meant_when_the_statement_was_prepared() {
+    check(
+        "! share
+         ! environment UTC
+         > Parse s1: select timestamptz '2024-01-01' + Sync | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         ! environment CET
+         > Bind s1 + Execute + Sync      | server: Bind tidegate_1, Execute, Sync | lease
+         < BindComplete + CommandComplete SELECT 1 + ReadyForQuery I | return
+         ! move
+         > Bind s1 + Execute + Sync | server: \
+             Query SELECT pg_catalog.set_config('timezone','UTC',false);, Parse tidegate_1, Sync, \
+             Query SELECT pg_catalog.set_config('timezone','CET',false);, \
+             Bind tidegate_1, Execute, Sync | lease
+         < RowDescription + DataRow + ParameterStatus TimeZone=UTC + CommandComplete SELECT 1 \
+             | client: nothing
+         < ReadyForQuery I + ParseComplete + ReadyForQuery I | client: nothing
+         < CommandComplete SELECT 1 + ReadyForQuery I | client: nothing
+         < BindComplete + CommandComplete SELECT 1 + ReadyForQuery I | return",
+    );
+    // Where nothing in it is a constant, it means the same.
+    check(
+        "! share
+         ! environment UTC
+         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         ! environment CET
+         ! move
+         > Bind s1 + Execute + Sync | server: Parse tidegate_1, Bind tidegate_1, Execute, Sync | lease
+         < ParseComplete + BindComplete + CommandComplete SELECT 1 + ReadyForQuery I \
+             | client: BindComplete, CommandComplete, ReadyForQuery I | return",
+    );
+}
+
 #[test]
 fn clients_share_a_statement_only_in_the_same_environment() {
     check(

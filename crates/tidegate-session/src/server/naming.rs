@@ -230,6 +230,8 @@ pub(crate) enum Step {
 pub(crate) struct Following<'a> {
     /// That of the client's startup parameters, where it is known to be in force.
     pub(crate) environment: Option<&'a Environment>,
+    /// That of the client's settings as far as they are known.
+    pub(crate) settings: &'a Environment,
     /// Whether statements are kept; otherwise names are passed on and pin.
     pub(crate) keeps: bool,
     pub(crate) intern: Intern<'a>,
@@ -366,6 +368,22 @@ impl ServerMachine {
             return known;
         }
         let known = self.new_name(statement, with);
+        let can_switch = !self.exchange.is_batch_open()
+            && !self.exchange.is_copying_in()
+            && self.exchange.is_current()
+            && self.exchange.status() != TransactionStatus::Failed;
+        let bound_to = statement.bound_to().filter(|_| can_switch);
+        let change = bound_to.and_then(|to| Some((with.settings.change_to(to)?, to)));
+        if let Some((change, to)) = change
+            && let Some(back) = to.change_to(with.settings)
+        {
+            // Its constants mean what they meant when the client prepared it.
+            self.parse_under(&change, &back, with.out, |server, out| {
+                push_parse(known.text().as_bytes(), statement.definition(), out);
+                server.exchange.sent_about(About::Parse(known), Fate::Swallow);
+            });
+            return known;
+        }
         push_parse(known.text().as_bytes(), statement.definition(), with.out);
         self.exchange.sent_about(About::Parse(known), Fate::SwallowUnlessError);
         known

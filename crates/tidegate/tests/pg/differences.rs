@@ -40,7 +40,6 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
     maybe("settings/never_set.sql", Route::Transaction, NEVER_SET),
     here("settings/options_of_startup.sql", Route::Session, RESTORED_LATER),
     here("settings/options_of_startup.sql", Route::Transaction, RESTORED_LATER),
-    here("settings/prepared_under_setting.wire", Route::Transaction, PARSED_AGAIN),
     here("settings/zone_of_startup.sql", Route::Session, RESTORED_LATER),
     here("settings/zone_of_startup.sql", Route::Transaction, RESTORED_LATER),
     maybe("settings/set_config.sql", Route::Transaction, NEVER_SET),
@@ -73,10 +72,6 @@ reports it only of a few settings (docs/transaction-mode.md).";
 const PROTOCOL_MEETS_SQL: &str = "\
 Servers know statements of the protocol under names of the gate's own, so SQL's EXECUTE and \
 DEALLOCATE do not find them (docs/transaction-mode.md).";
-
-const PARSED_AGAIN: &str = "\
-A server that has not parsed the statement yet does so under the settings of now, and its constants \
-mean what they mean now (docs/transaction-mode.md).";
 
 const PARSED_LATER: &str = "\
 The next server had not parsed the statement before the change, and does so as things are now, where \
