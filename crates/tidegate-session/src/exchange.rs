@@ -102,6 +102,20 @@ struct Owed {
     uses: Option<(ClientName, ServerName)>,
 }
 
+/// What a server waits for that only its client can say. As long as it waits, nobody else has use
+/// of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waits {
+    /// The rest of a batch: messages of the extended protocol were sent, and answered, and no Sync.
+    Batch,
+    /// The rest of a copy.
+    Copy,
+    /// Nothing: it works, or it is free.
+    Nothing,
+    /// The next statement of a transaction.
+    Transaction,
+}
+
 /// What a message from the server means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heard {
@@ -469,6 +483,22 @@ impl Exchange {
         self.owed.front().is_some_and(|owed| owed.fate.is_own())
     }
 
+    /// What the server waits for.
+    pub fn waits_for(&self) -> Waits {
+        let is_answered = self.owed.is_empty();
+        if self.unsure {
+            Waits::Nothing
+        } else if self.copy_in {
+            Waits::Copy
+        } else if is_answered && (self.batch_open || self.skipping) {
+            Waits::Batch
+        } else if is_answered && self.status != TransactionStatus::Idle {
+            Waits::Transaction
+        } else {
+            Waits::Nothing
+        }
+    }
+
     /// Whether the server works on something for the client.
     pub fn is_busy_for_client(&self) -> bool {
         self.unsure || self.owed.iter().any(|owed| owed.fate == Fate::Forward)
@@ -575,6 +605,15 @@ mod tests {
     fn play(script: &str) -> String {
         let mut exchange = Exchange::default();
         let mut log = String::new();
+        run(&mut exchange, script, |step, outcome, exchange| {
+            let rest = if exchange.is_at_rest() { " rest" } else { "" };
+            let unsure = if exchange.is_unsure() { " unsure" } else { "" };
+            log.push_str(&format!("{step}{outcome} {}{rest}{unsure}\n", exchange.owed.len()));
+        });
+        log
+    }
+
+    fn run(exchange: &mut Exchange, script: &str, mut note: impl FnMut(&str, &str, &Exchange)) {
         for step in script.split_whitespace() {
             let (direction, message) = step.split_at(1);
             let byte = message.as_bytes()[0];
@@ -593,11 +632,8 @@ mod tests {
                     Err(error) => format!(" {error}"),
                 }
             };
-            let rest = if exchange.is_at_rest() { " rest" } else { "" };
-            let unsure = if exchange.is_unsure() { " unsure" } else { "" };
-            log.push_str(&format!("{step}{outcome} {}{rest}{unsure}\n", exchange.owed.len()));
+            note(step, &outcome, exchange);
         }
-        log
     }
 
     /// Whether the script ends at rest, and never says anything out of step.
@@ -662,6 +698,30 @@ mod tests {
     #[test]
     fn copy_out_passes() {
         check(">Q <H <d <d <c <C <Zi", true);
+    }
+
+    #[test]
+    fn a_server_waits_for_what_only_its_client_can_say() {
+        use Waits::*;
+        for (script, expected) in [
+            ("", Nothing),
+            (">Q", Nothing),
+            (">Q <C <Zi", Nothing),
+            (">Q <C <Zt", Transaction),
+            (">Q <E <Ze", Transaction),
+            (">Q <C <Zt >Q", Nothing),
+            (">P >D >H", Nothing),
+            (">P >D >H <1 <t <n", Batch),
+            (">P >H <E", Batch),
+            (">P >S <1 <Zi", Nothing),
+            (">Q <G", Copy),
+            (">Q <G >d", Copy),
+            (">Q <G >c", Nothing),
+        ] {
+            let mut exchange = Exchange::default();
+            run(&mut exchange, script, |_, _, _| {});
+            assert_eq!(exchange.waits_for(), expected, "{script}");
+        }
     }
 
     #[test]

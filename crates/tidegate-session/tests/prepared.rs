@@ -588,6 +588,19 @@ fn constants_mean_what_they_meant_when_the_statement_was_prepared() {
          < CommandComplete SELECT 1 + ReadyForQuery I | client: nothing
          < BindComplete + CommandComplete SELECT 1 + ReadyForQuery I | return",
     );
+    // Within a transaction a switch would end what was set for that only.
+    check(
+        "! share
+         ! environment UTC
+         > Parse s1: select timestamptz '2024-01-01' + Sync | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         ! environment CET
+         ! move
+         > Query begin                   | lease
+         < CommandComplete BEGIN + ReadyForQuery T
+         > Bind s1 + Sync                | server: Parse tidegate_1, Bind tidegate_1, Sync
+         < ParseComplete + BindComplete + ReadyForQuery T | client: BindComplete, ReadyForQuery T",
+    );
     // Where nothing in it is a constant, it means the same.
     check(
         "! share

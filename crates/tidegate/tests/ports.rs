@@ -983,6 +983,35 @@ fn a_setting_that_is_refused_later_never_lets_a_statement_run_without_it_unnotic
     assert_eq!(two.value("SELECT 1"), "1");
 }
 
+/// A server that waits for its client is a server that nobody else has.
+#[test]
+fn a_client_that_owes_the_rest_for_too_long_is_closed() {
+    let settings = "plan = \"free\"\n[timeouts]\nidle_in_transaction = \"1s\"\n";
+    let mut scene = scene(settings);
+    scene.gate.allow("closed a client that was idle in a transaction");
+    scene.client(scene.cluster.port()).run("CREATE TABLE sink (a text)");
+    for port in scene.ports() {
+        for (what, batch) in [
+            ("a transaction", Batch::new().query("BEGIN; SELECT 1")),
+            ("a batch without its Sync", Batch::new().parse("", "SELECT 1").flush()),
+            ("a batch that has failed", Batch::new().parse("", "SELEC 1").flush()),
+            ("a copy", Batch::new().query("COPY sink FROM STDIN").copy_data(b"one\n")),
+        ] {
+            let mut raw = scene.client(port);
+            raw.send(batch.bytes());
+            let end = raw.until_end();
+            let last = end.last().expect("it is told");
+            assert_eq!((last.tag, last.sqlstate().as_str()), (b'E', "25P03"), "{what}: {end:?}");
+        }
+    }
+    // What has only begun holds nothing.
+    let mut raw = scene.client(scene.gate.transaction);
+    raw.run("BEGIN");
+    scene.until_metric("tidegate_client_connections", &[], 1.0);
+    assert_eq!(scene.look("SELECT count(*) FROM sink"), "0");
+    raw.run("ROLLBACK");
+}
+
 /// As many clients as settings, and one server fewer: each finds its own settings wherever it goes.
 #[test]
 fn settings_go_with_their_client() {

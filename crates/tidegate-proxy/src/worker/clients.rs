@@ -14,11 +14,12 @@ use tidegate_pool_core::tally::Outcome;
 use tidegate_session::client::answers::{Answers, Probes};
 use tidegate_session::client::{ClientMachine, Gathered, Naming, Rules};
 use tidegate_session::client_login::{ClientLogin, LoggedIn};
+use tidegate_session::exchange::Waits;
 use tidegate_session::parameters::{ReportedValues, SessionSettings};
 use tidegate_session::pin::{PinReason, PinReasons};
 use tidegate_session::prepared::Environment;
 use tidegate_session::server::{Errand, ServerError};
-use tidegate_wire::backend::{Severity, TransactionStatus};
+use tidegate_wire::backend::Severity;
 use tidegate_wire::catalogue::Complaint;
 use tidegate_wire::tick::Tick;
 
@@ -493,7 +494,7 @@ impl Worker {
                 return self.balance(key, id);
             }
         }
-        let waits_for_client = machine_waits_in_transaction(server);
+        let waits_for_client = waits_for_client(server);
         if let Some(limit) = self.shared.config.timeouts.idle_in_transaction {
             let due = if waits_for_client { self.now + limit } else { Tick::NEVER };
             self.timers.set(Source::Client(key), &mut client.alarm, due);
@@ -757,9 +758,10 @@ pub(super) fn client_of_pid(pid: u32) -> Option<(u16, usize)> {
 /// 16 million clients a worker and 127 workers keep a pid positive, as drivers expect.
 const PLACE_BITS: u32 = 24;
 
-/// Whether the server is in a transaction and the client owes the next message.
-fn machine_waits_in_transaction(server: &Server) -> bool {
+/// Whether the server waits for what the client owes it: the next statement of its transaction, or
+/// the rest of a batch or copy.
+fn waits_for_client(server: &Server) -> bool {
     let crate::server::Stage::Up(machine) = &server.stage else { return false };
-    let exchange = machine.exchange();
-    exchange.owes_nothing() && exchange.status() != TransactionStatus::Idle
+    // What the server does not read yet, the client can't add to.
+    machine.exchange().waits_for() != Waits::Nothing && !server.channel.is_clogged()
 }

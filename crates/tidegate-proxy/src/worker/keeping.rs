@@ -168,6 +168,7 @@ impl Worker {
         let pins = client.pins.without(findings.examined).and(findings.holds);
         self.set_pins(key, id, pins);
         self.note_channels(key, findings);
+        self.end_move(key, id);
     }
 
     /// PostgreSQL has accepted the settings of a client.

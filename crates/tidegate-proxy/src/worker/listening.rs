@@ -96,6 +96,27 @@ impl Worker {
         }
     }
 
+    /// The client's own server listens for it no more, by what the client has done, in the midst of a
+    /// move: it still listens to markers, and must be reset.
+    pub(super) fn end_move(&mut self, key: ClientKey, id: ServerId) {
+        let Some(client) = self.client(key) else { return };
+        if client.pins.has(PinReason::Listen) {
+            return;
+        }
+        let session = client.session.as_mut();
+        let Some(listening) = session.and_then(|session| session.listening.as_mut()) else {
+            return;
+        };
+        if matches!(listening.progress, Progress::Resting | Progress::Staying) {
+            return;
+        }
+        listening.progress = Progress::Resting;
+        listening.mailbox.release();
+        if let Some(server) = self.server(id) {
+            server.dirty = true;
+        }
+    }
+
     /// The client, at rest, keeps its server: when it does so only to listen, that need not be.
     pub(super) fn go_on_moving(&mut self, key: ClientKey, id: ServerId) {
         let Some(client) = self.clients.get_mut(key.place as usize) else { return };

@@ -368,10 +368,13 @@ impl ServerMachine {
             return known;
         }
         let known = self.new_name(statement, with);
+        // A query would end the batch that it stands in, and what is set for the transaction only
+        // would not survive a switch.
         let can_switch = !self.exchange.is_batch_open()
             && !self.exchange.is_copying_in()
             && self.exchange.is_current()
-            && self.exchange.status() != TransactionStatus::Failed;
+            && self.exchange.status() == TransactionStatus::Idle
+            && !self.is_unsettled();
         let bound_to = statement.bound_to().filter(|_| can_switch);
         let change = bound_to.and_then(|to| Some((with.settings.change_to(to)?, to)));
         if let Some((change, to)) = change

@@ -89,6 +89,8 @@ pub(crate) struct Talk {
     told: BTreeMap<String, String>,
     /// Notifications that have come.
     pub(crate) notified: usize,
+    /// It was told that some may have been lost.
+    pub(crate) has_missed: bool,
 }
 
 impl Talk {
@@ -96,7 +98,7 @@ impl Talk {
         let mut raw = Raw::connect(port);
         raw.start(&[&[("user", APP), ("database", APP)], parameters].concat());
         let frames = raw.until_ready();
-        let mut talk = Self { raw, who, told: BTreeMap::new(), notified: 0 };
+        let mut talk = Self { raw, who, told: BTreeMap::new(), notified: 0, has_missed: false };
         for frame in &frames {
             match frame.tag {
                 b'S' => talk.hear_parameter(frame),
@@ -151,6 +153,7 @@ impl Talk {
                     assert!(text.contains(&self.who), "a notification for another: {text:?}");
                     self.notified += 1;
                 }
+                b'N' => self.has_missed |= frame.field(b'H').ends_with("(TG026)"),
                 b'Z' => break frame.body[0],
                 _ => {}
             }
