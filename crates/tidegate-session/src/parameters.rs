@@ -295,6 +295,19 @@ impl Reported {
         }
     }
 
+    /// Whether it is what `known` says. If so it is the same from now on, so that the next comparison
+    /// is cheap: servers that report the same come to share it.
+    pub fn is_as_known(&mut self, known: &Arc<ReportedValues>) -> bool {
+        if Arc::ptr_eq(&self.values, known) {
+            return true;
+        }
+        let is_equal = self.values == *known;
+        if is_equal {
+            self.values = known.clone();
+        }
+        is_equal
+    }
+
     /// From now on differences count from here.
     pub fn set_baseline(&mut self) {
         self.changed.clear();
@@ -400,8 +413,12 @@ mod tests {
         let news = unknown_to(&mut known, second.values());
         assert_eq!(news, [(Box::from(&b"TimeZone"[..]), Box::from(&b"CET"[..]))]);
         assert_eq!(unknown_to(&mut known, second.values()), []);
+        assert!(!first.is_as_known(&known));
         first.note(b"TimeZone", b"CET");
-        assert_eq!(unknown_to(&mut known, first.values()), []);
+        assert!(!Arc::ptr_eq(first.values(), &known));
+        assert!(first.is_as_known(&known) && Arc::ptr_eq(first.values(), &known));
+        first.note(b"TimeZone", b"EST");
+        assert!(!first.is_as_known(&known));
     }
 
     #[test]

@@ -226,6 +226,8 @@ pub struct ClientStatements {
     unnamed: Vec<u8>,
     /// How many Parses of it are not answered yet.
     unnamed_pending: u32,
+    /// An empty statement was prepared without a server.
+    has_empty: bool,
 }
 
 /// A name that a client has given, as a number: each time that it gives one, another.
@@ -261,6 +263,16 @@ impl ClientStatements {
     /// The statement of this name, and the number of the name.
     pub fn get(&self, name: &[u8]) -> Option<(ClientName, Arc<Statement>)> {
         self.by_name.get(name).map(|named| (named.number, named.statement.clone()))
+    }
+
+    /// An empty statement is prepared without a server, as by a driver that pings.
+    pub(crate) fn note_empty(&mut self) {
+        self.has_empty = true;
+    }
+
+    /// Whether one was.
+    pub(crate) fn has_empty(&self) -> bool {
+        self.has_empty
     }
 
     /// Whether one more may be kept.

@@ -574,6 +574,11 @@ impl ServerMachine {
         &self.reported
     }
 
+    /// Whether a client that knows this knows all that the server has reported.
+    pub fn reports_as_known(&mut self, known: &Arc<ReportedValues>) -> bool {
+        self.reported.is_as_known(known)
+    }
+
     /// A lease begins: changes of reported parameters count from here.
     pub fn begin_lease(&mut self) {
         self.reported.set_baseline();

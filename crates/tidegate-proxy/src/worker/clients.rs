@@ -364,7 +364,7 @@ impl Worker {
                 server.set_settings(wanted);
                 let machine = server.machine()?;
                 machine.begin_lease();
-                if !Arc::ptr_eq(&session.known, machine.reported().values()) {
+                if !machine.reports_as_known(&session.known) {
                     let reported = machine.reported().values().clone();
                     self.tell_parameters(key, &reported);
                 }

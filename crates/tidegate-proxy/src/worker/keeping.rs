@@ -84,7 +84,7 @@ impl Worker {
         let Stage::Up(machine) = &mut server.stage else { return Keeps::Nothing };
         if let Some(session) = &mut client.session {
             // What was reported in the meantime has been passed on.
-            if !Arc::ptr_eq(&session.known, machine.reported().values()) {
+            if !machine.reports_as_known(&session.known) {
                 session.known = machine.reported().values().clone();
             }
         }

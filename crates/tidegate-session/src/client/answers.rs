@@ -218,7 +218,12 @@ pub(super) fn answer_empty_batch(
     names: &mut ClientStatements,
     reply: &mut Pieces,
 ) -> bool {
-    let may_be = matches!(batch.first(), Some(b'B' | b'P')) && answers.probes != Probes::Off;
+    // One that begins with a Bind uses a statement that was prepared before.
+    let may_be = match batch.first() {
+        Some(b'B') => names.has_empty(),
+        Some(b'P') => true,
+        _ => false,
+    } && answers.probes != Probes::Off;
     let Some(intern) = answers.intern.as_mut().filter(|_| may_be) else { return false };
     let Some(messages) = empty_batch(batch, names) else { return false };
     if !(answers.is_healthy)() {
@@ -229,6 +234,7 @@ pub(super) fn answer_empty_batch(
         match (tag, subject) {
             (Tag::Parse, Subject::Parse { name, definition: Some(definition) }) => {
                 let statement = intern(Some(answers.environment), definition);
+                names.note_empty();
                 names.parse_sent(name, &statement);
                 names.settled(true);
                 bare(reply, BackendTag::ParseComplete);
@@ -274,8 +280,10 @@ fn empty_batch<'a>(
         };
         match (tag, subject) {
             (Tag::Parse, Subject::Parse { name, definition: Some(definition) }) => {
-                let is_new = names.get(name).is_none() && !defined.contains(&name);
-                if !is_new || !is_empty(definition) || !names.has_room_for(name, definition) {
+                if !is_empty(definition) || !names.has_room_for(name, definition) {
+                    return None;
+                }
+                if names.get(name).is_some() || defined.contains(&name) {
                     return None;
                 }
                 defined.push(name);

@@ -29,7 +29,7 @@ impl Probe {
     /// What a text is, if it is one.
     pub(super) fn of(text: &[u8]) -> Option<Self> {
         let text = text.strip_suffix(b"\0").unwrap_or(text);
-        if text.len() > PROBE_BYTES_MAX {
+        if text.len() > PROBE_BYTES_MAX || !may_be_one(text) {
             return None;
         }
         let text = text.trim_ascii();
@@ -65,6 +65,22 @@ impl Probe {
         (is(b"rollback") || is(b"abort")).then_some(Self::Rollback)
     }
 }
+
+/// Whether a glance at the front shows that it may be one. Most statements end here.
+fn may_be_one(text: &[u8]) -> bool {
+    let text = text.trim_ascii_start();
+    match text.first().map(u8::to_ascii_lowercase) {
+        None | Some(b';' | b'a' | b'b' | b'c' | b'e' | b'r') => true,
+        Some(b's') => {
+            let second = text.get(1).map(u8::to_ascii_lowercase);
+            second == Some(b't') || text.trim_ascii_end().len() <= ONE_BYTES_MAX
+        }
+        _ => false,
+    }
+}
+
+/// `SELECT 1 ;`, with some blanks more.
+const ONE_BYTES_MAX: usize = 16;
 
 fn without<'a, 'b>(words: &'a [&'b [u8]], optional: &[&[u8]]) -> &'a [&'b [u8]] {
     match words.split_first() {
