@@ -203,20 +203,10 @@ pub struct ServerMachine {
     findings: Findings,
     /// Nothing of the client's has been sent in this lease.
     is_fresh: bool,
-    /// Reasons for a pin that may hold, since PostgreSQL was last asked.
-    left: PinReasons,
-    /// Settings that may have changed, since then.
-    touched: Touched,
-    /// Reasons for a pin may hold no more, since then.
-    releases: bool,
-    /// The client has ended listening, since then.
-    unlistens: Unlistened,
+    /// What the client may have done to the session since PostgreSQL was last asked.
+    deeds: Deeds,
     /// What the client listens to moves: up to this marker it hears of this server.
     hand_over: Option<HandOver>,
-    /// Settings were reset, since then.
-    was_reset: bool,
-    /// Something has failed or was rolled back, since then.
-    has_failed: bool,
     /// The last answer that the client got was the confirmation of `DISCARD ALL`: had another
     /// followed, it might be that of something that stays.
     discarding: bool,
@@ -227,6 +217,34 @@ pub struct ServerMachine {
     may_forget: bool,
     /// The statement without a name is the client's.
     has_unnamed: bool,
+}
+
+/// What a client may have done to the session.
+#[derive(Debug, Default)]
+struct Deeds {
+    /// Reasons for a pin that may hold.
+    left: PinReasons,
+    /// Settings that may have changed.
+    touched: Touched,
+    /// Reasons for a pin may hold no more.
+    releases: bool,
+    /// It has ended listening.
+    unlistens: Unlistened,
+    /// Settings were reset.
+    was_reset: bool,
+    /// Something has failed or was rolled back.
+    has_failed: bool,
+}
+
+impl Deeds {
+    /// Whether it has done nothing, whatever has failed.
+    fn is_empty(&self) -> bool {
+        self.left.is_empty()
+            && self.touched.is_empty()
+            && !self.releases
+            && !self.was_reset
+            && self.unlistens.is_empty()
+    }
 }
 
 /// The move of what a client listens to, as its own server sees it.
@@ -264,13 +282,8 @@ impl ServerMachine {
             question: None,
             findings: Findings::default(),
             is_fresh: true,
-            left: PinReasons::NONE,
-            touched: Touched::default(),
-            releases: false,
-            unlistens: Unlistened::default(),
+            deeds: Deeds::default(),
             hand_over: None,
-            was_reset: false,
-            has_failed: false,
             discarding: false,
             statements: ServerStatements::new(statements_max),
             scope: None,
@@ -500,8 +513,8 @@ impl ServerMachine {
                 self.discarding = tag == b"DISCARD ALL";
                 let resets = tag == b"DISCARD ALL" || tag == b"RESET";
                 heard.parameters_reset |= resets;
-                self.was_reset |= resets;
-                self.has_failed |= tag == b"ROLLBACK";
+                self.deeds.was_reset |= resets;
+                self.deeds.has_failed |= tag == b"ROLLBACK";
                 if tag == b"RESET" {
                     // Of constants, the server reports it.
                     self.scope = self.scope.max(Some(Scope::Names));
@@ -530,12 +543,12 @@ impl ServerMachine {
                     let mut farewell = Vec::new();
                     fields.push_with_message(&mut farewell, fields.message().unwrap_or_default());
                     heard.farewell = Some(farewell.into());
-                    self.has_failed = true;
+                    self.deeds.has_failed = true;
                 } else if fate == Fate::Swallow {
                     self.errand_error.get_or_insert_with(text);
                 } else {
                     heard.error = Some(sqlstate);
-                    self.has_failed = true;
+                    self.deeds.has_failed = true;
                     if let Some((_, Some(known))) =
                         used.filter(|_| is_about_the_statement(sqlstate))
                     {
@@ -585,13 +598,8 @@ impl ServerMachine {
         self.scope = None;
         self.has_unnamed = false;
         self.is_fresh = true;
-        self.left = PinReasons::NONE;
-        self.touched = Touched::default();
-        self.releases = false;
-        self.unlistens = Unlistened::default();
+        self.deeds = Deeds::default();
         self.hand_over = None;
-        self.was_reset = false;
-        self.has_failed = false;
         self.statements.begin_lease();
     }
 
@@ -604,15 +612,15 @@ impl ServerMachine {
         }
         self.scope = self.scope.max(traces.scope);
         self.may_forget |= traces.forgets;
-        self.left = self.left.and(traces.leaves);
-        self.releases |= traces.releases;
-        self.unlistens.add(&traces.unlistens);
-        self.was_reset |= traces.resets;
-        self.touched.then(&traces.settings);
+        self.deeds.left = self.deeds.left.and(traces.leaves);
+        self.deeds.releases |= traces.releases;
+        self.deeds.unlistens.add(&traces.unlistens);
+        self.deeds.was_reset |= traces.resets;
+        self.deeds.touched.then(&traces.settings);
         if traces.reads_sequences && self.is_fresh {
             // What is there is another client's. In the midst of a transaction it is what the
             // client has got there itself.
-            self.left.add(PinReason::Sequence);
+            self.deeds.left.add(PinReason::Sequence);
             self.send_beside(Beside::Discard, b"DISCARD SEQUENCES", Fate::Swallow, server);
         }
     }
@@ -624,14 +632,14 @@ impl ServerMachine {
 
     /// The client is about to send something that leaves this.
     pub(crate) fn leaves(&mut self, reason: PinReason) {
-        self.left.add(reason);
+        self.deeds.left.add(reason);
     }
 
     /// Whether what the session is like is not known at present: the client has done something to
     /// it, and PostgreSQL has not been asked, or has not answered.
     pub fn is_unsettled(&self) -> bool {
-        !self.left.is_empty()
-            || !self.touched.is_empty()
+        !self.deeds.left.is_empty()
+            || !self.deeds.touched.is_empty()
             || self.question.is_some()
             || self.reported.differs()
     }
@@ -646,26 +654,17 @@ impl ServerMachine {
         server: &mut Pieces,
     ) -> Review {
         self.scope = None;
-        let has_done_nothing = self.left.is_empty()
-            && self.touched.is_empty()
-            && !self.releases
-            && !self.was_reset
-            && self.unlistens.is_empty()
-            && !self.reported.differs();
-        if has_done_nothing {
-            self.has_failed = false;
+        if self.deeds.is_empty() && !self.reported.differs() {
+            self.deeds.has_failed = false;
             return Review::Clean;
         }
-        let mut reasons = std::mem::take(&mut self.left);
-        let mut touched = std::mem::take(&mut self.touched);
-        let was_reset = std::mem::take(&mut self.was_reset);
-        let has_failed = std::mem::take(&mut self.has_failed);
-        let mut unlistened = std::mem::take(&mut self.unlistens);
-        if has_failed {
-            unlistened = Unlistened::default(); // It may have been rolled back.
-        }
+        let Deeds { left, mut touched, releases, unlistens, was_reset, has_failed } =
+            std::mem::take(&mut self.deeds);
+        let mut reasons = left;
+        // What has failed may have been rolled back.
+        let unlistened = if has_failed { Unlistened::default() } else { unlistens };
         let mut gone = PinReasons::NONE;
-        if std::mem::take(&mut self.releases) {
+        if releases {
             if touched.are_reset && !has_failed && !reasons.has(PinReason::Set) {
                 gone = gone.with(PinReason::Set);
             }
@@ -768,7 +767,7 @@ impl ServerMachine {
 
     /// Whether the client may have begun to listen to something else since it was last asked.
     pub fn may_listen_anew(&self) -> bool {
-        self.left.has(PinReason::Listen) || self.question.is_some()
+        self.deeds.left.has(PinReason::Listen) || self.question.is_some()
     }
 
     fn send_beside(&mut self, beside: Beside, sql: &[u8], fate: Fate, server: &mut Pieces) {

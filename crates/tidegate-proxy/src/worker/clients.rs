@@ -96,6 +96,15 @@ pub(super) struct Session {
 /// can't be guessed, as PostgreSQL 18 has it.
 pub(super) const SECRET_BYTES: usize = 32;
 
+impl Session {
+    /// These are the client's settings from now on.
+    pub(super) fn set_settings(&mut self, settings: Arc<SessionSettings>) {
+        self.flavour = welcome::flavour(&settings);
+        self.environment = Environment::of(&settings);
+        self.settings = settings;
+    }
+}
+
 impl Client {
     pub(super) fn traffic(&self) -> Option<&Traffic> {
         self.session.as_deref().map(|session| &*session.traffic)
@@ -406,9 +415,7 @@ impl Worker {
         }
         // Or it could not even reset them.
         if let Some(session) = &mut client.session {
-            session.settings = session.startup.clone();
-            session.flavour = welcome::flavour(&session.settings);
-            session.environment = Environment::of(&session.settings);
+            session.set_settings(session.startup.clone());
         }
         self.answer_in_servers_stead(key, &complaints::settings_refused(error));
     }

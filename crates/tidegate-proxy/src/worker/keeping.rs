@@ -9,7 +9,6 @@ use tidegate_pool_core::server::{CloseReason, PoolId, ServerId};
 use tidegate_session::examination::Findings;
 use tidegate_session::parameters::{ReportedValues, SessionSettings, unknown_to};
 use tidegate_session::pin::{PinReason, PinReasons};
-use tidegate_session::prepared::Environment;
 use tidegate_session::server::{Review, ServerError};
 use tidegate_wire::catalogue::Complaint;
 
@@ -94,10 +93,7 @@ impl Worker {
             Review::Asked { were_reset } => {
                 let asked_for = client.session.as_ref().is_some_and(|all| !all.startup.is_empty());
                 server.holds_client = were_reset && asked_for;
-                if server.channel.send(&self.to_server, &[]).is_err() {
-                    server.channel.readable = true;
-                }
-                self.queue_server(id);
+                self.send_own(id);
                 self.set_alarm(Source::Server(id), deadline);
                 return Keeps::Server;
             }
@@ -132,10 +128,7 @@ impl Worker {
         self.to_server.clear();
         machine.restore(change.as_bytes(), &mut self.to_server);
         server.adapting_to = Some(session.settings.clone());
-        if server.channel.send(&self.to_server, &[]).is_err() {
-            server.channel.readable = true;
-        }
-        self.queue_server(id);
+        self.send_own(id);
         self.set_alarm(Source::Server(id), deadline);
     }
 
@@ -153,15 +146,13 @@ impl Worker {
             self.accepted.add(session.pool, &of_server);
             let of_server = Arc::new(of_server);
             // Equal settings are the same where that is known, so that comparing them is cheap.
-            session.settings = if of_client == *session.startup {
+            session.set_settings(if of_client == *session.startup {
                 session.startup.clone()
             } else if of_client == *of_server {
                 of_server.clone()
             } else {
                 Arc::new(of_client)
-            };
-            session.flavour = welcome::flavour(&session.settings);
-            session.environment = Environment::of(&session.settings);
+            });
             let is_same = *of_server == *session.settings;
             server.set_settings(if is_same { &session.settings } else { &of_server });
         }

@@ -76,7 +76,10 @@ impl Worker {
     pub(super) fn note_channels(&mut self, key: ClientKey, findings: &Findings) {
         if !findings.unlistened.is_empty() {
             let only = (!findings.unlistened.all).then_some(&findings.unlistened.channels);
-            self.end_listening(key, only);
+            let session = self.client(key).and_then(|client| client.session.as_ref());
+            if let Some(database) = session.map(|session| session.key.database.clone()) {
+                self.tell_ear(&database, |fanout| fanout.unlisten(key, only));
+            }
         }
         let Some(client) = self.client(key) else { return };
         let Some(session) = &mut client.session else { return };
@@ -154,10 +157,7 @@ impl Worker {
             }
             _ => return,
         }
-        if server.channel.send(&self.to_server, &[]).is_err() {
-            server.channel.readable = true;
-        }
-        self.queue_server(id);
+        self.send_own(id);
     }
 
     /// The client's server becomes the one that listens for its database.
@@ -226,29 +226,18 @@ impl Worker {
         }
     }
 
-    /// The client listens no more, to these or to anything.
-    fn end_listening(&mut self, key: ClientKey, channels: Option<&Channels>) {
-        self.tell_ear(key, |fanout| fanout.unlisten(key, channels));
-    }
-
     /// The client has gone.
     pub(super) fn leave_ear(&mut self, key: ClientKey, database: &str) {
-        let Some(ear) = self.ears.iter_mut().find(|ear| *ear.database == *database) else { return };
-        ear.queue.extend(ear.fanout.leave(key));
-        let server = ear.server;
-        self.ear_changed(server);
+        self.tell_ear(database, |fanout| fanout.leave(key));
     }
 
+    /// Who listens has changed. `change` says what the listening server must be sent for it.
     fn tell_ear(
         &mut self,
-        key: ClientKey,
+        database: &str,
         change: impl FnOnce(&mut Fanout<ClientKey>) -> Option<String>,
     ) {
-        let Some(session) = self.client(key).and_then(|client| client.session.as_ref()) else {
-            return;
-        };
-        let database = session.key.database.clone();
-        let Some(ear) = self.ears.iter_mut().find(|ear| ear.database == database) else { return };
+        let Some(ear) = self.ears.iter_mut().find(|ear| *ear.database == *database) else { return };
         ear.queue.extend(change(&mut ear.fanout));
         let server = ear.server;
         self.ear_changed(server);

@@ -327,12 +327,20 @@ impl Worker {
         };
         let Stage::Up(machine) = &mut server.stage else { return };
         machine.start(errand, sql, &mut self.to_server);
-        if server.channel.send(&self.to_server, &[]).is_err() {
-            server.channel.readable = true;
-        }
         server.channel.paused = false;
-        self.queue_server(id);
+        self.send_own(id);
         self.set_alarm(Source::Server(id), deadline);
+    }
+
+    /// Sends what is Tidegate's own: all of `to_server`, with nothing of a client's between.
+    pub(super) fn send_own(&mut self, id: ServerId) {
+        let Some(server) = self.servers.get_mut(id.place()).and_then(Option::as_deref_mut) else {
+            return;
+        };
+        if server.channel.send(&self.to_server, &[]).is_err() {
+            server.channel.readable = true; // What it said before that is still to be read.
+        }
+        self.queue_server(id);
     }
 
     pub(super) fn check_server(&mut self, lease: Lease<Box<Server>>) {

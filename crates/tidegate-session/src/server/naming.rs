@@ -407,7 +407,7 @@ impl ServerMachine {
         }
         with.followed.parses += 1;
         if self.scope == Some(Scope::Constants)
-            || self.reported.differs() && self.touched.is_empty()
+            || self.reported.differs() && self.deeds.touched.is_empty()
         {
             // Constants in it are computed now, and mean what they would mean nowhere else.
             self.leaves(PinReason::Set);
