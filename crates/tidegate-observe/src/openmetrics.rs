@@ -201,6 +201,11 @@ fn servers(page: &mut Page, snapshot: &Snapshot) {
     page.family("tidegate_prepared_cache_evictions", Counter, help, |of| {
         each(snapshot, |pool, port| of.sample(&labels(pool, port), port.prepared_evictions));
     });
+    let help =
+        "Batches that were sent again, as a prepared statement of the server's was stale or gone.";
+    page.family("tidegate_prepared_healed", Counter, help, |of| {
+        each(snapshot, |pool, port| of.sample(&labels(pool, port), port.prepared_healed));
+    });
     let help = "Clients that keep their server past the transaction.";
     page.family("tidegate_pinned", Gauge, help, |of| {
         for pool in &snapshot.pools {

@@ -280,6 +280,8 @@ pub struct PoolPort {
     pub prepared_hits: u64,
     /// Prepared statements that were closed to make room for others.
     pub prepared_evictions: u64,
+    /// Batches that were sent again, as a prepared statement of the server's was stale or gone.
+    pub prepared_healed: u64,
     /// Servers kept past a transaction, by reason.
     pub pins: Counts,
     /// Clients that were logged in and have gone, by reason.
@@ -489,6 +491,7 @@ impl PoolPort {
             prepared_parses: count(|of| &of.prepared_parses),
             prepared_hits: count(|of| &of.prepared_hits),
             prepared_evictions: count(|of| &of.prepared_evictions),
+            prepared_healed: count(|of| &of.prepared_healed),
             pins: pins.into(),
             closed: closed.into(),
         }

@@ -29,6 +29,8 @@ pub struct Traffic {
     pub prepared_hits: Counter,
     /// Prepared statements that were closed to make room for others.
     pub prepared_evictions: Counter,
+    /// Batches that were sent again, as a prepared statement of the server's was stale or gone.
+    pub prepared_healed: Counter,
     /// Pins, by [`PinReason::index`].
     pub pins: [Counter; PinReason::ALL.len()],
     /// Clients that were logged in and have gone, by [`Goodbye`].

@@ -383,6 +383,9 @@ impl ClientMachine {
     ) -> Result<Relayed, ClientFault> {
         let mut relayed = Relayed::default();
         let mut at = 0;
+        if rules.naming.is_some() {
+            server.relay_begins();
+        }
         if let Some(sql) = rules.ahead.take() {
             server.adapt_ahead(sql.as_bytes(), out);
         }
@@ -442,6 +445,7 @@ impl ClientMachine {
         if self.stalled.is_some() {
             self.held.extend_from_slice(input.get(at..).unwrap_or_default());
         }
+        server.relay_ended(input, self.is_passed_on());
         server.invent_what_is_due(Some(&mut self.statements), reply);
         Ok(relayed)
     }
@@ -546,7 +550,8 @@ impl ClientMachine {
         };
         let step = server.follow(message, subject, &mut with);
         relayed.followed.add(with.followed);
-        if step == Step::Wait {
+        if step != Step::Done {
+            self.has_asked &= step == Step::Wait;
             if server.exchange().needs_sync() && !std::mem::replace(&mut self.has_asked, true) {
                 out.own(frontend::push_flush); // Or PostgreSQL would keep the answers to itself.
             }

@@ -78,6 +78,17 @@ pub enum About {
     ParseUnnamed,
 }
 
+/// The prepared statement that a message uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Use {
+    /// The client's name for it.
+    pub client: ClientName,
+    /// The server's.
+    pub server: ServerName,
+    /// The client takes the result to be what it was told before.
+    pub is_relied_on: bool,
+}
+
 /// A message whose answer is owed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -98,8 +109,7 @@ struct Owed {
     kind: Kind,
     fate: Fate,
     about: Option<About>,
-    /// The prepared statement that it uses: the client's name for it and the server's.
-    uses: Option<(ClientName, ServerName)>,
+    uses: Option<Use>,
 }
 
 /// What a server waits for that only its client can say. As long as it waits, nobody else has use
@@ -230,22 +240,56 @@ impl Exchange {
     }
 
     /// A message that uses a prepared statement is being sent; not while messages are skipped.
-    pub fn sent_using(&mut self, tag: frontend::Tag, client: ClientName, server: ServerName) {
+    pub fn sent_using(&mut self, tag: frontend::Tag, fate: Fate, uses: Use) {
         debug_assert!(!self.skipping, "what is skipped uses nothing");
-        self.sent(tag, Fate::Forward);
+        self.sent(tag, fate);
         if let Some(owed) = self.owed.back_mut()
             && !self.unsure
         {
-            owed.uses = Some((client, server));
+            owed.uses = Some(uses);
         }
     }
 
-    /// The prepared statement that is named by what is answered next: the client's name for it,
-    /// and the server's where it is used and not defined anew.
-    pub fn used_next(&self) -> Option<(ClientName, Option<ServerName>)> {
-        let next = self.owed.front()?;
-        let (client, server) = next.uses?;
-        Some((client, (next.kind != Kind::Parse).then_some(server)))
+    /// The prepared statement that is named by what the server answers next, and whether it is
+    /// used, not defined anew.
+    pub fn used_next(&self) -> Option<(Use, bool)> {
+        let next = self.owed.iter().find(|owed| owed.fate != Fate::Invent)?;
+        Some((next.uses?, next.kind != Kind::Parse))
+    }
+
+    /// The prepared statement that the client defines with what the server answers next.
+    pub fn defined_next(&self) -> Option<ServerName> {
+        let next = self.owed.iter().find(|owed| owed.fate != Fate::Invent)?;
+        match next.about {
+            Some(About::Parse(name)) if next.fate == Fate::Forward => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The prepared statement that the server describes next.
+    pub fn described_next(&self) -> Option<Use> {
+        let next = self.owed.iter().find(|owed| owed.fate != Fate::Invent)?;
+        next.uses.filter(|_| next.kind == Kind::Describe)
+    }
+
+    /// Whether Tidegate has asked on its own account what a statement's result is like, and waits
+    /// for the answer.
+    pub fn describes(&self, name: ServerName) -> bool {
+        let is_it = |owed: &Owed| {
+            let is_own = owed.kind == Kind::Describe && owed.fate.is_tidegates();
+            is_own && owed.uses.is_some_and(|uses| uses.server == name)
+        };
+        self.owed.iter().any(is_it)
+    }
+
+    /// The error that has come is nobody's: what has failed is sent again. The answer to the Sync
+    /// behind it is Tidegate's own; false when no Sync has been sent yet.
+    pub fn take_back(&mut self) -> bool {
+        self.failed(Kind::Bind);
+        let Some(sync) = self.owed.front_mut() else { return false };
+        self.readies -= usize::from(!sync.fate.is_own());
+        sync.fate = Fate::Swallow;
+        true
     }
 
     fn sent_sync(&mut self, fate: Fate) {
@@ -478,7 +522,12 @@ impl Exchange {
         self.batch_open
     }
 
-    /// Whether what is answered next is Tidegate's own.
+    /// Whether what is answered next was sent on Tidegate's own account, be it for the client's sake.
+    pub fn is_tidegates_next(&self) -> bool {
+        self.owed.front().is_some_and(|owed| owed.fate.is_tidegates())
+    }
+
+    /// Whether what is answered next is a query of Tidegate's own.
     pub fn is_own_next(&self) -> bool {
         self.owed.front().is_some_and(|owed| owed.fate.is_own())
     }

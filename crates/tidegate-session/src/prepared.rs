@@ -14,8 +14,9 @@
 //! fails; the exchange tells which.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Write as _;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use crate::parameters::{SessionSettings, is_meaningless};
 use crate::traces::Traces;
@@ -26,6 +27,10 @@ pub const NAME_PREFIX: &[u8] = b"tidegate_";
 /// The name of a statement that no server has. Whoever uses it is told what PostgreSQL says where
 /// the statement without a name is missing.
 pub const NOBODYS: &[u8] = b"tidegate_unnamed";
+
+/// The name of another that no server has. Whoever uses it is told what PostgreSQL says where the
+/// result of a statement has changed.
+pub(crate) const CHANGED: &[u8] = b"tidegate_changed";
 
 /// Whether a name looks like one of Tidegate's. A client's that does goes to the server with one
 /// underscore more in front, so those with underscores count too.
@@ -93,6 +98,8 @@ pub struct Statement {
     /// None when it is nobody else's.
     environment: Option<Environment>,
     definition: Arc<[u8]>,
+    /// The types of its parameters, as a client was first told them.
+    parameters: OnceLock<Box<[u8]>>,
     traces: Traces,
 }
 
@@ -102,9 +109,24 @@ impl Statement {
         self.id
     }
 
-    /// What a Parse says behind the name: the text, a zero byte, the parameter types.
-    pub fn definition(&self) -> &[u8] {
-        &self.definition
+    /// What a Parse says behind the name: the text with its zero byte, and the parameter types.
+    ///
+    /// Types that were left to PostgreSQL are those that it has found: a client that was told them
+    /// sends values of these, also where a column has another type by now.
+    pub fn definition(&self) -> (&[u8], &[u8]) {
+        let text = self.definition.iter().position(|byte| *byte == 0).map_or(0, |end| end + 1);
+        let (text, types) = self.definition.split_at_checked(text).unwrap_or_default();
+        (text, self.parameters.get().map_or(types, |found| found))
+    }
+
+    /// The types of its parameters, once a client was told them.
+    pub(crate) fn parameters(&self) -> Option<&[u8]> {
+        self.parameters.get().map(|types| &**types)
+    }
+
+    /// A client was told the types of the parameters, in a ParameterDescription.
+    pub(crate) fn set_parameters(&self, description: &[u8]) {
+        self.parameters.get_or_init(|| description.into());
     }
 
     /// Whether its text is empty and it takes no parameters.
@@ -126,6 +148,38 @@ impl Statement {
         &self.traces
     }
 }
+
+/// The columns of a statement's result, as they were described: names, types, modifiers. That is
+/// what PostgreSQL compares before it says that the result of a cached plan has changed (PostgreSQL
+/// 15, `equalTupleDescs`), as far as it is told to clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Columns(u64);
+
+impl Columns {
+    /// Of a statement without a result.
+    pub(crate) const NONE: Self = Self(0);
+
+    /// Of a RowDescription; nothing where it is malformed.
+    pub(crate) fn of(description: &[u8]) -> Option<Self> {
+        let (count, mut rest) = description.split_first_chunk::<2>()?;
+        let mut hasher = DefaultHasher::new();
+        count.hash(&mut hasher);
+        for _ in 0..u16::from_be_bytes(*count) {
+            let name = rest.iter().position(|byte| *byte == 0)?;
+            let column = rest.get(name + 1..name + 1 + COLUMN_BYTES)?;
+            rest.get(..name)?.hash(&mut hasher);
+            column.get(TYPE_AT..FORMAT_AT)?.hash(&mut hasher);
+            rest = rest.get(name + 1 + COLUMN_BYTES..)?;
+        }
+        Some(Self(hasher.finish()))
+    }
+}
+
+/// In a RowDescription, behind a column's name: table (4 bytes), number in it (2), type (4), its
+/// length (2), its modifier (4), format (2). A table that was made anew has another number.
+const TYPE_AT: usize = 6;
+const FORMAT_AT: usize = 16;
+const COLUMN_BYTES: usize = 18;
 
 /// All statements of all clients, each kept once.
 #[derive(Debug, Default)]
@@ -175,7 +229,14 @@ impl Interner {
         let text = definition.split(|byte| *byte == 0).next().unwrap_or_default();
         // Of constants in strings only the words matter, whatever `standard_conforming_strings` is.
         let traces = Traces::of(text, false);
-        Arc::new(Statement { id: StatementId(self.last), environment, definition, traces })
+        let parameters = OnceLock::new();
+        Arc::new(Statement {
+            id: StatementId(self.last),
+            environment,
+            definition,
+            parameters,
+            traces,
+        })
     }
 
     /// From now on this definition means another statement: PostgreSQL has found that what was
@@ -234,10 +295,30 @@ pub struct ClientStatements {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientName(u32);
 
-#[derive(Debug)]
-struct Named {
-    number: ClientName,
-    statement: Arc<Statement>,
+/// A statement that a client has named.
+#[derive(Debug, Clone)]
+pub struct Named {
+    /// The number of the name.
+    pub number: ClientName,
+    /// What it stands for.
+    pub statement: Arc<Statement>,
+    /// The columns of its result, as the client was told them.
+    told: Option<Columns>,
+    /// The client has asked again what it had been told: it asks whenever it runs the statement.
+    asks_again: bool,
+}
+
+impl Named {
+    /// The columns that the client takes the result to have, because it was told so and does not
+    /// ask again.
+    pub(crate) fn relies_on(&self) -> Option<Columns> {
+        self.told.filter(|_| !self.asks_again)
+    }
+
+    /// Whether the client was told the columns of the result.
+    pub(crate) fn is_told(&self) -> bool {
+        self.told.is_some()
+    }
 }
 
 #[derive(Debug)]
@@ -260,9 +341,27 @@ enum What {
 const PENDING_MAX: usize = 256;
 
 impl ClientStatements {
-    /// The statement of this name, and the number of the name.
-    pub fn get(&self, name: &[u8]) -> Option<(ClientName, Arc<Statement>)> {
-        self.by_name.get(name).map(|named| (named.number, named.statement.clone()))
+    /// What this name stands for.
+    pub fn get(&self, name: &[u8]) -> Option<&Named> {
+        self.by_name.get(name)
+    }
+
+    /// The client is told the columns of a statement's result.
+    pub(crate) fn told(&mut self, number: ClientName, columns: Option<Columns>) {
+        if let Some(named) = self.by_number(number) {
+            named.told = columns;
+        }
+    }
+
+    /// The client asks for the columns of what it is about to run, though it was told them.
+    pub(crate) fn asked_again(&mut self, number: ClientName) {
+        if let Some(named) = self.by_number(number) {
+            named.asks_again = true;
+        }
+    }
+
+    fn by_number(&mut self, number: ClientName) -> Option<&mut Named> {
+        self.by_name.values_mut().find(|named| named.number == number)
     }
 
     /// An empty statement is prepared without a server, as by a driver that pings.
@@ -302,7 +401,9 @@ impl ClientStatements {
         let what = What::Parse(number);
         self.pending.push_back(Pending { batch: self.batch, name: name.into(), what });
         self.bytes += size(name, statement);
-        self.by_name.insert(name.into(), Named { number, statement: statement.clone() });
+        let statement = statement.clone();
+        let named = Named { number, statement, told: None, asks_again: false };
+        self.by_name.insert(name.into(), named);
     }
 
     /// A Close is being answered. False when there is no statement of this name.
@@ -475,6 +576,8 @@ struct Parsed {
     batch: u64,
     /// PostgreSQL has said that it is there.
     is_confirmed: bool,
+    /// The columns of its result, once they were described.
+    columns: Option<Columns>,
 }
 
 impl ServerStatements {
@@ -491,12 +594,12 @@ impl ServerStatements {
         }
     }
 
-    /// The name of a statement that is there, or was sent.
-    pub fn used(&mut self, id: StatementId) -> Option<ServerName> {
+    /// The name of a statement that is there, or was sent, and what its result was described to be.
+    pub(crate) fn used(&mut self, id: StatementId) -> Option<(ServerName, Option<Columns>)> {
         self.uses += 1;
         let parsed = self.by_id.get_mut(&id)?;
         parsed.used = self.uses;
-        Some(parsed.name)
+        Some((parsed.name, parsed.columns))
     }
 
     /// Whether it may yet turn out that a statement is not there: of one that was sent with an
@@ -510,6 +613,39 @@ impl ServerStatements {
     /// Whether a statement was sent and may still fail.
     pub fn is_unsure_of(&self, id: StatementId) -> bool {
         self.by_id.get(&id).is_some_and(|parsed| !parsed.is_confirmed)
+    }
+
+    /// The batch that is being sent.
+    pub(crate) fn batch(&self) -> u64 {
+        self.batch
+    }
+
+    /// A statement is of no use to the client that comes now.
+    pub(crate) fn retire_one(&mut self, id: StatementId) {
+        self.orphans.extend(self.by_id.remove(&id).map(|parsed| parsed.name));
+    }
+
+    /// The columns of a statement's result are these.
+    pub(crate) fn set_columns(&mut self, name: ServerName, columns: Option<Columns>) {
+        if let Some(parsed) = self.by_id.values_mut().find(|parsed| parsed.name == name) {
+            parsed.columns = columns;
+        }
+    }
+
+    /// The statement of this name.
+    pub(crate) fn named(&self, name: ServerName) -> Option<&Arc<Statement>> {
+        let parsed = self.by_id.values().find(|parsed| parsed.name == name);
+        parsed.map(|parsed| &parsed.statement)
+    }
+
+    /// The types of a statement's parameters are these, to whoever uses it from now on.
+    pub(crate) fn set_parameters(&self, name: ServerName, description: &[u8]) {
+        // What it is under settings of the lease only is nothing to others.
+        if let Some(statement) = self.named(name)
+            && !self.foreign.contains(&statement.id)
+        {
+            statement.set_parameters(description);
+        }
     }
 
     /// A batch ends.
@@ -526,7 +662,10 @@ impl ServerStatements {
             self.foreign.push(statement.id);
         }
         let (id, used, batch) = (statement.id, self.uses, self.batch);
-        self.by_id.insert(id, Parsed { statement, name, used, batch, is_confirmed: false });
+        self.by_id.insert(
+            id,
+            Parsed { statement, name, used, batch, is_confirmed: false, columns: None },
+        );
         name
     }
 

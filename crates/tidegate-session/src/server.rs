@@ -9,7 +9,9 @@
 //! only where the end of the input cuts such a one.
 //!
 //! - [`naming`]: messages of the client that name a prepared statement.
+//! - [`again`]: a batch that is sent again, as its statement was of no use.
 
+pub mod again;
 pub mod naming;
 
 use std::collections::VecDeque;
@@ -21,14 +23,16 @@ use tidegate_wire::frontend;
 use tidegate_wire::sqlstate::SqlState;
 
 use crate::examination::{Findings, Question};
-use crate::exchange::{About, Exchange, Fate, OutOfStep, Settled};
+use crate::exchange::{self, About, Exchange, Fate, OutOfStep, Settled, Use};
 use crate::listen::{MARKER_CHANNEL, Marker, listen_to_markers};
 use crate::parameters::{Reported, ReportedValues, SessionSettings};
 use crate::pieces::Pieces;
 use crate::pin::{PinReason, PinReasons};
 use crate::prepared::{
-    ClientStatements, NAME_PREFIX, NOBODYS, ServerStatements, Statement, is_reserved,
+    CHANGED, ClientStatements, Columns, NAME_PREFIX, NOBODYS, ServerStatements, Statement,
+    is_reserved,
 };
+use crate::server::again::Kept;
 use crate::sniff::Scope;
 use crate::splitter::{Part, Splitter};
 use crate::traces::{Touched, Traces, Unlistened};
@@ -69,6 +73,8 @@ enum Beside {
     Adapt,
     /// What the client has left in the session; see [`crate::examination`].
     Ask,
+    /// The end of a batch that is sent again, and of the transaction that it has begun.
+    Again,
     /// The BEGIN that the client has been told was carried out.
     Begin,
     /// Listens to markers: what the client listens to is to move.
@@ -174,6 +180,9 @@ pub struct Heard {
     pub error: Option<SqlState>,
     /// Prepared statements that are of no use any more, to all who have them.
     pub useless: Option<Arc<Statement>>,
+    /// What the client has sent, of which nothing was carried out and nothing answered: it is to be
+    /// relayed again, before anything else.
+    pub again: Option<Vec<u8>>,
     /// Tables, types, or functions have changed.
     pub schema_changed: bool,
     /// A parameter was reported that is none of an errand's.
@@ -217,6 +226,10 @@ pub struct ServerMachine {
     may_forget: bool,
     /// The statement without a name is the client's.
     has_unnamed: bool,
+    /// What the client bound last.
+    bound: naming::Bound,
+    /// The batch under way, as long as it could be sent again.
+    kept: Kept,
 }
 
 /// What a client may have done to the session.
@@ -289,6 +302,8 @@ impl ServerMachine {
             scope: None,
             may_forget: false,
             has_unnamed: false,
+            bound: naming::Bound::default(),
+            kept: Kept::default(),
         }
     }
 
@@ -312,15 +327,28 @@ impl ServerMachine {
             match part {
                 Part::Header { tag, body_bytes, stashed, range } => {
                     let tag = backend::Tag::from_byte(tag).ok_or(ServerFault::UnknownTag(tag))?;
-                    self.exchange.invent();
-                    self.settle(names.as_deref_mut(), client);
+                    // Before it is known that a statement is of use the client is told nothing.
+                    let may_fail = match tag {
+                        backend::Tag::ErrorResponse => true,
+                        backend::Tag::ParameterDescription => {
+                            self.exchange.described_next().is_some()
+                        }
+                        _ => false,
+                    };
+                    if !may_fail || !self.kept.is_kept() {
+                        self.tell_what_is_due(names.as_deref_mut(), client)?;
+                    }
                     let is_understood = match tag {
                         backend::Tag::DataRow => self.is_being_told(),
                         backend::Tag::NotificationResponse => self.hand_over.is_some(),
+                        backend::Tag::NoData
+                        | backend::Tag::ParameterDescription
+                        | backend::Tag::RowDescription => self.exchange.described_next().is_some(),
                         tag => is_telling(tag),
                     };
                     if !is_understood {
                         let answer = self.exchange.heard(tag, None)?;
+                        self.answered(answer);
                         self.discarding &= !answer.is_answer;
                         self.fate = answer.fate;
                         self.forward_header(stashed, range, client);
@@ -328,6 +356,14 @@ impl ServerMachine {
                     }
                     if let Some(body) = self.splitter.whole_body(input, &mut at) {
                         let bytes = input.get(body.clone()).unwrap_or_default();
+                        if self.is_taken_back(tag, bytes, names.as_deref_mut(), server, &mut heard)
+                        {
+                            continue;
+                        }
+                        if self.kept.holds(tag, bytes) {
+                            continue;
+                        }
+                        self.tell_what_is_due(names.as_deref_mut(), client)?;
                         let names = names.as_deref_mut();
                         let renamed = self.understand(tag, bytes, names, server, &mut heard)?;
                         match renamed {
@@ -344,13 +380,20 @@ impl ServerMachine {
                         header.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
                         self.collecting = Some(Collected { tag, header, body: Vec::new() });
                     } else {
+                        self.tell_what_is_due(names.as_deref_mut(), client)?;
                         match tag {
                             backend::Tag::ErrorResponse | backend::Tag::NoticeResponse => {}
+                            backend::Tag::ParameterDescription => {}
+                            backend::Tag::RowDescription => {
+                                self.described(None, names.as_deref_mut())
+                            }
                             // The value of a setting. Such a one is not carried about.
                             backend::Tag::DataRow => self.findings.holds.add(PinReason::Set),
                             _ => return Err(ServerFault::Malformed(tag.byte())),
                         }
-                        self.fate = self.exchange.heard(tag, None)?.fate;
+                        let answer = self.exchange.heard(tag, None)?;
+                        self.answered(answer);
+                        self.fate = answer.fate;
                         self.discarding = false;
                         if tag == backend::Tag::ErrorResponse && self.fate == Fate::Swallow {
                             self.errand_error.get_or_insert_with(|| ServerError {
@@ -369,9 +412,15 @@ impl ServerMachine {
                     collected.body.extend_from_slice(input.get(range).unwrap_or_default());
                     if last && let Some(whole) = self.collecting.take() {
                         let Collected { tag, header, body } = whole;
+                        if self.is_taken_back(tag, &body, names.as_deref_mut(), server, &mut heard)
+                        {
+                            continue;
+                        }
+                        if self.kept.holds(tag, &body) {
+                            continue;
+                        }
                         // What was sent meanwhile may have been answered without the server.
-                        self.exchange.invent();
-                        self.settle(names.as_deref_mut(), client);
+                        self.tell_what_is_due(names.as_deref_mut(), client)?;
                         let names = names.as_deref_mut();
                         match self.understand(tag, &body, names, server, &mut heard)? {
                             Some(error) => client.own_bytes(&error),
@@ -387,6 +436,33 @@ impl ServerMachine {
         }
         self.invent_what_is_due(names, client);
         Ok(heard)
+    }
+
+    /// Whether the client has got an answer to its batch.
+    fn answered(&mut self, answer: exchange::Heard) {
+        if answer.is_answer && answer.fate == Fate::Forward {
+            self.kept.drop();
+        }
+    }
+
+    /// The answers that come before what the server says now.
+    fn tell_what_is_due(
+        &mut self,
+        names: Option<&mut ClientStatements>,
+        client: &mut Pieces,
+    ) -> Result<(), ServerFault> {
+        self.exchange.invent();
+        self.settle(names, client);
+        if let Some(types) = self.kept.take_types() {
+            let tag = backend::Tag::ParameterDescription;
+            self.parameters_described(&types);
+            let answer = self.exchange.heard(tag, None)?;
+            self.answered(answer);
+            if answer.fate == Fate::Forward {
+                client.own(|out| backend::push_parameter_description(out, &types));
+            }
+        }
+        Ok(())
     }
 
     /// Answers that nothing of the server's will come before. Not in the midst of a message.
@@ -426,6 +502,7 @@ impl ServerMachine {
                 names.settled(has_succeeded);
             }
             if fate == Fate::Invent && has_succeeded {
+                self.kept.drop();
                 let tag = match about {
                     About::Close(_) => backend::Tag::CloseComplete,
                     About::Parse(_) | About::ParseUnnamed => backend::Tag::ParseComplete,
@@ -467,7 +544,18 @@ impl ServerMachine {
         let mut renamed = None;
         let used =
             (tag == backend::Tag::ErrorResponse).then(|| self.exchange.used_next()).flatten();
+        match message {
+            backend::Message::ParameterDescription(types) => self.parameters_described(types),
+            backend::Message::RowDescription(columns) => {
+                self.described(Columns::of(columns), names.as_deref_mut());
+            }
+            backend::Message::NoData => {
+                self.described(Some(Columns::NONE), names.as_deref_mut());
+            }
+            _ => {}
+        }
         let answer = self.exchange.heard(tag, status)?;
+        self.answered(answer);
         let fate = answer.fate;
         self.fate = fate;
         match message {
@@ -541,7 +629,7 @@ impl ServerMachine {
                     // The lease may end with what came before.
                     self.fate = Fate::Swallow;
                     let mut farewell = Vec::new();
-                    fields.push_with_message(&mut farewell, fields.message().unwrap_or_default());
+                    fields.push_error_with(&mut farewell, &[]);
                     heard.farewell = Some(farewell.into());
                     self.deeds.has_failed = true;
                 } else if fate == Fate::Swallow {
@@ -549,12 +637,12 @@ impl ServerMachine {
                 } else {
                     heard.error = Some(sqlstate);
                     self.deeds.has_failed = true;
-                    if let Some((_, Some(known))) =
+                    if let Some((Use { server: known, .. }, true)) =
                         used.filter(|_| is_about_the_statement(sqlstate))
                     {
                         heard.useless = self.statements.useless(known).or(heard.useless.take());
                     }
-                    let name = used.and_then(|(used, _)| names.as_deref()?.name(used));
+                    let name = used.and_then(|(used, _)| names.as_deref()?.name(used.client));
                     renamed = in_the_clients_words(&fields, name);
                 }
             }
@@ -563,11 +651,28 @@ impl ServerMachine {
         Ok(renamed)
     }
 
+    /// The types of the parameters of the statement that is being described are these.
+    fn parameters_described(&self, types: &[u8]) {
+        if let Some(uses) = self.exchange.described_next() {
+            self.statements.set_parameters(uses.server, types);
+        }
+    }
+
+    /// The result of the statement that is being described is this.
+    fn described(&mut self, columns: Option<Columns>, names: Option<&mut ClientStatements>) {
+        let Some(uses) = self.exchange.described_next() else { return };
+        self.statements.set_columns(uses.server, columns);
+        if let (false, Some(names)) = (self.exchange.is_tidegates_next(), names) {
+            names.told(uses.client, columns);
+        }
+    }
+
     // --- Sent for the client. ---
 
     /// A message of the client is being sent.
     pub fn sent(&mut self, tag: frontend::Tag) {
         self.is_fresh = false;
+        self.kept.sent(tag);
         match tag {
             frontend::Tag::Sync => self.statements.batch_sent(),
             // It takes the place of the statement without a name.
@@ -600,6 +705,7 @@ impl ServerMachine {
         self.is_fresh = true;
         self.deeds = Deeds::default();
         self.hand_over = None;
+        self.bound.forget();
         self.statements.begin_lease();
     }
 
@@ -736,6 +842,7 @@ impl ServerMachine {
 
     /// Sends the BEGIN that was answered already.
     pub fn begin_ahead(&mut self, sql: &[u8], server: &mut Pieces) {
+        self.kept.begins(sql);
         self.send_beside(Beside::Begin, sql, Fate::SwallowAnswer, server);
     }
 
@@ -838,7 +945,10 @@ impl ServerMachine {
                 self.hand_over = None;
                 heard.unlistened = true;
             }
-            (Beside::Begin | Beside::Discard | Beside::Parse | Beside::Switch, None) => {}
+            (
+                Beside::Again | Beside::Begin | Beside::Discard | Beside::Parse | Beside::Switch,
+                None,
+            ) => {}
         }
     }
 
@@ -888,6 +998,7 @@ impl ServerMachine {
         self.fate = Fate::Swallow;
         self.beside.clear();
         self.question = None;
+        self.kept = Kept::default();
         self.exchange.swallow_all();
         if self.exchange.is_copying_in() {
             server.own(|out| frontend::push_copy_fail(out, b"the client has disconnected"));
@@ -969,6 +1080,9 @@ fn changes_schema(tag: &[u8]) -> bool {
     [&b"ALTER "[..], b"CREATE ", b"DROP "].iter().any(|verb| tag.starts_with(verb))
 }
 
+/// The function of PostgreSQL's source that finds that the result of a cached plan has changed.
+const REVALIDATES: &[u8] = b"RevalidateCachedQuery";
+
 /// Whether an error that met a prepared statement would meet it again: it is not there, its result
 /// has changed ("cached plan must not change result type"), or what it names is gone.
 fn is_about_the_statement(sqlstate: SqlState) -> bool {
@@ -986,9 +1100,24 @@ fn in_the_clients_words(fields: &backend::Fields<'_>, name: Option<&[u8]>) -> Op
     fields.sqlstate().filter(|sqlstate| about_names.contains(sqlstate))?;
     let message = fields.message()?;
     let mut error = Vec::new();
+    if message.windows(CHANGED.len()).any(|window| window == CHANGED) {
+        // PostgreSQL 15, `RevalidateCachedQuery`. Drivers look for the function, too (pgjdbc 42.7,
+        // `QueryExecutorBase.willHealViaReparse`).
+        let code = SqlState::FEATURE_NOT_SUPPORTED;
+        let changed = [
+            (b'C', Some(code.as_str().as_bytes())),
+            (b'M', Some(&b"cached plan must not change result type"[..])),
+            (b'F', None),
+            (b'L', None),
+            (b'R', Some(REVALIDATES)),
+        ];
+        fields.push_error_with(&mut error, &changed);
+        return Some(error);
+    }
     if message.windows(NOBODYS.len()).any(|window| window == NOBODYS) {
         // PostgreSQL 15, `exec_bind_message`.
-        fields.push_with_message(&mut error, b"unnamed prepared statement does not exist");
+        let message = &b"unnamed prepared statement does not exist"[..];
+        fields.push_error_with(&mut error, &[(b'M', Some(message))]);
         return Some(error);
     }
     // Quotes differ with the language of the messages.
@@ -1005,6 +1134,6 @@ fn in_the_clients_words(fields: &backend::Fields<'_>, name: Option<&[u8]>) -> Op
         // One underscore was put before a name that looks like one of Tidegate's.
         (_, _) => [front.get(..prefix - 1)?, message.get(prefix..)?].concat(),
     };
-    fields.push_with_message(&mut error, &message);
+    fields.push_error_with(&mut error, &[(b'M', Some(&message))]);
     Some(error)
 }

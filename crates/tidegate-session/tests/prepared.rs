@@ -412,9 +412,10 @@ fn an_invented_answer_never_stands_in_the_midst_of_another() {
          < ParseComplete + ReadyForQuery I | return
          > DescribeStatement s1 + Close s1 + Flush \
              | server: Describe tidegate_1, Flush | lease
-         < ParameterDescription + RowDescription @ 0..9 | client: ParameterDescription
+         < ParameterDescription + RowDescription @ 0..9 | client: nothing
          > Flush
-         < ParameterDescription + RowDescription @ 9.. | client: RowDescription, CloseComplete
+         < ParameterDescription + RowDescription @ 9.. \
+             | client: ParameterDescription, RowDescription, CloseComplete
          > Sync
          < ReadyForQuery I               | return",
     );
@@ -461,11 +462,15 @@ fn a_statement_that_somebody_took_away_is_parsed_anew() {
          < ParseComplete + ReadyForQuery I | return
          > Bind s1 + Sync                | server: Bind tidegate_1, Sync | lease
          < ErrorResponse 26000 prepared statement »tidegate_1« existiert nicht \
-             + ReadyForQuery I | client: ErrorResponse 26000, ReadyForQuery I | return
-         > Bind s1 + Sync \
-             | server: Close tidegate_1, Parse tidegate_2, Bind tidegate_2, Sync | lease
-         < CloseComplete + ParseComplete + BindComplete + ReadyForQuery I \
-             | client: BindComplete, ReadyForQuery I | return",
+             | server: Close tidegate_1, Parse tidegate_2, Bind tidegate_2, Sync \
+             | client: nothing | again
+         < ReadyForQuery I + CloseComplete + ParseComplete + BindComplete + ReadyForQuery I \
+             | client: BindComplete, ReadyForQuery I | return
+         > Query begin                   | lease
+         < CommandComplete BEGIN + ReadyForQuery T
+         > Bind s1 + Sync                | server: Bind tidegate_2, Sync
+         < ErrorResponse 26000 prepared statement »tidegate_2« existiert nicht \
+             + ReadyForQuery E | client: ErrorResponse 26000, ReadyForQuery E",
     );
 }
 
@@ -867,4 +872,234 @@ fn a_large_statement_is_passed_on_and_pins_and_its_name_counts() {
          > Parse s1: {text} + Sync       | server: Parse tidegate_1, Sync | lease
          < ErrorResponse 42P05 + ReadyForQuery I | return"
     ));
+}
+
+// --- What was parsed for others, or before a change. ---
+
+#[test]
+fn a_result_that_the_client_was_told_is_the_one_that_it_gets() {
+    // The other server describes it likewise.
+    check(
+        "! share
+         > Parse s1: select $1 + DescribeStatement s1 + Sync \
+             | server: Parse tidegate_1, Describe tidegate_1, Sync | lease
+         < ParseComplete + ParameterDescription 20 + RowDescription a + ReadyForQuery I | return
+         ! move
+         > Bind s1 + Execute + Sync \
+             | server: Parse tidegate_1 [20], Describe tidegate_1, Flush | lease
+         < ParseComplete + ParameterDescription 20       | client: nothing
+         < RowDescription a              | server: Bind tidegate_1, Execute, Sync | client: nothing
+         < BindComplete + DataRow + CommandComplete SELECT 1 + ReadyForQuery I | return
+         > Bind s1 + Execute + Sync      | server: Bind tidegate_1, Execute, Sync | lease
+         < BindComplete + DataRow + CommandComplete SELECT 1 + ReadyForQuery I | return",
+    );
+    // It does not: PostgreSQL fails, as it would have.
+    check(
+        "! share
+         > Parse s1: table t + DescribeStatement s1 + Sync \
+             | server: Parse tidegate_1, Describe tidegate_1, Sync | lease
+         < ParseComplete + ParameterDescription + RowDescription a + ReadyForQuery I | return
+         ! move
+         > Query begin                   | lease
+         < CommandComplete BEGIN + ReadyForQuery T
+         > Bind s1 + Execute + Sync | server: Parse tidegate_1, Describe tidegate_1, Flush
+         < ParseComplete + ParameterDescription + RowDescription a b \
+             | server: Bind tidegate_changed, Execute, Sync | client: nothing
+         < ErrorResponse 26000 prepared statement \"tidegate_changed\" does not exist \
+             | client: ErrorResponse 0A000
+         < ReadyForQuery E
+         > Query rollback
+         < CommandComplete ROLLBACK + ReadyForQuery I | return
+         > Parse s2: table t + DescribeStatement s2 + Sync | server: \
+             Close tidegate_1, Parse tidegate_2, Describe tidegate_2, Sync | lease
+         < CloseComplete + ParseComplete + ParameterDescription + RowDescription a b \
+             + ReadyForQuery I \
+             | client: ParseComplete, ParameterDescription, RowDescription, ReadyForQuery I | return
+         > Bind s2 + Execute + Sync      | server: Bind tidegate_2, Execute, Sync | lease
+         < BindComplete + CommandComplete SELECT 0 + ReadyForQuery I | return",
+    );
+}
+
+#[test]
+fn a_server_that_has_not_described_it_parses_it_again_for_who_was_told_elsewhere() {
+    check(
+        "! share
+         > Parse a: table t + Sync       | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         ! swap
+         > Parse b: table t + DescribeStatement b + Sync \
+             | server: Parse tidegate_1, Describe tidegate_1, Sync | lease
+         < ParseComplete + ParameterDescription + RowDescription a b + ReadyForQuery I | return
+         ! swap
+         > Bind b + Execute + Sync | server: \
+             Close tidegate_1, Parse tidegate_2, Describe tidegate_2, Flush | lease
+         < CloseComplete + ParseComplete + ParameterDescription + RowDescription a b \
+             | server: Bind tidegate_2, Execute, Sync | client: nothing
+         < BindComplete + CommandComplete SELECT 0 + ReadyForQuery I | return",
+    );
+}
+
+#[test]
+fn whoever_describes_what_it_runs_relies_on_nothing() {
+    check(
+        "! share
+         > Parse s1: table t + Bind s1 + Describe + Execute + Sync \
+             | server: Parse tidegate_1, Bind tidegate_1, Describe, Execute, Sync | lease
+         < ParseComplete + BindComplete + RowDescription a + CommandComplete SELECT 0 \
+             + ReadyForQuery I | return
+         > Bind s1 + Describe + Execute + Sync \
+             | server: Bind tidegate_1, Describe, Execute, Sync | lease
+         < BindComplete + RowDescription a + CommandComplete SELECT 0 + ReadyForQuery I | return
+         ! move
+         > Bind s1 + Describe + Execute + Sync \
+             | server: Parse tidegate_1, Bind tidegate_1, Describe, Execute, Sync | lease
+         < ParseComplete + BindComplete + RowDescription a b + CommandComplete SELECT 0 \
+             + ReadyForQuery I | client: BindComplete, RowDescription, CommandComplete, \
+               ReadyForQuery I | return",
+    );
+    // A driver that describes the first time only does.
+    check(
+        "! share
+         > Parse s1: table t + Bind s1 + Describe + Execute + Sync \
+             | server: Parse tidegate_1, Bind tidegate_1, Describe, Execute, Sync | lease
+         < ParseComplete + BindComplete + RowDescription a + CommandComplete SELECT 0 \
+             + ReadyForQuery I | return
+         ! move
+         > Bind s1 + Execute + Sync \
+             | server: Parse tidegate_1, Describe tidegate_1, Flush | lease
+         < ParseComplete + ParameterDescription + RowDescription b \
+             | server: Bind tidegate_changed, Execute, Sync | client: nothing
+         < ErrorResponse 26000 no \"tidegate_changed\" + ReadyForQuery I \
+             | client: ErrorResponse 0A000, ReadyForQuery I | return",
+    );
+}
+
+#[test]
+fn a_statement_that_can_not_be_described_any_more_fails_once() {
+    check(
+        "! share
+         > Parse s1: table t + DescribeStatement s1 + Sync \
+             | server: Parse tidegate_1, Describe tidegate_1, Sync | lease
+         < ParseComplete + ParameterDescription + RowDescription a + ReadyForQuery I | return
+         ! move
+         > Bind s1 + Execute + Sync \
+             | server: Parse tidegate_1, Describe tidegate_1, Flush | lease
+         < ErrorResponse 42P01           | server: Bind s1, Execute, Sync
+         < ReadyForQuery I               | return",
+    );
+}
+
+#[test]
+fn a_batch_that_meets_a_stale_statement_is_sent_again() {
+    // Another client has prepared it before the table was changed, this one since.
+    check(
+        "! share
+         > Parse a: table t + Sync       | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         ! next
+         > Parse b: table t + Bind b + Describe + Execute + Sync \
+             | server: Bind tidegate_1, Describe, Execute, Sync | lease
+         < Changed                       | server: Close tidegate_1, Parse tidegate_2, \
+             Bind tidegate_2, Describe, Execute, Sync | client: nothing | again
+         < ReadyForQuery I               | client: nothing
+         < CloseComplete + ParseComplete + BindComplete + RowDescription a \
+             | client: ParseComplete, BindComplete, RowDescription
+         < CommandComplete SELECT 0 + ReadyForQuery I | return",
+    );
+    // In an open batch.
+    check(
+        "! share
+         > Parse a: table t + Sync       | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         ! next
+         > Parse b: table t + DescribeStatement b + Flush \
+             | server: Describe tidegate_1, Flush | lease
+         < ParameterDescription 23       | client: nothing
+         < Changed                       | server: Sync, Close tidegate_1, Parse tidegate_2, \
+             Describe tidegate_2, Flush | client: nothing | again
+         < ReadyForQuery I               | client: nothing
+         < CloseComplete + ParseComplete + ParameterDescription + RowDescription a \
+             | client: ParseComplete, ParameterDescription, RowDescription
+         > Bind b + Execute + Sync       | server: Bind tidegate_2, Execute, Sync
+         < BindComplete + CommandComplete SELECT 0 + ReadyForQuery I | return",
+    );
+}
+
+#[test]
+fn a_transaction_whose_first_statement_is_stale_is_begun_again() {
+    check(
+        "! share
+         ! probes begin
+         > Parse a: table t + Sync       | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Query BEGIN | server: nothing | client: CommandComplete, ReadyForQuery T
+         > Bind a + Execute + Sync \
+             | server: Query BEGIN, Bind tidegate_1, Execute, Sync | lease
+         < CommandComplete BEGIN + ReadyForQuery T | client: nothing
+         < Changed                       | server: Query ROLLBACK, Query BEGIN, \
+             Close tidegate_1, Parse tidegate_2, Bind tidegate_2, Execute, Sync \
+             | client: nothing | again
+         < ReadyForQuery E + CommandComplete ROLLBACK + ReadyForQuery I | client: nothing
+         < CommandComplete BEGIN + ReadyForQuery T | client: nothing
+         < CloseComplete + ParseComplete + BindComplete + CommandComplete SELECT 0 \
+             + ReadyForQuery T | client: BindComplete, CommandComplete, ReadyForQuery T
+         > Query COMMIT
+         < CommandComplete COMMIT + ReadyForQuery I | return",
+    );
+}
+
+#[test]
+fn what_may_have_been_carried_out_is_not_sent_again() {
+    // Something behind it.
+    check(
+        "! share
+         > Parse a: table t + Sync       | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Bind a + Execute + Sync + Query delete from u \
+             | server: Bind tidegate_1, Execute, Sync, Query delete from u | lease
+         < Changed + ReadyForQuery I + CommandComplete DELETE 1 + ReadyForQuery I | return",
+    );
+    // Something before it, in the batch and in the transaction.
+    check(
+        "! share
+         > Parse a: table t + Sync       | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Parse : delete from u + Bind + Execute + Bind a + Execute + Sync | server: \
+             Parse, Bind, Execute, Bind tidegate_1, Execute, Sync | lease
+         < ParseComplete + BindComplete + CommandComplete DELETE 1 + Changed + ReadyForQuery I \
+             | return",
+    );
+    check(
+        "! share
+         > Parse a: table t + Sync       | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Query begin                   | lease
+         < CommandComplete BEGIN + ReadyForQuery T
+         > Bind a + Execute + Sync       | server: Bind tidegate_1, Execute, Sync
+         < Changed + ReadyForQuery E",
+    );
+    // The client knows the result as it was.
+    check(
+        "! share
+         > Parse a: table t + DescribeStatement a + Sync \
+             | server: Parse tidegate_1, Describe tidegate_1, Sync | lease
+         < ParseComplete + ParameterDescription + RowDescription a + ReadyForQuery I | return
+         > Bind a + Execute + Sync       | server: Bind tidegate_1, Execute, Sync | lease
+         < Changed + ReadyForQuery I     | return",
+    );
+}
+
+#[test]
+fn types_of_parameters_that_others_were_told_are_not_insisted_on() {
+    check(
+        "! share
+         > Parse a: select $1 + DescribeStatement a + Sync \
+             | server: Parse tidegate_1, Describe tidegate_1, Sync | lease
+         < ParseComplete + ParameterDescription 16444 + RowDescription a + ReadyForQuery I | return
+         ! move
+         > Parse b: select $1 + Sync     | server: Parse tidegate_1 [16444], Sync | lease
+         < ErrorResponse 42704           | server: Parse tidegate_2, Sync | client: nothing | again
+         < ReadyForQuery I               | client: nothing
+         < ParseComplete + ReadyForQuery I | return",
+    );
 }

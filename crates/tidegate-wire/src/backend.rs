@@ -629,13 +629,16 @@ impl<'a> Fields<'a> {
         self.value(b'D')
     }
 
-    /// Appends an ErrorResponse with these fields, but for its message.
-    pub fn push_with_message(&self, out: &mut Vec<u8>, message: &[u8]) {
+    /// Appends an ErrorResponse with these fields, some of them with another value, or with none.
+    pub fn push_error_with(&self, out: &mut Vec<u8>, changed: &[(u8, Option<&[u8]>)]) {
         let mut body = Vec::new();
         for (code, value) in self.iter() {
-            body.push(code);
-            body.extend_from_slice(if code == b'M' { message } else { value });
-            body.push(0);
+            let change = changed.iter().find(|(changed, _)| *changed == code);
+            if let Some(value) = change.map_or(Some(value), |(_, value)| *value) {
+                body.push(code);
+                body.extend_from_slice(value);
+                body.push(0);
+            }
         }
         push_frame(out, Tag::ErrorResponse.byte(), &[&body, &[0]]);
     }
@@ -730,6 +733,11 @@ pub fn push_notice(out: &mut Vec<u8>, report: &Report<'_>) {
 /// Appends a ReadyForQuery.
 pub fn push_ready(out: &mut Vec<u8>, status: TransactionStatus) {
     push_frame(out, Tag::ReadyForQuery.byte(), &[&[status.byte()]]);
+}
+
+/// Appends a ParameterDescription with this body.
+pub fn push_parameter_description(out: &mut Vec<u8>, body: &[u8]) {
+    push_frame(out, Tag::ParameterDescription.byte(), &[body]);
 }
 
 /// Appends a ParameterStatus. Neither string may contain a zero byte, which what was decoded

@@ -123,6 +123,92 @@ fn with_statements_max_off_names_are_passed_on_and_pin() {
     assert_eq!(scene.gate.metric("tidegate_pins_total", &["reason=\"prepared\""]), 1.0);
 }
 
+// --- Tables that change past the gate. ---
+
+/// Runs it on both servers of [`TWO_SERVERS`]: `other` takes the one that `raw` has used.
+fn on_both_servers(raw: &mut Raw, other: &mut Raw, mut run: impl FnMut(&mut Raw)) {
+    run(raw);
+    other.begin();
+    other.run("SELECT 1");
+    run(raw);
+    other.run("COMMIT");
+}
+
+fn code(frames: &[Frame]) -> Option<String> {
+    frames.iter().find(|frame| frame.tag == b'E').map(Frame::sqlstate)
+}
+
+#[test]
+fn whoever_was_told_what_a_result_is_like_never_gets_another() {
+    let scene = scene(TWO_SERVERS);
+    scene.cluster.sql_in("app", "CREATE TABLE t AS SELECT 1 AS a; GRANT ALL ON t TO app").unwrap();
+    let mut told = scene.client(scene.gate.transaction);
+    let mut other = scene.client(scene.gate.transaction);
+    let prepare = |name| Batch::new().parse(name, "TABLE t").describe_statement(name).sync();
+    let run = |name: &str| Batch::new().bind(name, &[], Format::Text).execute(0).sync();
+    told.exchange(&prepare("s"), 1);
+    assert_eq!(code(&told.exchange(&run("s"), 1)), None);
+
+    scene.cluster.sql_in("app", "ALTER TABLE t ADD b int DEFAULT 2").unwrap();
+    on_both_servers(&mut told, &mut other, |raw| {
+        let frames = raw.exchange(&run("s"), 1);
+        assert_eq!(code(&frames).as_deref(), Some("0A000"), "{frames:?}");
+    });
+    // Prepared again, it is what it is now, wherever it is run.
+    told.exchange(&prepare("s2"), 1);
+    on_both_servers(&mut told, &mut other, |raw| {
+        let frames = raw.exchange(&run("s2"), 1);
+        assert_eq!(code(&frames), None, "{frames:?}");
+    });
+}
+
+#[test]
+fn whoever_comes_after_a_change_knows_nothing_of_it() {
+    let scene = scene(TWO_SERVERS);
+    scene.cluster.sql_in("app", "CREATE TABLE t AS SELECT 1 AS a; GRANT ALL ON t TO app").unwrap();
+    let mut early = scene.client(scene.gate.transaction);
+    let mut other = scene.client(scene.gate.transaction);
+    early.exchange(&Batch::new().parse("s", "TABLE t").sync(), 1);
+    let run = |name: &str| Batch::new().bind(name, &[], Format::Text).execute(0).sync();
+    on_both_servers(&mut early, &mut other, |raw| {
+        assert_eq!(code(&raw.exchange(&run("s"), 1)), None);
+    });
+
+    scene.cluster.sql_in("app", "ALTER TABLE t ADD b int DEFAULT 2").unwrap();
+    let mut late = scene.client(scene.gate.transaction);
+    let prepare = Batch::new().parse("s", "TABLE t").describe_statement("s").sync();
+    let frames = late.exchange(&prepare, 1);
+    assert_eq!(code(&frames), None, "{frames:?}");
+    on_both_servers(&mut late, &mut other, |raw| {
+        raw.run("BEGIN");
+        let frames = raw.exchange(&run("s"), 1);
+        assert_eq!(code(&frames), None, "{frames:?}");
+        raw.run("COMMIT");
+    });
+    // The other had never asked what the result is like.
+    on_both_servers(&mut early, &mut other, |raw| {
+        raw.run("BEGIN");
+        let frames = raw.exchange(&run("s"), 1);
+        assert_eq!(code(&frames), None, "{frames:?}");
+        raw.run("COMMIT");
+    });
+    assert!(scene.gate.metric("tidegate_prepared_healed_total", &[]) >= 1.0);
+}
+
+#[test]
+fn a_statement_that_a_function_has_deallocated_is_there_all_the_same() {
+    let scene = scene(ONE_SERVER);
+    let sql = "CREATE FUNCTION tidy() RETURNS void LANGUAGE plpgsql \
+               AS $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$";
+    scene.cluster.sql_in("app", sql).unwrap();
+    let mut raw = scene.client(scene.gate.transaction);
+    raw.exchange(&Batch::new().parse("s", "SELECT $1").sync(), 1);
+    assert_eq!(column(&raw.exchange(&bind("s", "before").sync(), 1)), ["before"]);
+    raw.run("SELECT tidy()");
+    assert_eq!(column(&raw.exchange(&bind("s", "after").sync(), 1)), ["after"]);
+    assert_eq!(scene.gate.metric("tidegate_prepared_healed_total", &[]), 1.0);
+}
+
 // --- Any batches at all. ---
 
 /// A generator that the seed alone decides (SplitMix64, by Steele, Lea, and Flood).

@@ -221,6 +221,7 @@ impl Worker {
             traffic.transactions.add(u64::from(heard.transactions));
             traffic.statements.add(u64::from(heard.statements));
             traffic.errors.add(u64::from(heard.error.is_some()));
+            traffic.prepared_healed.add(u64::from(heard.again.is_some()));
             traffic.server_rx.add(bytes.len() as u64);
             traffic.client_tx.add(bytes.len() as u64);
         }
@@ -243,6 +244,9 @@ impl Worker {
         }
         if heard.schema_changed {
             lock(&self.shared.statements).forget_all();
+        }
+        if let Some(batch) = &heard.again {
+            return self.relay(key, id, batch);
         }
         if client.machine.is_stalled() {
             let held = client.machine.take_held();

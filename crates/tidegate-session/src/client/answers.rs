@@ -276,7 +276,7 @@ fn empty_batch<'a>(
         let subject = Message { tag, body_bytes, body, place: None }.subject();
         let is_known = |name: &[u8]| {
             defined.contains(&name)
-                || names.get(name).is_some_and(|(_, statement)| statement.is_empty())
+                || names.get(name).is_some_and(|named| named.statement.is_empty())
         };
         match (tag, subject) {
             (Tag::Parse, Subject::Parse { name, definition: Some(definition) }) => {

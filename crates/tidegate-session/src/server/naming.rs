@@ -13,6 +13,11 @@
 //! it ([`Step::Wait`]), and with it all that follows; PostgreSQL is asked to answer (Flush). That
 //! happens in pipelines that use a name again before they know what has become of it.
 //!
+//! A client that was told what a statement's result is like reads it so, without asking again. On a
+//! server that has not described it, the statement is parsed and described first, and only run
+//! when its result is like that ([`Step::Asked`]); otherwise PostgreSQL is made to say that it has
+//! changed, as it would on a connection of the client's own.
+//!
 //! The statement without a name belongs to a client, too, but there is one place for it on each
 //! server: one that a client has not filled itself since it got the server is filled for it, or
 //! PostgreSQL is made to say that it is empty.
@@ -23,12 +28,12 @@ use tidegate_wire::backend::TransactionStatus;
 use tidegate_wire::frame::HEADER_BYTES;
 use tidegate_wire::frontend::Tag;
 
-use crate::exchange::{About, Fate};
+use crate::exchange::{About, Fate, Use};
 use crate::pieces::Pieces;
 use crate::pin::PinReason;
 use crate::prepared::{
-    ClientStatements, DEFINITION_BYTES_MAX, Environment, NAME_BYTES_MAX, NOBODYS, Origin,
-    ServerName, Statement, is_reserved,
+    CHANGED, ClientStatements, DEFINITION_BYTES_MAX, Environment, NAME_BYTES_MAX, NOBODYS, Named,
+    Origin, ServerName, Statement, StatementId, is_reserved,
 };
 use crate::server::ServerMachine;
 use crate::sniff::Scope;
@@ -92,6 +97,8 @@ pub(crate) enum Subject<'a> {
     Close { name: &'a [u8] },
     /// The statement that a Describe is about.
     Describe { name: &'a [u8] },
+    /// The portal that a Describe is about.
+    Portal { name: &'a [u8] },
     /// The statement that a Parse defines; one that is too large to be kept has no definition.
     Parse { name: &'a [u8], definition: Option<&'a [u8]> },
     /// The statement without a name; one that is defined by a text that can be kept, with that.
@@ -150,6 +157,12 @@ impl<'a> Message<'a> {
                     },
                 }
             }
+            (Tag::Describe, [b'P', rest @ ..]) => match rest {
+                _ if exceeds(NAME_BYTES_MAX + 2) => Subject::Nothing,
+                _ if !is_whole => Subject::Unknown,
+                [name @ .., 0] if !name.contains(&0) => Subject::Portal { name },
+                _ => Subject::Nothing,
+            },
             (Tag::Close | Tag::Describe, [b'S', rest @ ..]) => match rest {
                 _ if exceeds(NAME_BYTES_MAX + 2) => Subject::Nothing,
                 _ if !is_whole => Subject::Unknown,
@@ -224,6 +237,38 @@ pub(crate) enum Step {
     Done,
     /// It waits, for answers to what was sent before it.
     Wait,
+    /// It waits for answers to what was sent on its account.
+    Asked,
+}
+
+/// What the client bound last, for as long as it may want to know more of it.
+#[derive(Debug, Default)]
+pub(super) struct Bound {
+    portal: Vec<u8>,
+    uses: Option<Use>,
+    /// The client was told what the result is like.
+    is_told: bool,
+    /// Statement and batch for which the server was asked what the result is like.
+    asked: Option<(StatementId, u64)>,
+}
+
+impl Bound {
+    pub(super) fn forget(&mut self) {
+        self.uses = None;
+        self.asked = None;
+    }
+}
+
+/// What a Bind is to name.
+enum Ready {
+    /// Under this name the server has what the client means.
+    Known(ServerName),
+    /// What the server has under this name has another result than the client takes it to have.
+    Changed(ServerName),
+    /// The server is being asked now.
+    Asked,
+    /// It has been, and has not answered yet.
+    Waits,
 }
 
 /// With what a client's messages are followed.
@@ -249,6 +294,7 @@ impl ServerMachine {
         with: &mut Following<'_>,
     ) -> Step {
         if self.must_wait(subject, with.names) {
+            self.kept.drop();
             return Step::Wait;
         }
         match subject {
@@ -257,32 +303,24 @@ impl ServerMachine {
             | Subject::Query { .. }
             | Subject::Unnamed { .. } => {}
             Subject::Parse { name, definition } => self.parse(message, name, definition, with),
-            Subject::Bind { portal, name } => {
-                let replaced = portal.len() + name.len() + 2;
-                if let Some((used, statement)) = with.names.get(name) {
-                    self.marked(statement.traces(), with.out);
-                    let known = self.ensure(&statement, with);
-                    let text = known.text();
-                    message.push(replaced, &[portal, b"\0", text.as_bytes(), b"\0"], with.out);
-                    self.is_fresh = false;
-                    self.exchange.sent_using(Tag::Bind, used, known);
-                } else {
-                    message.push(replaced, &[portal, b"\0", escape(name), name, b"\0"], with.out);
-                    self.sent(Tag::Bind);
-                }
-            }
+            Subject::Bind { portal, name } => return self.bind(message, portal, name, with),
             Subject::Describe { name } => {
-                if let Some((used, statement)) = with.names.get(name) {
-                    let known = self.ensure(&statement, with);
+                if let Some(named) = with.names.get(name).cloned() {
+                    let known = self.ensure(&named.statement, with);
                     message.push(name.len() + 2, &[b"S", known.text().as_bytes(), b"\0"], with.out);
-                    self.exchange.sent_using(Tag::Describe, used, known);
+                    self.uses(Tag::Describe, &named, known);
                 } else {
                     message.push(name.len() + 2, &[b"S", escape(name), name, b"\0"], with.out);
                     self.sent(Tag::Describe);
                 }
             }
+            Subject::Portal { name } => {
+                message.push(0, &[], with.out);
+                self.describe_portal(name, with.names);
+            }
             Subject::Close { name } => {
                 if with.names.close_sent(name) {
+                    self.kept.sent(Tag::Close);
                     self.exchange.sent_about(About::Close(None), Fate::Invent);
                 } else {
                     message.push(name.len() + 2, &[b"S", escape(name), name, b"\0"], with.out);
@@ -291,6 +329,121 @@ impl ServerMachine {
             }
         }
         Step::Done
+    }
+
+    fn bind(
+        &mut self,
+        message: &Message<'_>,
+        portal: &[u8],
+        name: &[u8],
+        with: &mut Following<'_>,
+    ) -> Step {
+        let replaced = portal.len() + name.len() + 2;
+        let Some(named) = with.names.get(name).cloned() else {
+            message.push(replaced, &[portal, b"\0", escape(name), name, b"\0"], with.out);
+            self.bound.uses = None;
+            self.sent(Tag::Bind);
+            return Step::Done;
+        };
+        if !self.was_asked_of(&named.statement) {
+            self.marked(named.statement.traces(), with.out);
+        }
+        let ready = self.ready(&named, with);
+        let known = match ready {
+            Ready::Asked => {
+                self.kept.drop();
+                return Step::Asked;
+            }
+            Ready::Waits => return Step::Wait,
+            Ready::Known(known) | Ready::Changed(known) => known,
+        };
+        let text = known.text();
+        let text = match ready {
+            Ready::Changed(_) => CHANGED,
+            _ => text.as_bytes(),
+        };
+        message.push(replaced, &[portal, b"\0", text, b"\0"], with.out);
+        self.is_fresh = false;
+        self.bound.portal.clear();
+        self.bound.portal.extend_from_slice(portal);
+        self.bound.is_told = named.is_told();
+        self.bound.uses = Some(self.uses(Tag::Bind, &named, known));
+        Step::Done
+    }
+
+    /// A message that uses a statement is being sent.
+    fn uses(&mut self, tag: Tag, named: &Named, server: ServerName) -> Use {
+        let is_relied_on = tag == Tag::Bind && named.relies_on().is_some();
+        let uses = Use { client: named.number, server, is_relied_on };
+        self.kept.sent(tag);
+        self.exchange.sent_using(tag, Fate::Forward, uses);
+        uses
+    }
+
+    /// A Describe of a portal is being sent.
+    fn describe_portal(&mut self, portal: &[u8], names: &mut ClientStatements) {
+        let uses = self.bound.uses.filter(|_| self.bound.portal == portal);
+        match uses {
+            Some(uses) if !self.bound.is_told => {
+                self.kept.sent(Tag::Describe);
+                self.exchange.sent_using(Tag::Describe, Fate::Forward, uses);
+            }
+            Some(uses) if uses.is_relied_on => {
+                names.asked_again(uses.client);
+                self.sent(Tag::Describe);
+            }
+            _ => self.sent(Tag::Describe),
+        }
+    }
+
+    /// Sees to it that a Bind finds what the client means.
+    fn ready(&mut self, named: &Named, with: &mut Following<'_>) -> Ready {
+        let found = self.statements.used(named.statement.id());
+        // In a failed transaction nothing is run, and where constants would be computed in another
+        // way nothing is parsed that is there.
+        let asks = !self.exchange.is_unsure()
+            && !self.exchange.is_copying_in()
+            && self.exchange.status() != TransactionStatus::Failed
+            && (found.is_none() || !self.changes_constants());
+        match (named.relies_on().filter(|_| asks), found) {
+            (None, None) => Ready::Known(self.parse_again(&named.statement, with, |_, _, _| {})),
+            (told, Some((known, columns))) if told.is_none() || told == columns => {
+                Ready::Known(self.is_there(known, with))
+            }
+            (Some(_), Some((known, None))) if self.exchange.describes(known) => Ready::Waits,
+            (_, Some((known, Some(_)))) if self.was_asked_of(&named.statement) => {
+                self.kept.drop();
+                Ready::Changed(known)
+            }
+            // It could not be described.
+            _ if self.was_asked_of(&named.statement) => {
+                Ready::Known(self.ensure(&named.statement, with))
+            }
+            // It was parsed for others, or before it has changed.
+            _ => {
+                self.statements.retire_one(named.statement.id());
+                self.bound.asked = Some((named.statement.id(), self.statements.batch()));
+                self.parse_again(&named.statement, with, |known, server, out| {
+                    push_about(Tag::Describe, known, out);
+                    let uses = Use { client: named.number, server: known, is_relied_on: false };
+                    let fate = Fate::SwallowUnlessError;
+                    server.exchange.sent_using(Tag::Describe, fate, uses);
+                });
+                Ready::Asked
+            }
+        }
+    }
+
+    /// Whether the server was asked in this batch what the result of a statement is like.
+    fn was_asked_of(&self, statement: &Statement) -> bool {
+        self.bound.asked == Some((statement.id(), self.statements.batch()))
+    }
+
+    /// A statement that the server has is used.
+    fn is_there(&mut self, known: ServerName, with: &mut Following<'_>) -> ServerName {
+        with.followed.hits += 1;
+        self.kept.may_be_stale();
+        known
     }
 
     /// Whether answers that are still to come decide what the message means.
@@ -303,6 +456,7 @@ impl ServerMachine {
         let name = match subject {
             Subject::Unknown
             | Subject::Nothing
+            | Subject::Portal { .. }
             | Subject::Query { .. }
             | Subject::Unnamed { .. } => return false,
             // Whether the transaction has failed, and PostgreSQL refuses all that is parsed.
@@ -318,7 +472,7 @@ impl ServerMachine {
         };
         self.may_forget
             || names.is_unsettled(name)
-            || used.is_some_and(|(_, statement)| self.statements.is_unsettled(statement.id()))
+            || used.is_some_and(|named| self.statements.is_unsettled(named.statement.id()))
     }
 
     fn parse(
@@ -328,11 +482,11 @@ impl ServerMachine {
         definition: Option<&[u8]>,
         with: &mut Following<'_>,
     ) {
-        if let Some((used, statement)) = with.names.get(name) {
+        if let Some(named) = with.names.get(name).cloned() {
             // PostgreSQL looks at the text first, and then finds that the name is in use.
-            let known = self.ensure(&statement, with);
+            let known = self.ensure(&named.statement, with);
             message.push(name.len(), &[known.text().as_bytes()], with.out);
-            self.exchange.sent_using(Tag::Parse, used, known);
+            self.uses(Tag::Parse, &named, known);
             return;
         }
         let kept = definition.filter(|text| with.keeps && with.names.has_room_for(name, text));
@@ -351,22 +505,38 @@ impl ServerMachine {
             statement = (with.intern)(None, definition); // The one under way may fail.
         }
         with.names.parse_sent(name, &statement);
-        if let Some(known) = self.statements.used(statement.id()) {
-            with.followed.hits += 1;
+        self.kept.sent(Tag::Parse);
+        if let Some((known, _)) = self.statements.used(statement.id()) {
+            self.is_there(known, with);
             self.exchange.sent_about(About::Parse(known), Fate::Invent);
             return;
         }
         let known = self.new_name(&statement, with);
-        message.push(name.len(), &[known.text().as_bytes()], with.out);
+        match statement.parameters() {
+            Some(_) => {
+                self.kept.may_be_stale();
+                push_parse(known.text().as_bytes(), &statement, with.out);
+            }
+            None => message.push(name.len(), &[known.text().as_bytes()], with.out),
+        }
         self.exchange.sent_about(About::Parse(known), Fate::Forward);
     }
 
     /// Sees to it that the server has a statement by the time it reads what follows.
     fn ensure(&mut self, statement: &Arc<Statement>, with: &mut Following<'_>) -> ServerName {
-        if let Some(known) = self.statements.used(statement.id()) {
-            with.followed.hits += 1;
-            return known;
+        match self.statements.used(statement.id()) {
+            Some((known, _)) => self.is_there(known, with),
+            None => self.parse_again(statement, with, |_, _, _| {}),
         }
+    }
+
+    /// Sends a statement that the server has not got, and what is said `beside` it.
+    fn parse_again(
+        &mut self,
+        statement: &Arc<Statement>,
+        with: &mut Following<'_>,
+        beside: impl FnOnce(ServerName, &mut Self, &mut Pieces),
+    ) -> ServerName {
         let known = self.new_name(statement, with);
         // A query would end the batch that it stands in, and what is set for the transaction only
         // would not survive a switch.
@@ -382,13 +552,15 @@ impl ServerMachine {
         {
             // Its constants mean what they meant when the client prepared it.
             self.parse_under(&change, &back, with.out, |server, out| {
-                push_parse(known.text().as_bytes(), statement.definition(), out);
+                push_parse(known.text().as_bytes(), statement, out);
                 server.exchange.sent_about(About::Parse(known), Fate::Swallow);
+                beside(known, server, out);
             });
             return known;
         }
-        push_parse(known.text().as_bytes(), statement.definition(), with.out);
+        push_parse(known.text().as_bytes(), statement, with.out);
         self.exchange.sent_about(About::Parse(known), Fate::SwallowUnlessError);
+        beside(known, self, with.out);
         known
     }
 
@@ -396,25 +568,23 @@ impl ServerMachine {
     fn new_name(&mut self, statement: &Arc<Statement>, with: &mut Following<'_>) -> ServerName {
         while let Some(old) = self.statements.evict() {
             with.followed.evictions += 1;
-            with.out.own(|own| {
-                let text = old.text();
-                push_header(Tag::Close, 0, 0, text.as_bytes().len() + 2, own);
-                own.push(b'S');
-                own.extend_from_slice(text.as_bytes());
-                own.push(0);
-            });
+            push_about(Tag::Close, old, with.out);
             self.exchange.sent_about(About::Close(Some(old)), Fate::SwallowUnlessError);
         }
         with.followed.parses += 1;
-        if self.scope == Some(Scope::Constants)
-            || self.reported.differs() && self.deeds.touched.is_empty()
-        {
+        if self.changes_constants() {
             // Constants in it are computed now, and mean what they would mean nowhere else.
             self.leaves(PinReason::Set);
         }
         let is_as_ever = with.environment.is_some() && self.parses_as_logged_in();
         let origin = if is_as_ever { Origin::AsLoggedIn } else { Origin::Foreign };
         self.statements.sent(statement.clone(), origin)
+    }
+
+    /// Whether constants in a statement that is parsed now are computed as nowhere else.
+    fn changes_constants(&self) -> bool {
+        let is_reported = self.reported.differs() && self.deeds.touched.is_empty();
+        self.scope == Some(Scope::Constants) || is_reported
     }
 
     /// Whether a statement that is parsed now means what it would mean to any client with the same
@@ -428,6 +598,7 @@ impl ServerMachine {
     /// A Parse of it is being passed on.
     pub(crate) fn parse_unnamed(&mut self) {
         self.has_unnamed = true;
+        self.kept.sent(Tag::Parse);
         self.exchange.sent_about(About::ParseUnnamed, Fate::Forward);
     }
 
@@ -447,21 +618,39 @@ impl ServerMachine {
                 message.push(at, &[front, NOBODYS], out);
                 return self.sent(message.tag);
             }
-            push_parse(b"", definition, out);
+            push_parse_as(b"", &[definition], out);
             self.has_unnamed = true;
             self.exchange.sent_about(About::ParseUnnamed, Fate::SwallowUnlessError);
         }
         message.push(0, &[], out);
+        self.bound.uses = None;
         self.sent(message.tag);
     }
 }
 
-fn push_parse(name: &[u8], definition: &[u8], out: &mut Pieces) {
+fn push_parse(name: &[u8], statement: &Statement, out: &mut Pieces) {
+    let (text, types) = statement.definition();
+    push_parse_as(name, &[text, types], out);
+}
+
+fn push_parse_as(name: &[u8], definition: &[&[u8]], out: &mut Pieces) {
+    let definition_bytes: usize = definition.iter().map(|part| part.len()).sum();
     out.own(|own| {
-        push_header(Tag::Parse, 0, 0, name.len() + 1 + definition.len(), own);
+        push_header(Tag::Parse, 0, 0, name.len() + 1 + definition_bytes, own);
         own.extend_from_slice(name);
         own.push(0);
-        own.extend_from_slice(definition);
+        definition.iter().for_each(|part| own.extend_from_slice(part));
+    });
+}
+
+/// A message about a statement: Close or Describe.
+fn push_about(tag: Tag, name: ServerName, out: &mut Pieces) {
+    let text = name.text();
+    out.own(|own| {
+        push_header(tag, 0, 0, text.as_bytes().len() + 2, own);
+        own.push(b'S');
+        own.extend_from_slice(text.as_bytes());
+        own.push(0);
     });
 }
 
@@ -496,7 +685,7 @@ mod tests {
         assert_eq!(subject(Tag::Bind, &long, 1_000_000), Subject::Nothing);
 
         assert_eq!(subject(Tag::Describe, b"Ss1\0", 4), Subject::Describe { name: b"s1" });
-        assert_eq!(subject(Tag::Describe, b"Ps1\0", 4), Subject::Nothing);
+        assert_eq!(subject(Tag::Describe, b"Ps1\0", 4), Subject::Portal { name: b"s1" });
         assert_eq!(subject(Tag::Close, b"Ss1\0", 4), Subject::Close { name: b"s1" });
         assert_eq!(subject(Tag::Close, b"Ss", 4), Subject::Unknown);
         assert_eq!(subject(Tag::Close, b"S\0", 2), Subject::Unnamed { definition: None });

@@ -46,6 +46,7 @@ pub(crate) struct Outcome {
 pub(crate) struct Stage {
     pub(crate) client: ClientMachine,
     pub(crate) server: ServerMachine,
+    other: Option<ServerMachine>,
     lease: Lease,
     is_session: bool,
     no_server: bool,
@@ -74,6 +75,7 @@ impl Stage {
         Self {
             client: ClientMachine::default(),
             server: server(usize::MAX),
+            other: None,
             lease: Lease::None,
             is_session: false,
             no_server: false,
@@ -262,7 +264,10 @@ impl Stage {
             self.server.retire_statements();
         }
         if self.lease == Lease::Held {
-            if self.client.is_stalled() {
+            if let Some(batch) = heard.again {
+                self.event("again");
+                self.relay(&batch);
+            } else if self.client.is_stalled() {
                 let held = self.client.take_held();
                 self.relay(&held);
             } else {
@@ -369,6 +374,11 @@ impl Stage {
             }
             // Another server, to which nobody has sent anything.
             "move" if rest.is_empty() => self.server = server(200),
+            // The other of two servers.
+            "swap" => {
+                let other = self.other.take().unwrap_or_else(|| server(200));
+                self.other = Some(std::mem::replace(&mut self.server, other));
+            }
             "environment" => {
                 let parameters = [(&b"TimeZone"[..], rest.as_bytes())];
                 let parameters = SessionSettings::new(parameters).expect("valid parameters");
@@ -562,6 +572,11 @@ pub(crate) fn frontend_name(tag: u8, body: &[u8]) -> String {
             "Question".into()
         }
         Ok(Message::Query(sql)) => format!("Query {}", text(sql)).trim_end().to_owned(),
+        Ok(Message::Parse { name, parameter_types, .. }) if !parameter_types.is_empty() => {
+            let types =
+                parameter_types.as_chunks::<4>().0.iter().map(|oid| u32::from_be_bytes(*oid));
+            format!("{tag:?} {} {:?}", text(name), types.collect::<Vec<_>>())
+        }
         Ok(
             Message::Bind { statement: name, .. }
             | Message::Close { target: Target::Statement, name }
@@ -711,7 +726,18 @@ pub(crate) fn backend_message(words: &str) -> Vec<u8> {
         "NotificationResponse" => {
             Message::NotificationResponse { pid: 7, channel: b"news", payload: b"" }
         }
-        "ParameterDescription" => return frame(b't', &[0, 0]),
+        // The error of a statement whose result has changed.
+        "Changed" => {
+            let fields = b"SERROR\0VERROR\0C0A000\0Mit has changed\0RRevalidateCachedQuery\0\0";
+            return frame(Tag::ErrorResponse.byte(), fields);
+        }
+        // With the numbers of types.
+        "ParameterDescription" => {
+            let types = rest.split_whitespace().map(|oid| oid.parse::<u32>().expect("a number"));
+            let types: Vec<_> = types.flat_map(u32::to_be_bytes).collect();
+            let count = u16::try_from(types.len() / 4).expect("few").to_be_bytes();
+            return frame(b't', &[&count[..], &types].concat());
+        }
         "ParameterStatus" => {
             let (name, value) = rest.split_once('=').expect("name=value");
             Message::ParameterStatus { name: name.as_bytes(), value: value.as_bytes() }
@@ -722,7 +748,13 @@ pub(crate) fn backend_message(words: &str) -> Vec<u8> {
             let status = TransactionStatus::from_byte(rest.as_bytes()[0]).expect("I, T, or E");
             Message::ReadyForQuery(status)
         }
-        "RowDescription" => return frame(b'T', &[0, 0]),
+        // With the names of columns.
+        "RowDescription" => {
+            let names = rest.split_whitespace();
+            let columns: Vec<_> = names.map(|name| [name.as_bytes(), &[0; 19]].concat()).collect();
+            let count = u16::try_from(columns.len()).expect("few").to_be_bytes();
+            return frame(b'T', &[&count[..], &columns.concat()].concat());
+        }
         "raw" => return raw(rest),
         other => panic!("no such message: {other}"),
     };

@@ -22,8 +22,7 @@ pub(crate) enum Occurs {
 
 pub(crate) const DIFFERENCES: &[Difference] = &[
     here("prepared/protocol_meets_sql.wire", Route::Transaction, PROTOCOL_MEETS_SQL),
-    here("schema_changes/cached_plan.wire", Route::Transaction, PARSED_LATER),
-    here("schema_changes/cached_plan_in_transaction.wire", Route::Transaction, PARSED_LATER),
+    here("schema_changes/cached_plan.wire", Route::Transaction, PARSED_ANEW),
     here("discard/all_of_startup.sql", Route::Session, RESTORED_LATER),
     here("discard/all_of_startup.sql", Route::Transaction, RESTORED_LATER),
     maybe("notify/channels.sql", Route::Transaction, HEARD_BY_ANOTHER),
@@ -75,9 +74,9 @@ const PROTOCOL_MEETS_SQL: &str = "\
 Servers know statements of the protocol under names of the gate's own, so SQL's EXECUTE and \
 DEALLOCATE do not find them (docs/transaction-mode.md).";
 
-const PARSED_LATER: &str = "\
-The next server had not parsed the statement before the change, and does so as things are now, where \
-PostgreSQL refuses a statement whose result has changed (docs/guide/how-it-behaves.md).";
+const PARSED_ANEW: &str = "\
+A client that was never told what the result of a statement is like relies on nothing: the statement \
+is parsed anew after a change, where PostgreSQL refuses it (docs/transaction-mode.md).";
 
 const RESTORED_LATER: &str = "\
 Settings that the client asked for when it connected are set again after it has reset them; what \
