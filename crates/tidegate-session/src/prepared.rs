@@ -136,11 +136,18 @@ impl Statement {
         matches!(text, b"" | b";") && parts.next() == Some(&[0, 0])
     }
 
-    /// The settings that it means what it means under, where these could change it: constants
-    /// are strings.
+    /// The settings that it means what it means under, where these could change it.
     pub(crate) fn bound_to(&self) -> Option<&Environment> {
-        let has_strings = self.definition.iter().any(|byte| matches!(byte, b'\'' | b'$'));
-        self.environment.as_ref().filter(|_| has_strings)
+        self.environment.as_ref().filter(|_| self.has_constants())
+    }
+
+    /// Whether it may have constants that settings have a say in: those are written as strings.
+    pub(crate) fn has_constants(&self) -> bool {
+        self.definition.contains(&b'\'')
+            || self.definition.windows(2).any(|pair| {
+                let [first, second] = pair else { return false };
+                *first == b'$' && !second.is_ascii_digit() // Not the number of a parameter.
+            })
     }
 
     /// What running it does to the session.

@@ -735,7 +735,7 @@ fn a_statement_whose_constants_are_computed_under_other_settings_pins() {
         "! share
          > Query begin;set local timezone = 'CET' | lease
          < CommandComplete BEGIN + CommandComplete SET + ReadyForQuery T
-         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync
+         > Parse s1: select date '2024-01-01' + Sync | server: Parse tidegate_1, Sync
          < ParseComplete + ReadyForQuery T
          > Query commit
          < CommandComplete COMMIT + ReadyForQuery I | pin set",
@@ -745,10 +745,20 @@ fn a_statement_whose_constants_are_computed_under_other_settings_pins() {
          > Query begin;select change()   | lease
          < ParameterStatus TimeZone=CET
          < CommandComplete BEGIN + CommandComplete SELECT 1 + ReadyForQuery T
-         > Parse s1: select 1 + Sync     | server: Parse tidegate_1, Sync
+         > Parse s1: select date '2024-01-01' + Sync | server: Parse tidegate_1, Sync
          < ParseComplete + ReadyForQuery T
          > Query commit
          < CommandComplete COMMIT + ReadyForQuery I | set timezone=CET | pin set",
+    );
+    // Without constants there is nothing to be computed.
+    check(
+        "! share
+         > Query begin;set local timezone = 'CET' | lease
+         < CommandComplete BEGIN + CommandComplete SET + ReadyForQuery T
+         > Parse s1: select $1 + Sync    | server: Parse tidegate_1, Sync
+         < ParseComplete + ReadyForQuery T
+         > Query commit
+         < CommandComplete COMMIT + ReadyForQuery I | return",
     );
 }
 

@@ -572,7 +572,7 @@ impl ServerMachine {
             self.exchange.sent_about(About::Close(Some(old)), Fate::SwallowUnlessError);
         }
         with.followed.parses += 1;
-        if self.changes_constants() {
+        if self.changes_constants() && statement.has_constants() {
             // Constants in it are computed now, and mean what they would mean nowhere else.
             self.leaves(PinReason::Set);
         }
