@@ -63,7 +63,10 @@ pub(crate) fn check(
         idle_in_transaction: checker.read(sheet, &table::IDLE_IN_TRANSACTION),
     };
     let retry = checker.retry(sheet);
-    let prepared = Prepared { statements_max: checker.read(sheet, &table::STATEMENTS_MAX) };
+    let prepared = Prepared {
+        statements_max: checker.read(sheet, &table::STATEMENTS_MAX),
+        keep_unnamed: checker.read(sheet, &table::KEEP_UNNAMED),
+    };
     let log = Log {
         format: checker.read(sheet, &table::LOG_FORMAT),
         level: checker.read(sheet, &table::LOG_LEVEL),

@@ -662,6 +662,8 @@ pub struct Timeouts {
 pub struct Prepared {
     /// Statements that are kept on one server; `None` passes them through as they are, and pins.
     pub statements_max: Option<u32>,
+    /// Whether texts that come again and again without a name are kept, too.
+    pub keep_unnamed: bool,
 }
 
 /// What the log looks like.

@@ -150,7 +150,10 @@ fn rows(config: &Config, section: &str) -> Vec<Row> {
         }
         "prepared" => {
             let statements_max = config.prepared.statements_max;
-            vec![("statements_max", statements_max.map_or(word("off"), Value::from))]
+            vec![
+                ("statements_max", statements_max.map_or(word("off"), Value::from)),
+                ("keep_unnamed", json!(config.prepared.keep_unnamed)),
+            ]
         }
         "log" => vec![
             ("format", word(config.log.format.as_str())),

@@ -206,6 +206,7 @@ pub(crate) static TABLE: &[&dyn Declared] = &[
     &JITTER,
     &BUDGET,
     &STATEMENTS_MAX,
+    &KEEP_UNNAMED,
     &LOG_FORMAT,
     &LOG_LEVEL,
     &USER_NAME,
@@ -674,6 +675,19 @@ pub(crate) static STATEMENTS_MAX: Setting<Or<Count>> = Setting {
     doc: "Statements that are kept on one server; of more, the one that was not used for longest \
           is closed there, and prepared again when it is wanted. With `off`, statements pass \
           through as they are, and who prepares one keeps the server until it leaves.",
+};
+
+/// True: parsing and planning are half of what a short statement costs PostgreSQL, and what is kept
+/// is planned as any prepared statement is.
+pub(crate) static KEEP_UNNAMED: Setting<Flag> = Setting {
+    name: "prepared.keep_unnamed",
+    default: "true",
+    kind: Flag,
+    reload: Reload::Restart,
+    doc: "Keeps statements that drivers send without a name, from the second time on that the same \
+          text comes: SELECT, INSERT, UPDATE, DELETE, MERGE, VALUES, and TABLE, as the first of a \
+          transaction. PostgreSQL then plans them as it plans statements with names: after five \
+          runs it may take a generic plan. Without it, they are parsed and planned each time.",
 };
 
 /// Text: whoever starts it for the first time is a person.

@@ -157,6 +157,7 @@ budget = 0.1                             # default
 
 [prepared]
 statements_max = 200                     # default
+keep_unnamed = true                      # default
 
 [log]
 format = "text"                          # default

@@ -112,7 +112,7 @@ fn a_database_url_is_enough_and_the_rest_has_the_documented_defaults() {
     assert_eq!((retry.multiplier, retry.min, retry.max), (seconds(1), seconds(2), seconds(10)));
     assert_eq!((config.log.format, config.log.level), (LogFormat::Text, LogLevel::Info));
 
-    assert_eq!(config.prepared, Prepared { statements_max: Some(200) });
+    assert_eq!(config.prepared, Prepared { statements_max: Some(200), keep_unnamed: true });
     assert_eq!(config.auth, Auth { query: None, query_cache: seconds(60) });
 
     let [user] = &config.users[..] else { panic!("one user: {:?}", config.users) };

@@ -18,7 +18,7 @@ use tidegate_pool_core::pools::{Pools, View};
 use tidegate_pool_core::server::{Lease, PoolKey, Port, ServerId};
 use tidegate_session::client_login::Credential;
 use tidegate_session::parameters::{ReportedValues, SessionSettings};
-use tidegate_session::prepared::Interner;
+use tidegate_session::prepared::{Environment, Interner, Library, Statement};
 use tidegate_wire::catalogue::Complaint;
 use tidegate_wire::scram::{Derivation, SaltedKeys, Verifier};
 
@@ -171,6 +171,19 @@ pub struct Shared {
     kind: AtomicU8,
     draining: AtomicBool,
     census_works: AtomicBool,
+}
+
+/// Where the statements of all clients of all workers are kept.
+pub(crate) struct SharedLibrary<'a>(pub(crate) &'a Mutex<Interner>);
+
+impl Library for SharedLibrary<'_> {
+    fn intern(&mut self, environment: Option<&Environment>, definition: &[u8]) -> Arc<Statement> {
+        lock(self.0).intern(environment, definition)
+    }
+
+    fn recall(&mut self, environment: &Environment, definition: &[u8]) -> Option<Arc<Statement>> {
+        lock(self.0).recall(environment, definition)
+    }
 }
 
 impl Shared {

@@ -21,9 +21,9 @@ use tidegate_wire::frontend::{self, Tag};
 
 use crate::client::answers::{Answers, Transaction, answer_empty_batch};
 use crate::pieces::Pieces;
-use crate::prepared::{ClientStatements, Environment};
+use crate::prepared::{ClientStatements, Environment, Library};
 use crate::server::ServerMachine;
-use crate::server::naming::{Followed, Following, Intern, Message, Place, Step, Subject};
+use crate::server::naming::{Followed, Following, Message, Place, Step, Subject};
 use crate::sniff::Sniffer;
 use crate::splitter::{FRAME_BYTES_MAX, Part, Splitter};
 use crate::traces::Traces;
@@ -79,10 +79,12 @@ pub struct Rules<'a> {
 pub struct Naming<'a> {
     /// Whether those with a name are; otherwise their names are passed on, and pin.
     pub keeps: bool,
+    /// Whether texts that come again and again without a name are kept, too.
+    pub keeps_unnamed: bool,
     /// What the client's startup parameters make of a statement.
     pub environment: &'a Environment,
     /// Where statements are kept.
-    pub intern: Intern<'a>,
+    pub library: &'a mut dyn Library,
 }
 
 /// What became of input that was relayed.
@@ -507,46 +509,55 @@ impl ClientMachine {
     ) {
         let Some(naming) = &mut rules.naming else { return };
         self.watch = Watch::Nothing;
-        match subject {
-            Subject::Nothing | Subject::Unknown => {
-                message.push(0, &[], out);
-                server.sent(message.tag);
-                return;
-            }
-            Subject::Query { text } => {
-                server.marked(&Traces::of(text, server.backslash_escapes()), out);
-                message.push(0, &[], out);
-                server.sent(Tag::Query);
-                return self.statements.forget_unnamed();
-            }
-            Subject::Unnamed { definition } if message.tag == Tag::Parse => {
-                let text = message.body.get(1..).unwrap_or_default();
-                if definition.is_some() {
-                    server.marked(&Traces::of(text, server.backslash_escapes()), out);
-                } else {
-                    self.watch = Watch::Text(Box::default());
-                    self.watch.look(text, false, server, out);
-                }
-                message.push(0, &[], out);
-                server.parse_unnamed();
-                self.statements.unnamed_sent(definition);
-                return;
-            }
-            Subject::Unnamed { .. } => {
-                return server.use_unnamed(message, self.statements.unnamed(), out);
-            }
-            _ => {}
-        }
         // What was left in the session may change what a statement means.
         let is_as_logged_in = rules.is_free && !server.is_unsettled();
         let mut with = Following {
             environment: is_as_logged_in.then_some(naming.environment),
             settings: naming.environment,
             keeps: naming.keeps,
-            intern: &mut *naming.intern,
+            library: &mut *naming.library,
             names: &mut self.statements,
             out,
             followed: Followed::default(),
+        };
+        let subject = match subject {
+            Subject::Nothing | Subject::Unknown => {
+                message.push(0, &[], with.out);
+                server.sent(message.tag);
+                return;
+            }
+            Subject::Query { text } => {
+                server.marked(&Traces::of(text, server.backslash_escapes()), with.out);
+                message.push(0, &[], with.out);
+                server.sent(Tag::Query);
+                return self.statements.forget_unnamed();
+            }
+            Subject::Unnamed { definition } if message.tag == Tag::Parse => {
+                let keeps = naming.keeps_unnamed && is_as_logged_in && server.may_keep_unnamed();
+                if let Some(definition) = definition.filter(|_| keeps)
+                    && let Some(statement) = with.library.recall(naming.environment, definition)
+                    && server.parse_kept(&statement, &mut with)
+                {
+                    relayed.followed.add(with.followed);
+                    return;
+                }
+                let text = message.body.get(1..).unwrap_or_default();
+                if definition.is_some() {
+                    server.marked(&Traces::of(text, server.backslash_escapes()), with.out);
+                } else {
+                    self.watch = Watch::Text(Box::default());
+                    self.watch.look(text, false, server, with.out);
+                }
+                message.push(0, &[], with.out);
+                server.parse_unnamed();
+                self.statements.unnamed_sent(definition);
+                return;
+            }
+            Subject::Unnamed { .. } if with.names.get(b"").is_some() => message.of_kept_unnamed(),
+            Subject::Unnamed { .. } => {
+                return server.use_unnamed(message, with.names.unnamed(), with.out);
+            }
+            other => other,
         };
         let step = server.follow(message, subject, &mut with);
         relayed.followed.add(with.followed);

@@ -54,14 +54,11 @@ pub fn everything(data: &[u8]) {
     let mut client = ClientMachine::default();
     let mut interner = Interner::default();
     let environment = Environment::default();
-    let mut intern = |environment: Option<&Environment>, definition: &[u8]| {
-        interner.intern(environment, definition)
-    };
     let mut answers = Answers {
         probes: Probes::All,
         is_healthy: &|| true,
         environment: &environment,
-        intern: Some(&mut intern),
+        library: Some(&mut interner),
     };
     for part in parts {
         if client.gather(part, &mut answers, &mut Pieces::default()).is_err() {
@@ -76,10 +73,12 @@ pub fn everything(data: &[u8]) {
     let mut server = ServerMachine::new(Reported::default(), 2);
     let mut interner = Interner::default();
     let environment = Environment::default();
-    let mut intern = |environment: Option<&Environment>, definition: &[u8]| {
-        interner.intern(environment, definition)
+    let naming = Naming {
+        keeps: true,
+        keeps_unnamed: true,
+        environment: &environment,
+        library: &mut interner,
     };
-    let naming = Naming { keeps: true, environment: &environment, intern: &mut intern };
     let mut rules = Rules { is_free: true, ahead: None, naming: Some(naming) };
     let (mut up, mut down) = (Pieces::default(), Pieces::default());
     let [first, second] = parts;

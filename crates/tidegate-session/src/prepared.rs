@@ -16,6 +16,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use crate::parameters::{SessionSettings, is_meaningless};
@@ -61,7 +62,7 @@ pub const NAME_BYTES_MAX: usize = 1024;
 /// The settings that PostgreSQL parses a client's statements under: constants such as dates are
 /// computed when a statement is parsed, names are looked up then. Two clients share a statement
 /// only where these agree. Database and role are the pool's, whose servers are not shared.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Environment(Arc<str>);
 
 impl Environment {
@@ -100,6 +101,8 @@ pub struct Statement {
     definition: Arc<[u8]>,
     /// The types of its parameters, as a client was first told them.
     parameters: OnceLock<Box<[u8]>>,
+    /// PostgreSQL has remarked upon it when it was parsed, as it would again.
+    is_remarked: AtomicBool,
     traces: Traces,
 }
 
@@ -154,6 +157,51 @@ impl Statement {
     pub fn traces(&self) -> &Traces {
         &self.traces
     }
+
+    /// PostgreSQL remarks upon it (NoticeResponse) when it is parsed.
+    pub(crate) fn set_remarked(&self) {
+        self.is_remarked.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether PostgreSQL has something to say whenever it is parsed, so that whoever prepares it is
+    /// to hear it.
+    pub(crate) fn is_remarked(&self) -> bool {
+        self.is_remarked.load(Ordering::Relaxed)
+    }
+
+    /// Whether it may be kept for clients that give it no name: one whose plan is worth keeping, and
+    /// that does nothing but read and write tables.
+    fn is_plain(&self) -> bool {
+        let word =
+            self.definition.trim_ascii_start().split(|byte| !byte.is_ascii_alphabetic()).next();
+        let word = word.unwrap_or_default();
+        self.traces.is_empty() && PLAIN.iter().any(|plain| word.eq_ignore_ascii_case(plain))
+    }
+}
+
+/// The statements that PostgreSQL plans (PostgreSQL 15, "PREPARE").
+const PLAIN: [&[u8]; 8] =
+    [b"select", b"insert", b"update", b"delete", b"with", b"merge", b"values", b"table"];
+
+/// Where the statements of all clients are kept.
+pub trait Library {
+    /// The statement with this definition, for all whose environment is the same; with none, one
+    /// that nobody else will have.
+    fn intern(&mut self, environment: Option<&Environment>, definition: &[u8]) -> Arc<Statement>;
+
+    /// The statement that is meant by a definition that was given no name, if it is worth to be kept:
+    /// it was seen before.
+    fn recall(&mut self, environment: &Environment, definition: &[u8]) -> Option<Arc<Statement>>;
+}
+
+impl Library for Interner {
+    fn intern(&mut self, environment: Option<&Environment>, definition: &[u8]) -> Arc<Statement> {
+        Self::intern(self, environment, definition)
+    }
+
+    fn recall(&mut self, environment: &Environment, definition: &[u8]) -> Option<Arc<Statement>> {
+        Self::recall(self, environment, definition)
+    }
 }
 
 /// The columns of a statement's result, as they were described: names, types, modifiers. That is
@@ -197,7 +245,21 @@ pub struct Interner {
     /// removed.
     bytes: usize,
     sweep_at: usize,
+    /// Definitions without a name, by the front of their hash; the last one that came there.
+    seen: Vec<Seen>,
 }
+
+/// A definition that was seen without a name.
+#[derive(Debug, Default, Clone, Copy)]
+struct Seen {
+    hash: u64,
+    /// It is not to be kept.
+    is_unfit: bool,
+}
+
+/// So many definitions without names are remembered to have been seen: 64 KiB. An application has
+/// some hundred texts; those that are made anew each time only push each other out.
+const SEEN_MAX: usize = 4096;
 
 /// Less than this is not worth a sweep.
 const SWEEP_BYTES_MIN: usize = 4 * 1024 * 1024;
@@ -231,17 +293,53 @@ impl Interner {
         statement
     }
 
+    /// The statement that is meant by a definition that was given no name, if it was seen before and
+    /// may be kept. The first time it is only remembered to have been seen: what comes once is not
+    /// worth the place of another on a server.
+    pub fn recall(
+        &mut self,
+        environment: &Environment,
+        definition: &[u8],
+    ) -> Option<Arc<Statement>> {
+        let mut hasher = DefaultHasher::new();
+        environment.hash(&mut hasher);
+        definition.hash(&mut hasher);
+        let hash = hasher.finish();
+        if self.seen.is_empty() {
+            self.seen.resize(SEEN_MAX, Seen::default());
+        }
+        let [low, high, ..] = hash.to_le_bytes();
+        let place = usize::from(u16::from_le_bytes([low, high])) % SEEN_MAX;
+        let seen = self.seen.get(place).copied().unwrap_or_default();
+        if seen.hash != hash {
+            if let Some(place) = self.seen.get_mut(place) {
+                *place = Seen { hash, is_unfit: false };
+            }
+            return None;
+        }
+        if seen.is_unfit {
+            return None;
+        }
+        let statement = self.intern(Some(environment), definition);
+        let is_fit = statement.is_plain() && !statement.is_remarked();
+        if let Some(place) = self.seen.get_mut(place).filter(|_| !is_fit) {
+            place.is_unfit = true;
+        }
+        is_fit.then_some(statement)
+    }
+
     fn make(&mut self, environment: Option<Environment>, definition: Arc<[u8]>) -> Arc<Statement> {
         self.last += 1;
         let text = definition.split(|byte| *byte == 0).next().unwrap_or_default();
         // Of constants in strings only the words matter, whatever `standard_conforming_strings` is.
         let traces = Traces::of(text, false);
-        let parameters = OnceLock::new();
+        let (parameters, is_remarked) = (OnceLock::new(), AtomicBool::new(false));
         Arc::new(Statement {
             id: StatementId(self.last),
             environment,
             definition,
             parameters,
+            is_remarked,
             traces,
         })
     }
@@ -289,8 +387,10 @@ pub struct ClientStatements {
     last: u32,
     /// Counts the batches that were sent. What fails in one does not fail the next.
     batch: u64,
-    /// The definition of the statement without a name; empty when there is none. It may be used
-    /// with another batch, and so on another server, than the one that brought it.
+    /// The statement without a name, where it is one that is kept.
+    kept_unnamed: Option<Named>,
+    /// The definition of the statement without a name where it is not kept; empty when there is none.
+    /// It may be used with another batch, and so on another server, than the one that brought it.
     unnamed: Vec<u8>,
     /// How many Parses of it are not answered yet.
     unnamed_pending: u32,
@@ -350,7 +450,12 @@ const PENDING_MAX: usize = 256;
 impl ClientStatements {
     /// What this name stands for.
     pub fn get(&self, name: &[u8]) -> Option<&Named> {
-        self.by_name.get(name)
+        if name.is_empty() { self.kept_unnamed.as_ref() } else { self.by_name.get(name) }
+    }
+
+    /// Whether this is the number of the statement without a name.
+    pub(crate) fn is_unnamed(&self, number: ClientName) -> bool {
+        self.kept_unnamed.as_ref().is_some_and(|named| named.number == number)
     }
 
     /// The client is told the columns of a statement's result.
@@ -368,7 +473,8 @@ impl ClientStatements {
     }
 
     fn by_number(&mut self, number: ClientName) -> Option<&mut Named> {
-        self.by_name.values_mut().find(|named| named.number == number)
+        let mut all = self.kept_unnamed.iter_mut().chain(self.by_name.values_mut());
+        all.find(|named| named.number == number)
     }
 
     /// An empty statement is prepared without a server, as by a driver that pings.
@@ -407,14 +513,25 @@ impl ClientStatements {
         let number = ClientName(self.last);
         let what = What::Parse(number);
         self.pending.push_back(Pending { batch: self.batch, name: name.into(), what });
-        self.bytes += size(name, statement);
         let statement = statement.clone();
         let named = Named { number, statement, told: None, asks_again: false };
-        self.by_name.insert(name.into(), named);
+        if name.is_empty() {
+            self.unnamed.clear();
+            self.kept_unnamed = Some(named);
+        } else {
+            self.bytes += size(name, &named.statement);
+            self.by_name.insert(name.into(), named);
+        }
     }
 
     /// A Close is being answered. False when there is no statement of this name.
     pub fn close_sent(&mut self, name: &[u8]) -> bool {
+        if name.is_empty() {
+            let Some(_) = self.kept_unnamed.take() else { return false };
+            let what = What::Close(None);
+            self.pending.push_back(Pending { batch: self.batch, name: name.into(), what });
+            return true;
+        }
         let Some((name, named)) = self.by_name.remove_entry(name) else { return false };
         let what = What::Close(Some(named));
         self.pending.push_back(Pending { batch: self.batch, name, what });
@@ -445,6 +562,10 @@ impl ClientStatements {
 
     /// A Parse has failed: the name that it gave stands for nothing, also if it was closed since.
     fn undefine(&mut self, name: &[u8], number: ClientName) {
+        if name.is_empty() {
+            self.kept_unnamed.take_if(|named| named.number == number);
+            return;
+        }
         if self.by_name.get(name).is_some_and(|named| named.number == number) {
             return self.remove(name);
         }
@@ -475,6 +596,7 @@ impl ClientStatements {
 
     /// A Parse of the statement without a name is being sent.
     pub fn unnamed_sent(&mut self, definition: Option<&[u8]>) {
+        self.kept_unnamed = None;
         self.unnamed.clear();
         self.unnamed.extend_from_slice(definition.unwrap_or_default());
         self.unnamed_pending += 1;
@@ -490,6 +612,7 @@ impl ClientStatements {
 
     /// A query of the simple protocol takes the place of the statement without a name.
     pub fn forget_unnamed(&mut self) {
+        self.kept_unnamed = None;
         self.unnamed.clear();
     }
 
@@ -500,7 +623,8 @@ impl ClientStatements {
             What::Parse(_) => None,
         });
         let mut all = closing.chain(&self.by_name);
-        all.find(|(_, named)| named.number == number).map(|(name, _)| &**name)
+        let found = all.find(|(_, named)| named.number == number).map(|(name, _)| &**name);
+        found.or_else(|| self.is_unnamed(number).then_some(b""))
     }
 
     /// How many there are.

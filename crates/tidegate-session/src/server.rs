@@ -346,6 +346,9 @@ impl ServerMachine {
                         | backend::Tag::RowDescription => self.exchange.described_next().is_some(),
                         tag => is_telling(tag),
                     };
+                    if tag == backend::Tag::NoticeResponse {
+                        self.remarked();
+                    }
                     if !is_understood {
                         let answer = self.exchange.heard(tag, None)?;
                         self.answered(answer);
@@ -436,6 +439,14 @@ impl ServerMachine {
         }
         self.invent_what_is_due(names, client);
         Ok(heard)
+    }
+
+    /// PostgreSQL remarks upon something: what it is parsing, perhaps.
+    fn remarked(&self) {
+        let defined = self.exchange.defined_next();
+        if let Some(statement) = defined.and_then(|name| self.statements.named(name)) {
+            statement.set_remarked();
+        }
     }
 
     /// Whether the client has got an answer to its batch.

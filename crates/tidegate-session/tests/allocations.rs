@@ -1,13 +1,11 @@
 //! Forwarding allocates nothing: what a message costs is a few comparisons and two system calls.
 
-use std::sync::Arc;
-
 use tidegate_session::client::answers::Answers;
 use tidegate_session::client::{ClientMachine, Gathered, Naming, Rules};
 use tidegate_session::parameters::{Reported, SessionSettings};
 use tidegate_session::pieces::Pieces;
 use tidegate_session::pin::PinReasons;
-use tidegate_session::prepared::{Environment, Interner, Statement};
+use tidegate_session::prepared::{Environment, Interner};
 use tidegate_session::server::{Review, ServerMachine};
 use tidegate_wire::backend::{self, TransactionStatus};
 use tidegate_wire::frontend::{Message, Target};
@@ -20,6 +18,7 @@ struct Pair {
     to_client: Pieces,
     environment: Environment,
     interner: Interner,
+    keeps_unnamed: bool,
 }
 
 impl Pair {
@@ -31,6 +30,7 @@ impl Pair {
             to_client: Pieces::default(),
             environment: Environment::default(),
             interner: Interner::default(),
+            keeps_unnamed: false,
         }
     }
 
@@ -42,11 +42,12 @@ impl Pair {
         assert_eq!(gathered, Ok(Gathered::Batch { from: 0 }));
         self.server.begin_lease();
         self.to_server.clear();
-        let interner = &mut self.interner;
-        let mut intern = |environment: Option<&Environment>, definition: &[u8]| -> Arc<Statement> {
-            interner.intern(environment, definition)
+        let naming = Naming {
+            keeps: true,
+            keeps_unnamed: self.keeps_unnamed,
+            environment: &self.environment,
+            library: &mut self.interner,
         };
-        let naming = Naming { keeps: true, environment: &self.environment, intern: &mut intern };
         let mut rules = Rules { is_free: true, ahead: None, naming: Some(naming) };
         let (to_server, to_client) = (&mut self.to_server, &mut self.to_client);
         let relayed = self.client.relay(batch, &mut rules, &mut self.server, to_server, to_client);
@@ -109,9 +110,15 @@ fn forwarding_a_transaction_allocates_nothing() {
     let preparing = frontend(&[parse(b"P_1", text), Message::Sync]);
     let ready = Backend::ReadyForQuery(TransactionStatus::Idle);
     pair.transaction(&preparing, &backend(&[Backend::ParseComplete, ready]));
-    for (name, (batch, answer)) in
-        [("simple", simple), ("extended", extended), ("prepared", prepared)]
-    {
+    // The same text without a name, once it is kept.
+    let kept = (extended.0.clone(), prepared.1.clone());
+    let parsed = extended.1.clone();
+    let all = [("simple", simple), ("extended", extended), ("prepared", prepared), ("kept", kept)];
+    for (name, (batch, answer)) in all {
+        if name == "kept" {
+            pair.keeps_unnamed = true;
+            pair.transaction(&batch, &parsed); // It is seen, and known by the other's name.
+        }
         pair.transaction(&batch, &answer); // Buffers that are used again have their size now.
         let counted = allocation_counter::measure(|| {
             for _ in 0..100 {

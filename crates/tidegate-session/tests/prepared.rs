@@ -1113,3 +1113,145 @@ fn types_of_parameters_that_others_were_told_are_not_insisted_on() {
          < ParseComplete + ReadyForQuery I | return",
     );
 }
+
+// --- Texts that come again and again without a name. ---
+
+#[test]
+fn a_text_that_comes_again_without_a_name_is_kept() {
+    check(
+        "! share
+         ! keep
+         > Parse : select 1 + Bind + Describe + Execute + Sync | lease
+         < ParseComplete + BindComplete + RowDescription a + CommandComplete SELECT 1 \
+             + ReadyForQuery I | return
+         > Parse : select 1 + Bind + Describe + Execute + Sync \
+             | server: Parse tidegate_1, Bind tidegate_1, Describe, Execute, Sync | lease
+         < ParseComplete + BindComplete + RowDescription a + CommandComplete SELECT 1 \
+             + ReadyForQuery I | return
+         > Parse : select 1 + Bind + Describe + Execute + Sync \
+             | server: Bind tidegate_1, Describe, Execute, Sync | lease
+         < BindComplete | client: ParseComplete, BindComplete
+         < RowDescription a + CommandComplete SELECT 1 + ReadyForQuery I | return
+         ! next
+         > Parse : select 1 + DescribeStatement + Flush \
+             | server: Describe tidegate_1, Flush | lease
+         < ParameterDescription + RowDescription a \
+             | client: ParseComplete, ParameterDescription, RowDescription
+         > Bind + Execute + Sync         | server: Bind tidegate_1, Execute, Sync
+         < BindComplete + CommandComplete SELECT 1 + ReadyForQuery I | return
+         > Bind + Close + Bind + Sync    | server: Bind tidegate_1, Bind tidegate_unnamed, Sync | lease
+         < BindComplete + ErrorResponse 26000 \"tidegate_unnamed\" \
+             | client: BindComplete, CloseComplete, ErrorResponse 26000
+         < ReadyForQuery I               | return",
+    );
+}
+
+#[test]
+fn only_what_is_planned_and_leaves_nothing_is_kept_without_a_name() {
+    let passes = |text: &str, ends: &str| {
+        let again = format!("> Parse : {text} + Sync | lease\n< ParseComplete + {ends}\n");
+        check(&format!("! share\n! keep\n{}", again.repeat(3)));
+    };
+    passes("begin", "ReadyForQuery I | return");
+    passes("explain select 1", "ReadyForQuery I | return");
+    passes(
+        "select pg_advisory_lock(1)",
+        "ReadyForQuery I | server: Question
+         < RowDescription + CommandComplete SELECT 0 + ReadyForQuery I | client: nothing | return",
+    );
+}
+
+#[test]
+fn what_is_wrong_with_what_is_kept_is_found_out_without_it() {
+    let prelude = "! share
+         ! keep
+         > Parse : table t + Sync        | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Parse : table t + Sync        | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return";
+    // The result has changed: whoever gives no name never hears of that.
+    check(&format!(
+        "{prelude}
+         > Parse : table t + Bind + Describe + Execute + Sync \
+             | server: Bind tidegate_1, Describe, Execute, Sync | lease
+         < Changed | server: Parse, Bind, Describe, Execute, Sync | client: nothing | again
+         < ReadyForQuery I + ParseComplete + BindComplete + RowDescription a \
+             | client: ParseComplete, BindComplete, RowDescription
+         < CommandComplete SELECT 0 + ReadyForQuery I | return
+         > Parse : table t + Bind + Execute + Sync \
+             | server: Close tidegate_1, Parse tidegate_2, Bind tidegate_2, Execute, Sync | lease
+         < CloseComplete + ParseComplete + BindComplete + CommandComplete SELECT 0 \
+             + ReadyForQuery I \
+             | client: ParseComplete, BindComplete, CommandComplete, ReadyForQuery I | return"
+    ));
+    // The table has gone: the error is that of the Parse.
+    check(&format!(
+        "{prelude}
+         > Parse : table t + Bind + Execute + Sync \
+             | server: Bind tidegate_1, Execute, Sync | lease
+         < ErrorResponse 42P01 | server: Parse, Bind, Execute, Sync | client: nothing | again
+         < ReadyForQuery I + ErrorResponse 42P01 + ReadyForQuery I \
+             | client: ErrorResponse 42P01, ReadyForQuery I | return
+         > Bind + Sync                   | server: Bind tidegate_unnamed, Sync | lease
+         < ErrorResponse 26000 \"tidegate_unnamed\" + ReadyForQuery I \
+             | client: ErrorResponse 26000, ReadyForQuery I | return"
+    ));
+    // What is wrong with the values is the client's to know, in its words.
+    check(&format!(
+        "{prelude}
+         > Parse : table t + Bind + Execute + Sync \
+             | server: Bind tidegate_1, Execute, Sync | lease
+         < ErrorResponse 08P01 but prepared statement \"tidegate_1\" requires 1 \
+             | client: ParseComplete, ErrorResponse 08P01 but prepared statement \"\" requires 1
+         < ReadyForQuery I               | return"
+    ));
+}
+
+#[test]
+fn where_it_could_not_be_sent_again_a_statement_without_a_name_passes() {
+    let prelude = "! share
+         ! keep
+         > Parse : table t + Sync        | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Parse : table t + Sync        | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return";
+    // Behind another statement of its batch, and of its transaction.
+    check(&format!(
+        "{prelude}
+         > Parse : delete from u + Bind + Execute + Parse : table t + Bind + Execute + Sync | lease
+         < ParseComplete + BindComplete + CommandComplete DELETE 1 + ParseComplete + BindComplete \
+             + CommandComplete SELECT 1 + ReadyForQuery I | return"
+    ));
+    check(&format!(
+        "{prelude}
+         > Query begin                   | lease
+         < CommandComplete BEGIN + ReadyForQuery T
+         > Parse : table t + Bind + Execute + Sync
+         < ParseComplete + BindComplete + CommandComplete SELECT 1 + ReadyForQuery T"
+    ));
+    // In a pipeline only the first.
+    check(&format!(
+        "{prelude}
+         > Parse : table t + Bind + Execute + Sync + Parse : table t + Bind + Execute + Sync \
+             | server: Bind tidegate_1, Execute, Sync, Parse, Bind, Execute, Sync | lease
+         < BindComplete + CommandComplete SELECT 1 + ReadyForQuery I \
+             | client: ParseComplete, BindComplete, CommandComplete, ReadyForQuery I
+         < ParseComplete + BindComplete + CommandComplete SELECT 1 + ReadyForQuery I | return"
+    ));
+}
+
+#[test]
+fn what_postgresql_remarks_upon_it_says_each_time() {
+    check(
+        "! share
+         ! keep
+         > Parse : table t + Sync        | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Parse : table t + Sync        | server: Parse tidegate_1, Sync | lease
+         < NoticeResponse + ParseComplete + ReadyForQuery I | return
+         > Parse : table t + Sync        | lease
+         < NoticeResponse + ParseComplete + ReadyForQuery I | return
+         > Parse s1: table t + Sync      | server: Parse tidegate_2, Sync | lease
+         < NoticeResponse + ParseComplete + ReadyForQuery I | return",
+    );
+}

@@ -34,13 +34,6 @@ enum Channel {
     Tls,
 }
 
-/// What a driver is expected to have done with statements.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Statements {
-    Named,
-    Unnamed,
-}
-
 impl Stage {
     fn set() -> Self {
         let (authority, folder) = (Authority::new("of the drivers"), Folder::default());
@@ -71,11 +64,7 @@ impl Stage {
 
     /// Calls `run` for PostgreSQL and for each port of each gate, twice for those of the first:
     /// the second run finds servers that others have used. What it gives must be the same.
-    fn compare<T: PartialEq + Debug>(
-        &self,
-        statements: Statements,
-        run: impl Fn(u16, Channel) -> T,
-    ) -> T {
+    fn compare<T: PartialEq + Debug>(&self, run: impl Fn(u16, Channel) -> T) -> T {
         let fresh = |port, channel| {
             let sql = "DROP TABLE IF EXISTS t, parent CASCADE";
             self.cluster.sql_in(APP, sql).expect("dropped");
@@ -92,7 +81,7 @@ impl Stage {
                     assert_eq!(seen, expected, "{name} port, {channel:?}, run {nth}");
                 }
             }
-            assert_shared(&gate, statements);
+            assert_shared(&gate);
             // Whatever the drivers left behind, servers are at rest.
             self.until("usename = 'app' AND state <> 'idle'", "0");
         }
@@ -102,7 +91,7 @@ impl Stage {
 
 /// The transaction port has lent servers out for transactions rather than for connections, and no
 /// statement's name has kept one.
-fn assert_shared(gate: &Gate, statements: Statements) {
+fn assert_shared(gate: &Gate) {
     let port = "listener=\"transaction\"";
     assert_eq!(gate.metric("tidegate_pins_total", &[port, "reason=\"prepared\""]), 0.0);
     let clients = gate.metric("tidegate_client_connections_opened_total", &[port]);
@@ -110,10 +99,7 @@ fn assert_shared(gate: &Gate, statements: Statements) {
     assert!(leases > 2.0 * clients, "{clients} clients had {leases} leases");
     let parses = gate.metric("tidegate_prepared_parses_total", &[]);
     let hits = gate.metric("tidegate_prepared_cache_hits_total", &[]);
-    match statements {
-        Statements::Named => assert!(parses > 0.0 && hits > 0.0, "{parses} parses, {hits} hits"),
-        Statements::Unnamed => assert_eq!((parses, hits), (0.0, 0.0)),
-    }
+    assert!(parses > 0.0 && hits > 0.0, "{parses} parses, {hits} hits");
 }
 
 /// How a Python driver is told to speak TLS, where that is not what it does by itself.
@@ -122,14 +108,9 @@ fn url(scheme: &str, tls: &str, port: u16, channel: Channel) -> String {
     format!("{scheme}://{APP}:secret@127.0.0.1:{port}/{APP}{query}")
 }
 
-fn compare_python(
-    script: &str,
-    (scheme, tls): (&str, &str),
-    arguments: &[&str],
-    statements: Statements,
-) {
+fn compare_python(script: &str, (scheme, tls): (&str, &str), arguments: &[&str]) {
     let stage = Stage::set();
-    let printed = stage.compare(statements, |port, channel| {
+    let printed = stage.compare(|port, channel| {
         let url = url(scheme, tls, port, channel);
         python::run(script, &[&[url.as_str()], arguments].concat())
     });
@@ -146,25 +127,25 @@ const SQLALCHEMY_ASYNCPG: (&str, &str) = ("postgresql+asyncpg", "?ssl=require");
 #[test]
 fn psycopg() {
     let script = include_str!("../../../drivers/psycopg_sync.py");
-    compare_python(script, DRIVER, &[], Statements::Named);
+    compare_python(script, DRIVER, &[]);
 }
 
 #[test]
 fn psycopg_async() {
     let script = include_str!("../../../drivers/psycopg_async.py");
-    compare_python(script, DRIVER, &[], Statements::Named);
+    compare_python(script, DRIVER, &[]);
 }
 
 const PSYCOPG_PREPARE: &str = include_str!("../../../drivers/psycopg_prepare.py");
 
 #[test]
 fn psycopg_that_names_every_statement() {
-    compare_python(PSYCOPG_PREPARE, DRIVER, &["0"], Statements::Named);
+    compare_python(PSYCOPG_PREPARE, DRIVER, &["0"]);
 }
 
 #[test]
 fn psycopg_that_names_no_statement() {
-    compare_python(PSYCOPG_PREPARE, DRIVER, &["None"], Statements::Unnamed);
+    compare_python(PSYCOPG_PREPARE, DRIVER, &["None"]);
 }
 
 // --- asyncpg. ---
@@ -172,20 +153,20 @@ fn psycopg_that_names_no_statement() {
 #[test]
 fn asyncpg() {
     let script = include_str!("../../../drivers/asyncpg_defaults.py");
-    compare_python(script, DRIVER, &[], Statements::Named);
+    compare_python(script, DRIVER, &[]);
 }
 
 #[test]
 fn asyncpg_that_keeps_closes_and_prepares_anew() {
     let script = include_str!("../../../drivers/asyncpg_statements.py");
-    compare_python(script, DRIVER, &[], Statements::Named);
+    compare_python(script, DRIVER, &[]);
 }
 
 /// As people are told to configure it behind a pooler.
 #[test]
 fn asyncpg_without_named_statements() {
     let script = include_str!("../../../drivers/asyncpg_unnamed.py");
-    compare_python(script, DRIVER, &[], Statements::Unnamed);
+    compare_python(script, DRIVER, &[]);
 }
 
 // --- SQLAlchemy. ---
@@ -193,19 +174,19 @@ fn asyncpg_without_named_statements() {
 #[test]
 fn sqlalchemy_with_psycopg() {
     let script = include_str!("../../../drivers/sqlalchemy_sync.py");
-    compare_python(script, SQLALCHEMY_PSYCOPG, &[], Statements::Named);
+    compare_python(script, SQLALCHEMY_PSYCOPG, &[]);
 }
 
 #[test]
 fn sqlalchemy_with_asyncpg() {
     let script = include_str!("../../../drivers/sqlalchemy_async.py");
-    compare_python(script, SQLALCHEMY_ASYNCPG, &[], Statements::Named);
+    compare_python(script, SQLALCHEMY_ASYNCPG, &[]);
 }
 
 #[test]
 fn sqlalchemy_with_asyncpg_and_no_settings_at_all() {
     let script = include_str!("../../../drivers/sqlalchemy_defaults.py");
-    compare_python(script, SQLALCHEMY_ASYNCPG, &[], Statements::Named);
+    compare_python(script, SQLALCHEMY_ASYNCPG, &[]);
 }
 
 // --- node-postgres. ---
@@ -214,7 +195,7 @@ fn sqlalchemy_with_asyncpg_and_no_settings_at_all() {
 fn node_postgres() {
     let script = include_str!("../../../drivers/pg.js");
     let stage = Stage::set();
-    let printed = stage.compare(Statements::Named, |port, channel| {
+    let printed = stage.compare(|port, channel| {
         let mode = if channel == Channel::Tls { "tls" } else { "clear" };
         node::run(script, &[&url("postgresql", "", port, Channel::Clear), mode])
     });
@@ -226,7 +207,7 @@ fn node_postgres() {
 #[test]
 fn tokio_postgres() {
     let stage = Stage::set();
-    stage.compare(Statements::Named, |port, channel| {
+    stage.compare(|port, channel| {
         let authority = (channel == Channel::Tls).then_some(stage.authority.as_path());
         // With its runtime each ends the connections that it has made.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

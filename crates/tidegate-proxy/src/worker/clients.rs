@@ -25,8 +25,8 @@ use tidegate_wire::tick::Tick;
 
 use crate::channel::{Channel, Input};
 use crate::complaints;
-use crate::locks::lock;
 use crate::server::Server;
+use crate::shared::SharedLibrary;
 use crate::timers::Alarm;
 use crate::token::{ClientKey, Source};
 use crate::welcome;
@@ -245,14 +245,12 @@ impl Worker {
         let Some(client) = self.clients.get_mut(key.place as usize) else { return };
         let Some(session) = &client.session else { return };
         let shared = &self.shared;
-        let mut intern = |environment: Option<&Environment>, definition: &[u8]| {
-            lock(&shared.statements).intern(environment, definition)
-        };
+        let mut library = SharedLibrary(&shared.statements);
         let mut answers = Answers {
             probes: session.probes,
             is_healthy: &|| session.refused_pin.is_none() && shared.pools().failures() == 0,
             environment: &session.environment,
-            intern: shared.statements_max.is_some().then_some(&mut intern),
+            library: shared.statements_max.is_some().then_some(&mut library),
         };
         let gathered = client.machine.gather(bytes, &mut answers, &mut self.to_client);
         let sent = client.channel.send(&self.to_client, bytes);
@@ -430,16 +428,19 @@ impl Worker {
         self.to_server.clear();
         self.to_client.clear();
         let shared = &self.shared;
-        let mut intern = |environment: Option<&Environment>, definition: &[u8]| {
-            lock(&shared.statements).intern(environment, definition)
-        };
+        let mut library = SharedLibrary(&shared.statements);
         let shares = client.port == Port::Transaction;
         let keeps = shared.statements_max.is_some();
         let environment = &session.environment;
         let mut rules = Rules {
             is_free: client.pins.is_empty(),
             ahead: server.ahead.take(),
-            naming: shares.then_some(Naming { keeps, environment, intern: &mut intern }),
+            naming: shares.then_some(Naming {
+                keeps,
+                keeps_unnamed: keeps && shared.config.prepared.keep_unnamed,
+                environment,
+                library: &mut library,
+            }),
         };
         let (to_server, to_client) = (&mut self.to_server, &mut self.to_client);
         let relayed = client.machine.relay(bytes, &mut rules, machine, to_server, to_client);

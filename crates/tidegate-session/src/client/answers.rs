@@ -13,8 +13,8 @@ use tidegate_wire::sqlstate::SqlState;
 
 use super::probe::Probe;
 use crate::pieces::Pieces;
-use crate::prepared::{ClientStatements, Environment};
-use crate::server::naming::{Intern, Message, Subject};
+use crate::prepared::{ClientStatements, Environment, Library};
+use crate::server::naming::{Message, Subject};
 use crate::splitter::FRAME_BYTES_MAX;
 
 /// What may be answered without a server.
@@ -38,13 +38,13 @@ pub struct Answers<'a> {
     /// What the client's settings make of a statement.
     pub environment: &'a Environment,
     /// Where statements are kept; none where they are not.
-    pub intern: Option<Intern<'a>>,
+    pub library: Option<&'a mut dyn Library>,
 }
 
 impl<'a> Answers<'a> {
     /// Nothing is answered in PostgreSQL's stead.
     pub fn none(environment: &'a Environment) -> Self {
-        Self { probes: Probes::Off, is_healthy: &|| false, environment, intern: None }
+        Self { probes: Probes::Off, is_healthy: &|| false, environment, library: None }
     }
 }
 
@@ -224,7 +224,7 @@ pub(super) fn answer_empty_batch(
         Some(b'P') => true,
         _ => false,
     } && answers.probes != Probes::Off;
-    let Some(intern) = answers.intern.as_mut().filter(|_| may_be) else { return false };
+    let Some(library) = answers.library.as_mut().filter(|_| may_be) else { return false };
     let Some(messages) = empty_batch(batch, names) else { return false };
     if !(answers.is_healthy)() {
         return false;
@@ -233,7 +233,7 @@ pub(super) fn answer_empty_batch(
         let bare = |reply: &mut Pieces, tag| reply.own(|out| backend::push_bare(out, tag));
         match (tag, subject) {
             (Tag::Parse, Subject::Parse { name, definition: Some(definition) }) => {
-                let statement = intern(Some(answers.environment), definition);
+                let statement = library.intern(Some(answers.environment), definition);
                 names.note_empty();
                 names.parse_sent(name, &statement);
                 names.settled(true);

@@ -33,6 +33,8 @@ pub(super) struct Kept {
     bytes: Vec<u8>,
     /// The BEGIN in front of it; empty when there is none.
     begin: Vec<u8>,
+    /// Nothing of it has been sent to the server yet.
+    is_untouched: bool,
     /// It uses what was prepared for others.
     may_be_stale: bool,
     /// The client is in the midst of no message.
@@ -59,7 +61,13 @@ impl Kept {
         self.stage = Stage::Open;
         self.bytes.clear();
         self.begin.clear();
+        self.is_untouched = true;
         self.may_be_stale = false;
+    }
+
+    /// Whether nothing of it has been sent yet.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.stage == Stage::Open && self.is_untouched
     }
 
     /// It uses what was prepared for others.
@@ -75,6 +83,12 @@ impl Kept {
 
     /// A message of the client is being sent.
     pub(super) fn sent(&mut self, tag: Tag) {
+        self.is_untouched = false;
+        self.answered_by_tidegate(tag);
+    }
+
+    /// A message of the client need not be sent.
+    pub(super) fn answered_by_tidegate(&mut self, tag: Tag) {
         self.stage = match (self.stage, tag) {
             (Stage::Open, Tag::Sync) => Stage::Ended,
             (Stage::Open, Tag::Bind | Tag::Close | Tag::Describe | Tag::Execute)
@@ -152,7 +166,14 @@ impl ServerMachine {
         let has_changed =
             sqlstate == SqlState::FEATURE_NOT_SUPPORTED && fields.value(b'R') == Some(REVALIDATES);
         let is_missing = sqlstate == SqlState::INVALID_SQL_STATEMENT_NAME;
+        let is_unnamed = |number| names.as_ref().is_some_and(|names| names.is_unnamed(number));
         let useless = match (self.exchange.used_next(), self.exchange.defined_next()) {
+            // What the client has sent was to be parsed anew, and may be wrong by now.
+            (Some((uses, true)), _)
+                if is_about_the_statement(sqlstate) && is_unnamed(uses.client) =>
+            {
+                self.statements.useless(uses.server)
+            }
             (Some((uses, true)), _) if is_missing || has_changed && !uses.is_relied_on => {
                 self.statements.useless(uses.server)
             }

@@ -20,7 +20,9 @@
 //!
 //! The statement without a name belongs to a client, too, but there is one place for it on each
 //! server: one that a client has not filled itself since it got the server is filled for it, or
-//! PostgreSQL is made to say that it is empty.
+//! PostgreSQL is made to say that it is empty. A text that comes again and again without a name is
+//! kept under one, so that it need not be parsed each time; but only where the batch could
+//! be sent again without, should anything be wrong with it.
 
 use std::sync::Arc;
 
@@ -32,15 +34,11 @@ use crate::exchange::{About, Fate, Use};
 use crate::pieces::Pieces;
 use crate::pin::PinReason;
 use crate::prepared::{
-    CHANGED, ClientStatements, DEFINITION_BYTES_MAX, Environment, NAME_BYTES_MAX, NOBODYS, Named,
-    Origin, ServerName, Statement, StatementId, is_reserved,
+    CHANGED, ClientStatements, DEFINITION_BYTES_MAX, Environment, Library, NAME_BYTES_MAX, NOBODYS,
+    Named, Origin, ServerName, Statement, StatementId, is_reserved,
 };
 use crate::server::ServerMachine;
 use crate::sniff::Scope;
-
-/// Finds the statement with a definition, for all whose environment is the same; with none, one
-/// that nobody else has.
-pub type Intern<'a> = &'a mut dyn FnMut(Option<&Environment>, &[u8]) -> Arc<Statement>;
 
 /// What following a client's statements has come to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -180,6 +178,18 @@ impl<'a> Message<'a> {
         }
     }
 
+    /// What it names, where the statement without a name is one that is kept.
+    pub(crate) fn of_kept_unnamed(&self) -> Subject<'a> {
+        match self.tag {
+            Tag::Close => Subject::Close { name: b"" },
+            Tag::Describe => Subject::Describe { name: b"" },
+            _ => {
+                let portal = self.body.get(..self.unnamed_at().saturating_sub(1));
+                Subject::Bind { portal: portal.unwrap_or_default(), name: b"" }
+            }
+        }
+    }
+
     /// Where in it the empty name of a statement stands.
     fn unnamed_at(&self) -> usize {
         match self.tag {
@@ -279,7 +289,7 @@ pub(crate) struct Following<'a> {
     pub(crate) settings: &'a Environment,
     /// Whether statements are kept; otherwise names are passed on and pin.
     pub(crate) keeps: bool,
-    pub(crate) intern: Intern<'a>,
+    pub(crate) library: &'a mut dyn Library,
     pub(crate) names: &'a mut ClientStatements,
     pub(crate) out: &'a mut Pieces,
     pub(crate) followed: Followed,
@@ -320,7 +330,7 @@ impl ServerMachine {
             }
             Subject::Close { name } => {
                 if with.names.close_sent(name) {
-                    self.kept.sent(Tag::Close);
+                    self.kept.answered_by_tidegate(Tag::Close);
                     self.exchange.sent_about(About::Close(None), Fate::Invent);
                 } else {
                     message.push(name.len() + 2, &[b"S", escape(name), name, b"\0"], with.out);
@@ -500,18 +510,19 @@ impl ServerMachine {
         let is_known =
             self.parses_as_logged_in() && self.exchange.status() != TransactionStatus::Failed;
         let environment = with.environment.filter(|_| is_known);
-        let mut statement = (with.intern)(environment, definition);
-        if self.statements.is_unsure_of(statement.id()) {
-            statement = (with.intern)(None, definition); // The one under way may fail.
+        let mut statement = with.library.intern(environment, definition);
+        if self.statements.is_unsure_of(statement.id()) || statement.is_remarked() {
+            statement = with.library.intern(None, definition); // The one under way may fail.
         }
         with.names.parse_sent(name, &statement);
-        self.kept.sent(Tag::Parse);
         if let Some((known, _)) = self.statements.used(statement.id()) {
             self.is_there(known, with);
+            self.kept.answered_by_tidegate(Tag::Parse);
             self.exchange.sent_about(About::Parse(known), Fate::Invent);
             return;
         }
         let known = self.new_name(&statement, with);
+        self.kept.sent(Tag::Parse);
         match statement.parameters() {
             Some(_) => {
                 self.kept.may_be_stale();
@@ -594,6 +605,36 @@ impl ServerMachine {
     }
 
     // --- The statement without a name. ---
+
+    /// Whether the batch that begins may use statements that are kept, in place of one without a
+    /// name.
+    pub(crate) fn may_keep_unnamed(&self) -> bool {
+        self.kept.is_untouched() && self.parses_as_logged_in()
+    }
+
+    /// A Parse of it, whose statement is kept. False when that is not certain to be there.
+    pub(crate) fn parse_kept(
+        &mut self,
+        statement: &Arc<Statement>,
+        with: &mut Following<'_>,
+    ) -> bool {
+        if self.statements.is_unsure_of(statement.id()) {
+            return false;
+        }
+        with.names.parse_sent(b"", statement);
+        self.kept.may_be_stale();
+        if let Some((known, _)) = self.statements.used(statement.id()) {
+            with.followed.hits += 1;
+            self.kept.answered_by_tidegate(Tag::Parse);
+            self.exchange.sent_about(About::Parse(known), Fate::Invent);
+            return true;
+        }
+        let known = self.new_name(statement, with);
+        push_parse(known.text().as_bytes(), statement, with.out);
+        self.kept.sent(Tag::Parse);
+        self.exchange.sent_about(About::Parse(known), Fate::Forward);
+        true
+    }
 
     /// A Parse of it is being passed on.
     pub(crate) fn parse_unnamed(&mut self) {

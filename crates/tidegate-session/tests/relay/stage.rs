@@ -61,6 +61,8 @@ pub(crate) struct Stage {
     /// The environment of the client, where prepared statements are shared.
     environment: Option<Environment>,
     interner: Interner,
+    /// Texts that come again and again without a name are kept.
+    keeps_unnamed: bool,
     pub(crate) outcome: Outcome,
 }
 
@@ -87,6 +89,7 @@ impl Stage {
             is_dirty: false,
             environment: None,
             interner: Interner::default(),
+            keeps_unnamed: false,
             outcome: Outcome::default(),
         }
     }
@@ -104,16 +107,12 @@ impl Stage {
             Lease::Gone => {}
             Lease::None => {
                 let mut reply = Pieces::default();
-                let interner = &mut self.interner;
-                let mut intern = |environment: Option<&Environment>, definition: &[u8]| {
-                    interner.intern(environment, definition)
-                };
                 let environment = self.environment.clone().unwrap_or_default();
                 let mut answers = Answers {
                     probes: self.probes,
                     is_healthy: &|| true,
                     environment: &environment,
-                    intern: self.environment.is_some().then_some(&mut intern),
+                    library: self.environment.is_some().then_some(&mut self.interner),
                 };
                 let gathered = self.client.gather(input, &mut answers, &mut reply);
                 self.outcome.to_client.extend(reply.to_vec(input));
@@ -155,14 +154,12 @@ impl Stage {
 
     fn relay(&mut self, input: &[u8]) {
         let (mut out, mut reply) = (Pieces::default(), Pieces::default());
-        let interner = &mut self.interner;
-        let mut intern = |environment: Option<&Environment>, definition: &[u8]| {
-            interner.intern(environment, definition)
-        };
         let (keeps, environment) =
             (self.environment.is_some(), self.environment.clone().unwrap_or_default());
         let environment = &environment;
-        let naming = Naming { keeps, environment, intern: &mut intern };
+        let keeps_unnamed = self.keeps_unnamed;
+        let library = &mut self.interner;
+        let naming = Naming { keeps, keeps_unnamed, environment, library };
         let is_free = self.pins.is_empty();
         let ahead = self.ahead.take();
         let mut rules = Rules { is_free, ahead, naming: (!self.is_session).then_some(naming) };
@@ -379,6 +376,7 @@ impl Stage {
                 let other = self.other.take().unwrap_or_else(|| server(200));
                 self.other = Some(std::mem::replace(&mut self.server, other));
             }
+            "keep" => self.keeps_unnamed = true,
             "environment" => {
                 let parameters = [(&b"TimeZone"[..], rest.as_bytes())];
                 let parameters = SessionSettings::new(parameters).expect("valid parameters");
