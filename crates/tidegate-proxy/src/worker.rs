@@ -97,6 +97,8 @@ pub(crate) struct Worker {
     buffer: Vec<u8>,
     to_client: Pieces,
     to_server: Pieces,
+    /// For batches that wait.
+    spare_buffers: Vec<Vec<u8>>,
     pins_logged: BTreeSet<(PoolId, Box<str>, PinReason)>,
     accepted: Accepted,
     /// At most one for each database.
@@ -151,6 +153,7 @@ impl Worker {
             buffer: vec![0; READ_BYTES],
             to_client: Pieces::default(),
             to_server: Pieces::default(),
+            spare_buffers: Vec::new(),
             pins_logged: BTreeSet::new(),
             accepted: Accepted::default(),
             ears: Vec::new(),

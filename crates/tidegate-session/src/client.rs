@@ -319,6 +319,13 @@ impl ClientMachine {
         self.transaction.status() != TransactionStatus::Idle
     }
 
+    /// Gives it a buffer for what it is to hold, if it has none.
+    pub fn lend(&mut self, buffer: Vec<u8>) {
+        if self.held.capacity() == 0 {
+            self.held = buffer;
+        }
+    }
+
     /// Keeps a batch for which no server is free yet.
     pub fn hold(&mut self, batch: &[u8]) {
         self.held.extend_from_slice(batch);

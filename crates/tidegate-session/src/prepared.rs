@@ -15,7 +15,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -250,14 +249,16 @@ pub struct Interner {
 }
 
 /// A definition that was seen without a name.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone)]
 struct Seen {
     hash: u64,
     /// It is not to be kept.
     is_unfit: bool,
+    /// What it means, once it was recalled: to find it in one step.
+    statement: Weak<Statement>,
 }
 
-/// So many definitions without names are remembered to have been seen: 64 KiB. An application has
+/// So many definitions without names are remembered to have been seen: 96 KiB. An application has
 /// some hundred texts; those that are made anew each time only push each other out.
 const SEEN_MAX: usize = 4096;
 
@@ -301,29 +302,30 @@ impl Interner {
         environment: &Environment,
         definition: &[u8],
     ) -> Option<Arc<Statement>> {
-        let mut hasher = DefaultHasher::new();
-        environment.hash(&mut hasher);
-        definition.hash(&mut hasher);
-        let hash = hasher.finish();
         if self.seen.is_empty() {
             self.seen.resize(SEEN_MAX, Seen::default());
         }
-        let [low, high, ..] = hash.to_le_bytes();
-        let place = usize::from(u16::from_le_bytes([low, high])) % SEEN_MAX;
-        let seen = self.seen.get(place).copied().unwrap_or_default();
+        let (hash, place) = place_of(environment, definition);
+        let seen = self.seen.get_mut(place)?;
         if seen.hash != hash {
-            if let Some(place) = self.seen.get_mut(place) {
-                *place = Seen { hash, is_unfit: false };
-            }
+            *seen = Seen { hash, ..Seen::default() };
             return None;
         }
         if seen.is_unfit {
             return None;
         }
+        if let Some(statement) = seen.statement.upgrade()
+            && statement.environment.as_ref() == Some(environment)
+            && *statement.definition == *definition
+            && !statement.is_remarked()
+        {
+            return Some(statement);
+        }
         let statement = self.intern(Some(environment), definition);
         let is_fit = statement.is_plain() && !statement.is_remarked();
-        if let Some(place) = self.seen.get_mut(place).filter(|_| !is_fit) {
-            place.is_unfit = true;
+        if let Some(seen) = self.seen.get_mut(place) {
+            seen.is_unfit = !is_fit;
+            seen.statement = Arc::downgrade(&statement);
         }
         is_fit.then_some(statement)
     }
@@ -348,6 +350,10 @@ impl Interner {
     /// parsed is of no use any more. Who has it keeps it.
     pub fn forget(&mut self, statement: &Statement) {
         let Some(environment) = &statement.environment else { return };
+        let (_, place) = place_of(environment, &statement.definition);
+        if let Some(seen) = self.seen.get_mut(place) {
+            seen.statement = Weak::new();
+        }
         let Some(known) = self.known.get_mut(environment) else { return };
         let found = known.get(&statement.definition).and_then(Weak::upgrade);
         if found.is_some_and(|found| found.id == statement.id) {
@@ -361,6 +367,7 @@ impl Interner {
     pub fn forget_all(&mut self) {
         self.known.clear();
         self.bytes = 0;
+        self.seen.iter_mut().for_each(|seen| seen.statement = Weak::new());
     }
 
     /// Removes what nobody has. Doubling what may be there until the next sweep makes its cost
@@ -374,6 +381,16 @@ impl Interner {
         self.bytes = keys.map(|definition| ENTRY_BYTES + definition.len()).sum();
         self.sweep_at = self.bytes * 2;
     }
+}
+
+/// The hash of a definition that was given no name, and its place among those that were seen.
+fn place_of(environment: &Environment, definition: &[u8]) -> (u64, usize) {
+    let mut hasher = DefaultHasher::new();
+    environment.hash(&mut hasher);
+    definition.hash(&mut hasher);
+    let hash = hasher.finish();
+    let [low, high, ..] = hash.to_le_bytes();
+    (hash, usize::from(u16::from_le_bytes([low, high])) % SEEN_MAX)
 }
 
 /// The statements that a client has named.
@@ -655,12 +672,25 @@ pub struct ServerName(u32);
 impl ServerName {
     /// The name as the server knows it.
     pub fn text(self) -> NameText {
-        let mut bytes = [0; NAME_TEXT_BYTES_MAX];
-        let mut rest = &mut bytes[..];
-        // The longest number fits.
-        let _ = rest.write_all(NAME_PREFIX).and_then(|()| write!(rest, "{}", self.0));
-        let len = NAME_TEXT_BYTES_MAX - rest.len();
-        NameText { bytes, len }
+        let mut bytes = [b'0'; NAME_TEXT_BYTES_MAX];
+        let mut from = NAME_TEXT_BYTES_MAX;
+        let mut rest = self.0;
+        // From the end: the number, and the prefix in front of it. Both fit.
+        loop {
+            from -= 1;
+            if let (Some(byte), Ok(digit)) = (bytes.get_mut(from), u8::try_from(rest % 10)) {
+                *byte = b'0' + digit;
+            }
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        from -= NAME_PREFIX.len();
+        if let Some(front) = bytes.get_mut(from..from + NAME_PREFIX.len()) {
+            front.copy_from_slice(NAME_PREFIX);
+        }
+        NameText { bytes, from }
     }
 }
 
@@ -671,13 +701,13 @@ const NAME_TEXT_BYTES_MAX: usize = NAME_PREFIX.len() + 10;
 #[derive(Debug, Clone, Copy)]
 pub struct NameText {
     bytes: [u8; NAME_TEXT_BYTES_MAX],
-    len: usize,
+    from: usize,
 }
 
 impl NameText {
     /// The name.
     pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
+        self.bytes.get(self.from..).unwrap_or_default()
     }
 }
 

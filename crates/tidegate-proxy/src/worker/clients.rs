@@ -12,7 +12,7 @@ use tidegate_pool_core::queue::Ticket;
 use tidegate_pool_core::server::{Flavour, Lease, PoolId, PoolKey, Port, ServerId, Waiter};
 use tidegate_pool_core::tally::Outcome;
 use tidegate_session::client::answers::{Answers, Probes};
-use tidegate_session::client::{ClientMachine, Gathered, Naming, Rules};
+use tidegate_session::client::{ClientMachine, GATHERED_BYTES_MAX, Gathered, Naming, Rules};
 use tidegate_session::client_login::{ClientLogin, LoggedIn};
 use tidegate_session::exchange::Waits;
 use tidegate_session::parameters::{ReportedValues, SessionSettings};
@@ -290,7 +290,9 @@ impl Worker {
                 }
             }
             Checkout::Wait(ticket) => {
+                let buffer = self.spare_buffers.pop().unwrap_or_default();
                 if let Some(client) = self.client(key) {
+                    client.machine.lend(buffer);
                     client.machine.hold(batch);
                     client.ticket = Some(ticket);
                     client.channel.paused = true;
@@ -319,8 +321,17 @@ impl Worker {
         {
             let held = client.machine.take_held();
             self.serve(key, id, &held);
+            self.spare(held);
         }
         self.queue_client(key);
+    }
+
+    /// Keeps a buffer for the next client that waits.
+    fn spare(&mut self, mut buffer: Vec<u8>) {
+        if self.spare_buffers.len() < SPARE_BUFFERS_MAX && buffer.capacity() <= GATHERED_BYTES_MAX {
+            buffer.clear();
+            self.spare_buffers.push(buffer);
+        }
     }
 
     /// The server is ready for the client: its batch is relayed, or its welcome learned.
@@ -748,6 +759,9 @@ impl Worker {
         }
     }
 }
+
+/// With more clients waiting than this, buffers are made anew: 1 MiB at most lies spare.
+const SPARE_BUFFERS_MAX: usize = 64;
 
 /// How long a peer that was told its last words may take to hang up.
 const LINGER: Duration = Duration::from_secs(2);

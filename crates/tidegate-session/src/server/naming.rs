@@ -349,12 +349,24 @@ impl ServerMachine {
         with: &mut Following<'_>,
     ) -> Step {
         let replaced = portal.len() + name.len() + 2;
-        let Some(named) = with.names.get(name).cloned() else {
+        let Some(named) = with.names.get(name) else {
             message.push(replaced, &[portal, b"\0", escape(name), name, b"\0"], with.out);
             self.bound.uses = None;
             self.sent(Tag::Bind);
             return Step::Done;
         };
+        if let Some((known, columns)) = self.statements.used(named.statement.id())
+            && named.relies_on().is_none_or(|told| columns == Some(told))
+            && named.statement.traces().is_empty()
+        {
+            // What nearly every Bind comes to.
+            let known = self.is_there(known, &mut with.followed);
+            let text = known.text();
+            message.push(replaced, &[portal, b"\0", text.as_bytes(), b"\0"], with.out);
+            self.bound(portal, named, known);
+            return Step::Done;
+        }
+        let named = named.clone();
         if !self.was_asked_of(&named.statement) {
             self.marked(named.statement.traces(), with.out);
         }
@@ -373,12 +385,17 @@ impl ServerMachine {
             _ => text.as_bytes(),
         };
         message.push(replaced, &[portal, b"\0", text, b"\0"], with.out);
+        self.bound(portal, &named, known);
+        Step::Done
+    }
+
+    /// A Bind is being sent.
+    fn bound(&mut self, portal: &[u8], named: &Named, server: ServerName) {
         self.is_fresh = false;
         self.bound.portal.clear();
         self.bound.portal.extend_from_slice(portal);
         self.bound.is_told = named.is_told();
-        self.bound.uses = Some(self.uses(Tag::Bind, &named, known));
-        Step::Done
+        self.bound.uses = Some(self.uses(Tag::Bind, named, server));
     }
 
     /// A message that uses a statement is being sent.
@@ -418,7 +435,7 @@ impl ServerMachine {
         match (named.relies_on().filter(|_| asks), found) {
             (None, None) => Ready::Known(self.parse_again(&named.statement, with, |_, _, _| {})),
             (told, Some((known, columns))) if told.is_none() || told == columns => {
-                Ready::Known(self.is_there(known, with))
+                Ready::Known(self.is_there(known, &mut with.followed))
             }
             (Some(_), Some((known, None))) if self.exchange.describes(known) => Ready::Waits,
             (_, Some((known, Some(_)))) if self.was_asked_of(&named.statement) => {
@@ -450,8 +467,8 @@ impl ServerMachine {
     }
 
     /// A statement that the server has is used.
-    fn is_there(&mut self, known: ServerName, with: &mut Following<'_>) -> ServerName {
-        with.followed.hits += 1;
+    fn is_there(&mut self, known: ServerName, followed: &mut Followed) -> ServerName {
+        followed.hits += 1;
         self.kept.may_be_stale();
         known
     }
@@ -516,7 +533,7 @@ impl ServerMachine {
         }
         with.names.parse_sent(name, &statement);
         if let Some((known, _)) = self.statements.used(statement.id()) {
-            self.is_there(known, with);
+            self.is_there(known, &mut with.followed);
             self.kept.answered_by_tidegate(Tag::Parse);
             self.exchange.sent_about(About::Parse(known), Fate::Invent);
             return;
@@ -536,7 +553,7 @@ impl ServerMachine {
     /// Sees to it that the server has a statement by the time it reads what follows.
     fn ensure(&mut self, statement: &Arc<Statement>, with: &mut Following<'_>) -> ServerName {
         match self.statements.used(statement.id()) {
-            Some((known, _)) => self.is_there(known, with),
+            Some((known, _)) => self.is_there(known, &mut with.followed),
             None => self.parse_again(statement, with, |_, _, _| {}),
         }
     }
