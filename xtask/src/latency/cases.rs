@@ -44,6 +44,13 @@ pub(super) const CASES: &[Case] = &[
         time: unnamed,
     },
     Case {
+        name: "statement without a name, that came before",
+        port: Port::Transaction,
+        wait: Wait::None,
+        flags: &[],
+        time: unnamed_again,
+    },
+    Case {
         name: "prepared statement, the server has it",
         port: Port::Transaction,
         wait: Wait::None,
@@ -56,6 +63,16 @@ pub(super) const CASES: &[Case] = &[
         wait: Wait::None,
         flags: &[],
         time: prepared_elsewhere,
+    },
+    Case {
+        name: "the same, by a client that was told what its result is like",
+        port: Port::Transaction,
+        wait: Wait::Awaited(
+            "the client decodes what comes by what it was told, so the statement may only run \
+                     where its result still is like that",
+        ),
+        flags: &[],
+        time: told_elsewhere,
     },
     Case {
         name: "settings differ from the server's, accepted before",
@@ -134,6 +151,12 @@ fn unnamed(side: &mut Side, nth: u32) -> Duration {
     timed(|| client.exchange(&batch, 1)).0
 }
 
+fn unnamed_again(side: &mut Side, _: u32) -> Duration {
+    let batch = Batch::new().extended("SELECT 3", &[], Format::Text).sync();
+    let client = side.client("one", &[]);
+    timed(|| client.exchange(&batch, 1)).0
+}
+
 fn prepared(side: &mut Side, nth: u32) -> Duration {
     let client = side.client("one", &[]);
     if nth == 0 {
@@ -149,6 +172,19 @@ fn prepared_elsewhere(side: &mut Side, nth: u32) -> Duration {
     // Through the gate it is the same server; directly it is another one.
     side.client("two", &[]).run("DEALLOCATE ALL");
     execute(side.client("one", &[]))
+}
+
+fn told_elsewhere(side: &mut Side, nth: u32) -> Duration {
+    if nth == 0 {
+        let batch = Batch::new().parse("p", "SELECT $1::text").describe_statement("p").sync();
+        side.client("one", &[]).exchange(&batch, 1);
+    }
+    side.client("two", &[]).run("DEALLOCATE ALL");
+    let batch = Batch::new().bind("p", &[Some(b"x")], Format::Text).execute(0).sync();
+    let client = side.client("one", &[]);
+    let (took, frames) = timed(|| client.exchange(&batch, 1));
+    assert!(frames.iter().any(|frame| frame.tag == b'D'), "{frames:?}");
+    took
 }
 
 fn prepare(client: &mut Raw) {
