@@ -3,8 +3,9 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use tidegate_pool_core::server::Flavour;
+use tidegate_pool_core::server::{Flavour, PoolKey};
 use tidegate_session::parameters::{ReportedValues, SessionSettings};
+use tidegate_session::prepared::Environment;
 use tidegate_wire::backend;
 
 /// What a client is told when it has logged in: the parameters that a server with its startup
@@ -33,4 +34,9 @@ pub(crate) fn flavour(parameters: &SessionSettings) -> Flavour {
     let mut hasher = DefaultHasher::new();
     parameters.hash(&mut hasher);
     Flavour(hasher.finish())
+}
+
+/// What the statements of a client of this pool with these settings mean what they mean in.
+pub(crate) fn environment(pool: &PoolKey, settings: &SessionSettings) -> Environment {
+    Environment::of(&pool.database, &pool.user, settings)
 }

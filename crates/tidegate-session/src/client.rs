@@ -392,7 +392,7 @@ impl ClientMachine {
     ) -> Result<Relayed, ClientFault> {
         let mut relayed = Relayed::default();
         let mut at = 0;
-        if rules.naming.is_some() {
+        if rules.naming.is_some() && self.is_at_start_of_message() {
             server.relay_begins();
         }
         if let Some(sql) = rules.ahead.take() {
@@ -454,7 +454,7 @@ impl ClientMachine {
         if self.stalled.is_some() {
             self.held.extend_from_slice(input.get(at..).unwrap_or_default());
         }
-        server.relay_ended(input, self.is_passed_on());
+        server.relay_ended(input, self.is_at_start_of_message());
         server.invent_what_is_due(Some(&mut self.statements), reply);
         Ok(relayed)
     }
@@ -587,6 +587,12 @@ impl ClientMachine {
     pub fn is_mid_message(&self) -> bool {
         let is_collecting = matches!(self.watch, Watch::Subject(_)) || self.is_stalled();
         !self.splitter.is_between_frames() && !is_collecting
+    }
+
+    /// Whether all that it has said was passed on, and ends with the end of a message.
+    fn is_at_start_of_message(&self) -> bool {
+        let is_collecting = matches!(self.watch, Watch::Subject(_)) || self.is_stalled();
+        self.splitter.is_at_start_of_frame() && !is_collecting
     }
 
     /// Whether nothing that it has said, as far as that has come, is still to be passed on.

@@ -169,6 +169,8 @@ pub struct Exchange {
     readies: usize,
     /// What became of messages about prepared statements, since it was last asked for.
     settled: VecDeque<Settled>,
+    /// Queries of Tidegate's own that were skipped after a failure, since it was last asked for.
+    skipped: usize,
 }
 
 impl Default for Exchange {
@@ -186,6 +188,7 @@ impl Default for Exchange {
             invented: 0,
             readies: 0,
             settled: VecDeque::new(),
+            skipped: 0,
         }
     }
 }
@@ -339,6 +342,11 @@ impl Exchange {
         self.invented > 0 && (self.invented == self.owed.len() || self.unsure)
     }
 
+    /// How many queries of Tidegate's own were skipped after a failure, and will not be answered.
+    pub fn take_skipped(&mut self) -> usize {
+        std::mem::take(&mut self.skipped)
+    }
+
     /// What became of messages about prepared statements, in their order.
     pub fn next_settled(&mut self) -> Option<Settled> {
         self.settled.pop_front()
@@ -463,6 +471,7 @@ impl Exchange {
             return; // ReadyForQuery follows.
         }
         while let Some(owed) = self.owed.pop_front_if(|owed| owed.kind != Kind::Sync) {
+            self.skipped += usize::from(owed.kind == Kind::Query && owed.fate.is_own());
             self.ended(owed, false);
         }
         self.begun = false;
@@ -504,6 +513,12 @@ impl Exchange {
     /// The status of the last ReadyForQuery.
     pub fn status(&self) -> TransactionStatus {
         self.status
+    }
+
+    /// Whether the transaction has failed, and nothing that was sent ends it.
+    pub fn is_failed(&self) -> bool {
+        let is_ended = || self.owed.iter().any(|owed| owed.kind == Kind::Query);
+        self.status == TransactionStatus::Failed && !is_ended()
     }
 
     /// Whether the server waits for the next transaction: nothing is owed, no batch or copy is

@@ -58,18 +58,19 @@ pub const DEFINITION_BYTES_MAX: usize = 256 * 1024;
 /// The longest name of a statement that is kept; drivers' have some twenty bytes.
 pub const NAME_BYTES_MAX: usize = 1024;
 
-/// The settings that PostgreSQL parses a client's statements under: constants such as dates are
-/// computed when a statement is parsed, names are looked up then. Two clients share a statement
-/// only where these agree. Database and role are the pool's, whose servers are not shared.
+/// What a client's statements mean what they mean in: database and role, with their tables and types,
+/// and the settings that PostgreSQL parses them under: constants such as dates are computed when a
+/// statement is parsed, names are looked up then. Two clients share a statement only where these
+/// agree.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Environment(Arc<str>);
 
 impl Environment {
-    /// That of a client with these startup parameters.
-    pub fn of(parameters: &SessionSettings) -> Self {
-        let meaning = parameters.iter().filter(|(name, _)| !is_meaningless(name.as_bytes()));
+    /// That of a client of this database and role, with these settings.
+    pub fn of(database: &str, role: &str, settings: &SessionSettings) -> Self {
+        let meaning = settings.iter().filter(|(name, _)| !is_meaningless(name.as_bytes()));
         let lines = meaning.map(|(name, value)| format!("{name}\0{value}\0"));
-        Self(lines.collect::<String>().into())
+        Self(format!("{database}\0{role}\0{}", lines.collect::<String>()).into())
     }
 
     /// The SQL that turns a session with this one into one with `to`, if they differ.
@@ -78,7 +79,7 @@ impl Environment {
     }
 
     fn settings(&self) -> SessionSettings {
-        let mut parts = self.0.split('\0');
+        let mut parts = self.0.split('\0').skip(2);
         let mut settings = BTreeMap::new();
         while let (Some(name), Some(value)) = (parts.next(), parts.next()) {
             settings.insert(Arc::from(name), Arc::from(value));
@@ -102,6 +103,7 @@ pub struct Statement {
     parameters: OnceLock<Box<[u8]>>,
     /// PostgreSQL has remarked upon it when it was parsed, as it would again.
     is_remarked: AtomicBool,
+    is_planned: bool,
     traces: Traces,
 }
 
@@ -171,15 +173,18 @@ impl Statement {
     /// Whether it may be kept for clients that give it no name: one whose plan is worth keeping, and
     /// that does nothing but read and write tables.
     fn is_plain(&self) -> bool {
-        let word =
-            self.definition.trim_ascii_start().split(|byte| !byte.is_ascii_alphabetic()).next();
-        let word = word.unwrap_or_default();
-        self.traces.is_empty() && PLAIN.iter().any(|plain| word.eq_ignore_ascii_case(plain))
+        self.is_planned && self.traces.is_empty()
+    }
+
+    /// Whether PostgreSQL plans it, so that its result has the same columns in all sessions. That of
+    /// a FETCH depends on the cursor.
+    pub(crate) fn is_planned(&self) -> bool {
+        self.is_planned
     }
 }
 
 /// The statements that PostgreSQL plans (PostgreSQL 15, "PREPARE").
-const PLAIN: [&[u8]; 8] =
+const PLANNED: [&[u8]; 8] =
     [b"select", b"insert", b"update", b"delete", b"with", b"merge", b"values", b"table"];
 
 /// Where the statements of all clients are kept.
@@ -335,6 +340,9 @@ impl Interner {
         let text = definition.split(|byte| *byte == 0).next().unwrap_or_default();
         // Of constants in strings only the words matter, whatever `standard_conforming_strings` is.
         let traces = Traces::of(text, false);
+        let mut words = text.trim_ascii_start().split(|byte| !byte.is_ascii_alphabetic());
+        let word = words.next().unwrap_or_default();
+        let is_planned = PLANNED.iter().any(|planned| word.eq_ignore_ascii_case(planned));
         let (parameters, is_remarked) = (OnceLock::new(), AtomicBool::new(false));
         Arc::new(Statement {
             id: StatementId(self.last),
@@ -342,6 +350,7 @@ impl Interner {
             definition,
             parameters,
             is_remarked,
+            is_planned,
             traces,
         })
     }

@@ -359,22 +359,10 @@ impl ServerMachine {
                     }
                     if let Some(body) = self.splitter.whole_body(input, &mut at) {
                         let bytes = input.get(body.clone()).unwrap_or_default();
-                        if self.is_taken_back(tag, bytes, names.as_deref_mut(), server, &mut heard)
-                        {
-                            continue;
-                        }
-                        if self.kept.holds(tag, bytes) {
-                            continue;
-                        }
-                        self.tell_what_is_due(names.as_deref_mut(), client)?;
                         let names = names.as_deref_mut();
-                        let renamed = self.understand(tag, bytes, names, server, &mut heard)?;
-                        match renamed {
-                            Some(error) => client.own_bytes(&error),
-                            None => {
-                                self.forward_header(stashed, range, client);
-                                self.forward(body, client);
-                            }
+                        if self.hear_whole(tag, bytes, names, client, server, &mut heard)? {
+                            self.forward_header(stashed, range, client);
+                            self.forward(body, client);
                         }
                     } else if body_bytes <= COLLECTED_BYTES_MAX_U64 {
                         let mut header = [0; 5];
@@ -396,6 +384,7 @@ impl ServerMachine {
                         }
                         let answer = self.exchange.heard(tag, None)?;
                         self.answered(answer);
+                        self.skip_beside();
                         self.fate = answer.fate;
                         self.discarding = false;
                         if tag == backend::Tag::ErrorResponse && self.fate == Fate::Swallow {
@@ -415,23 +404,12 @@ impl ServerMachine {
                     collected.body.extend_from_slice(input.get(range).unwrap_or_default());
                     if last && let Some(whole) = self.collecting.take() {
                         let Collected { tag, header, body } = whole;
-                        if self.is_taken_back(tag, &body, names.as_deref_mut(), server, &mut heard)
-                        {
-                            continue;
-                        }
-                        if self.kept.holds(tag, &body) {
-                            continue;
-                        }
-                        // What was sent meanwhile may have been answered without the server.
-                        self.tell_what_is_due(names.as_deref_mut(), client)?;
                         let names = names.as_deref_mut();
-                        match self.understand(tag, &body, names, server, &mut heard)? {
-                            Some(error) => client.own_bytes(&error),
-                            None if self.fate == Fate::Forward => {
-                                client.own_bytes(&header);
-                                client.own_bytes(&body);
-                            }
-                            None => {}
+                        if self.hear_whole(tag, &body, names, client, server, &mut heard)?
+                            && self.fate == Fate::Forward
+                        {
+                            client.own_bytes(&header);
+                            client.own_bytes(&body);
                         }
                     }
                 }
@@ -447,6 +425,30 @@ impl ServerMachine {
         if let Some(statement) = defined.and_then(|name| self.statements.named(name)) {
             statement.set_remarked();
         }
+    }
+
+    /// A message that steers us, whole. Whether it is passed on as it came, if that is its fate.
+    fn hear_whole(
+        &mut self,
+        tag: backend::Tag,
+        body: &[u8],
+        mut names: Option<&mut ClientStatements>,
+        client: &mut Pieces,
+        server: &mut Pieces,
+        heard: &mut Heard,
+    ) -> Result<bool, ServerFault> {
+        if self.is_taken_back(tag, body, names.as_deref_mut(), server, heard)
+            || self.kept.holds(tag, body)
+        {
+            return Ok(false);
+        }
+        // What was sent since it began may have been answered without the server.
+        self.tell_what_is_due(names.as_deref_mut(), client)?;
+        let renamed = self.understand(tag, body, names, server, heard)?;
+        if let Some(error) = &renamed {
+            client.own_bytes(error);
+        }
+        Ok(renamed.is_none())
     }
 
     /// Whether the client has got an answer to its batch.
@@ -567,6 +569,9 @@ impl ServerMachine {
         }
         let answer = self.exchange.heard(tag, status)?;
         self.answered(answer);
+        if tag == backend::Tag::ErrorResponse {
+            self.skip_beside();
+        }
         let fate = answer.fate;
         self.fate = fate;
         match message {
@@ -686,8 +691,12 @@ impl ServerMachine {
         self.kept.sent(tag);
         match tag {
             frontend::Tag::Sync => self.statements.batch_sent(),
-            // It takes the place of the statement without a name.
-            frontend::Tag::Query => self.has_unnamed = false,
+            // It takes the place of the statement without a name, and may make a portal of any name.
+            frontend::Tag::Query => {
+                self.has_unnamed = false;
+                self.bound.forget();
+            }
+            frontend::Tag::Close => self.bound.forget(),
             _ => {}
         }
         self.exchange.sent(tag, Fate::Forward);
@@ -923,6 +932,13 @@ impl ServerMachine {
         !self.beside.is_empty()
     }
 
+    /// What was skipped after a failure is not answered.
+    fn skip_beside(&mut self) {
+        for _ in 0..self.exchange.take_skipped() {
+            self.beside.pop_front();
+        }
+    }
+
     fn beside_answered(&mut self, beside: Beside, heard: &mut Heard) {
         heard.beside_answered = true;
         let error = self.errand_error.take();
@@ -1111,7 +1127,12 @@ fn in_the_clients_words(fields: &backend::Fields<'_>, name: Option<&[u8]>) -> Op
     fields.sqlstate().filter(|sqlstate| about_names.contains(sqlstate))?;
     let message = fields.message()?;
     let mut error = Vec::new();
-    if message.windows(CHANGED.len()).any(|window| window == CHANGED) {
+    // A client's own name that looks like it has one underscore more.
+    let is_named = |name: &[u8]| {
+        let at = message.windows(name.len()).position(|window| window == name);
+        at.is_some_and(|at| at == 0 || message.get(at - 1) != Some(&b'_'))
+    };
+    if is_named(CHANGED) {
         // PostgreSQL 15, `RevalidateCachedQuery`. Drivers look for the function, too (pgjdbc 42.7,
         // `QueryExecutorBase.willHealViaReparse`).
         let code = SqlState::FEATURE_NOT_SUPPORTED;
@@ -1125,7 +1146,7 @@ fn in_the_clients_words(fields: &backend::Fields<'_>, name: Option<&[u8]>) -> Op
         fields.push_error_with(&mut error, &changed);
         return Some(error);
     }
-    if message.windows(NOBODYS.len()).any(|window| window == NOBODYS) {
+    if is_named(NOBODYS) {
         // PostgreSQL 15, `exec_bind_message`.
         let message = &b"unnamed prepared statement does not exist"[..];
         fields.push_error_with(&mut error, &[(b'M', Some(message))]);

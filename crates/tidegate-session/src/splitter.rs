@@ -113,6 +113,11 @@ impl Splitter {
         self.rest == 0
     }
 
+    /// Whether the next byte begins a frame.
+    pub fn is_at_start_of_frame(&self) -> bool {
+        self.rest == 0 && self.head_len == 0
+    }
+
     /// Takes back the bytes of a header that was cut, of which nothing was passed on.
     pub fn take_cut_header(&mut self) -> Vec<u8> {
         let head = self.stash(usize::from(self.head_len)).to_vec();

@@ -1255,3 +1255,149 @@ fn what_postgresql_remarks_upon_it_says_each_time() {
          < NoticeResponse + ParseComplete + ReadyForQuery I | return",
     );
 }
+
+// --- Sent again: once, whole, or not at all. ---
+
+#[test]
+fn what_was_not_sent_whole_is_not_sent_again() {
+    // The front of the next message has come.
+    check(
+        "! share
+         > Parse a: table t + Sync       | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Bind a + Execute + Sync + Query select 1 @ 0..32 \
+             | server: Bind tidegate_1, Execute, Sync | lease
+         < Changed + ReadyForQuery I     | return
+         > Bind a + Execute + Sync + Query select 1 @ 32.. | server: Query select 1 | lease
+         < CommandComplete SELECT 1 + ReadyForQuery I | return",
+    );
+    // What was sent first had waited.
+    check(
+        "! share
+         > Parse a: table t + Sync       | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         ! next
+         > Query select 1 + Parse b: table t + Bind b + Execute + Sync \
+             | server: Query select 1 | lease
+         < CommandComplete SELECT 1 + ReadyForQuery I | server: Bind tidegate_1, Execute, Sync
+         < Changed + ReadyForQuery I \
+             | client: ParseComplete, ErrorResponse 0A000, ReadyForQuery I | return",
+    );
+}
+
+#[test]
+fn nothing_is_sent_again_twice() {
+    check(
+        "! share
+         ! keep
+         > Parse : table t + Sync        | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Parse : table t + Sync        | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Bind + Execute + Bind + Execute + Sync | server: \
+             Bind tidegate_1, Execute, Bind tidegate_1, Execute, Sync | lease
+         < ErrorResponse 42501 + ReadyForQuery I | server: Close tidegate_1, Parse tidegate_2, \
+             Bind tidegate_2, Execute, Bind tidegate_2, Execute, Sync | client: nothing | again
+         < CloseComplete + ParseComplete + ErrorResponse 42501 + ReadyForQuery I \
+             | client: ErrorResponse 42501, ReadyForQuery I | return",
+    );
+    // Also when it is known in the same read that the batch has ended.
+    check(
+        "! share
+         ! keep
+         > Parse : table t + Sync        | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Parse : table t + Sync        | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Parse : table t + Bind + Execute + Sync \
+             | server: Bind tidegate_1, Execute, Sync | lease
+         < Changed + ReadyForQuery I | server: Parse, Bind, Execute, Sync | client: nothing | again
+         < ParseComplete + BindComplete + CommandComplete SELECT 0 + ReadyForQuery I | return",
+    );
+}
+
+#[test]
+fn what_is_sent_again_relies_on_what_was_told() {
+    check(
+        "! share
+         ! keep
+         ! probes begin
+         > Parse : table t + Sync        | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Parse : table t + DescribeStatement + Sync \
+             | server: Parse tidegate_1, Describe tidegate_1, Sync | lease
+         < ParseComplete + ParameterDescription + RowDescription a + ReadyForQuery I | return
+         > Query BEGIN | server: nothing | client: CommandComplete, ReadyForQuery T
+         > Bind + Execute + Sync \
+             | server: Query BEGIN, Bind tidegate_1, Execute, Sync | lease
+         < CommandComplete BEGIN + ReadyForQuery T | client: nothing
+         < Changed + ReadyForQuery E | server: Query ROLLBACK, Query BEGIN, Close tidegate_1, \
+             Parse tidegate_2, Describe tidegate_2, Flush | client: nothing | again
+         < CommandComplete ROLLBACK + ReadyForQuery I | client: nothing
+         < CommandComplete BEGIN + ReadyForQuery T | client: nothing
+         < CloseComplete + ParseComplete + ParameterDescription + RowDescription a b \
+             | server: Bind tidegate_changed, Execute, Sync | client: nothing
+         < ErrorResponse 26000 no \"tidegate_changed\" + ReadyForQuery E \
+             | client: ErrorResponse 0A000, ReadyForQuery E",
+    );
+}
+
+#[test]
+fn where_constants_would_mean_something_else_a_statement_is_only_described() {
+    let prelude = "! share
+         > Parse s1: select date 'today' + DescribeStatement s1 + Sync \
+             | server: Parse tidegate_1, Describe tidegate_1, Sync | lease
+         < ParseComplete + ParameterDescription + RowDescription a + ReadyForQuery I | return
+         ! swap";
+    let scope = "> Query begin;set local timezone = 'CET' | lease
+         < CommandComplete BEGIN + CommandComplete SET + ReadyForQuery T";
+    check(&format!(
+        "{prelude}
+         > Parse s2: select date 'today' + Sync | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return
+         {scope}
+         > Bind s1 + Execute + Sync      | server: Describe tidegate_1, Flush
+         < ParameterDescription + RowDescription a \
+             | server: Bind tidegate_1, Execute, Sync | client: nothing
+         < BindComplete + CommandComplete SELECT 1 + ReadyForQuery T"
+    ));
+    check(&format!(
+        "{prelude}
+         > Parse s2: select date 'today' + DescribeStatement s2 + Sync \
+             | server: Parse tidegate_1, Describe tidegate_1, Sync | lease
+         < ParseComplete + ParameterDescription + RowDescription b + ReadyForQuery I | return
+         {scope}
+         > Bind s1 + Execute + Sync      | server: Bind tidegate_changed, Execute, Sync
+         < ErrorResponse 26000 no \"tidegate_changed\" + ReadyForQuery E \
+             | client: ErrorResponse 0A000, ReadyForQuery E"
+    ));
+}
+
+#[test]
+fn what_was_skipped_after_a_failure_is_not_waited_for() {
+    check(
+        "! share
+         > Parse s1: select currval('s') + Bind s1 + Execute + Sync | server: \
+             Parse tidegate_1, Query DISCARD SEQUENCES, Bind tidegate_1, Execute, Sync | lease
+         < ErrorResponse 42P01 + ReadyForQuery I | pin sequence
+         > Query set app.who = 'me'
+         < CommandComplete SET + ReadyForQuery I | server: Question
+         < RowDescription + Value app.who=me + CommandComplete SELECT 1 + ReadyForQuery I \
+             | client: nothing | set app.who=me",
+    );
+}
+
+#[test]
+fn what_a_cursor_gives_is_not_the_same_everywhere() {
+    check(
+        "! share
+         > Parse s1: fetch c + DescribeStatement s1 + Sync \
+             | server: Parse tidegate_1, Describe tidegate_1, Sync | lease
+         < ParseComplete + ParameterDescription + RowDescription a + ReadyForQuery I | return
+         ! move
+         > Bind s1 + Execute + Sync \
+             | server: Parse tidegate_1, Bind tidegate_1, Execute, Sync | lease
+         < ParseComplete + BindComplete + CommandComplete FETCH 1 + ReadyForQuery I \
+             | client: BindComplete, CommandComplete, ReadyForQuery I | return",
+    );
+}

@@ -196,6 +196,25 @@ fn whoever_comes_after_a_change_knows_nothing_of_it() {
 }
 
 #[test]
+fn who_waits_for_what_a_result_is_like_can_cancel() {
+    let scene = scene(TWO_SERVERS);
+    scene.cluster.sql_in("app", "CREATE TABLE t AS SELECT 1 AS a; GRANT ALL ON t TO app").unwrap();
+    let mut told = scene.client(scene.gate.transaction);
+    let mut other = scene.client(scene.gate.transaction);
+    told.exchange(&Batch::new().parse("s", "TABLE t").describe_statement("s").sync(), 1);
+    other.begin(); // It has the server that knows the statement.
+    let mut superuser = Raw::log_in(scene.cluster.port(), "postgres", "postgres", "app");
+    superuser.run("BEGIN; LOCK TABLE t");
+    let batch = Batch::new().bind("s", &[], Format::Text).execute(0).sync();
+    told.send(batch.bytes());
+    scene.until("SELECT count(*) FROM pg_locks WHERE NOT granted", "1");
+    told.cancel(scene.gate.transaction);
+    assert_eq!(told.ends_with_error(), "57014");
+    superuser.run("COMMIT");
+    assert_eq!(column(&told.exchange(&batch, 1)), ["1"]);
+}
+
+#[test]
 fn a_statement_that_a_function_has_deallocated_is_there_all_the_same() {
     let scene = scene(ONE_SERVER);
     let sql = "CREATE FUNCTION tidy() RETURNS void LANGUAGE plpgsql \

@@ -100,7 +100,7 @@ impl Session {
     /// These are the client's settings from now on.
     pub(super) fn set_settings(&mut self, settings: Arc<SessionSettings>) {
         self.flavour = welcome::flavour(&settings);
-        self.environment = Environment::of(&settings);
+        self.environment = welcome::environment(&self.key, &settings);
         self.settings = settings;
     }
 }
@@ -152,7 +152,8 @@ impl Worker {
     /// present, nobody would notice; everywhere else the read finds out.
     pub(super) fn client_hung_up(&mut self, key: ClientKey) {
         let Some(client) = self.client(key) else { return };
-        if client.ticket.is_some() || matches!(client.stage, Stage::Penalty(_)) {
+        let waits = client.ticket.is_some() || client.machine.is_stalled();
+        if waits || matches!(client.stage, Stage::Penalty(_)) {
             self.client_gone(key, Goodbye::Vanished);
         }
     }
@@ -328,7 +329,8 @@ impl Worker {
 
     /// Keeps a buffer for the next client that waits.
     fn spare(&mut self, mut buffer: Vec<u8>) {
-        if self.spare_buffers.len() < SPARE_BUFFERS_MAX && buffer.capacity() <= GATHERED_BYTES_MAX {
+        let is_useful = (1..=GATHERED_BYTES_MAX).contains(&buffer.capacity());
+        if is_useful && self.spare_buffers.len() < SPARE_BUFFERS_MAX {
             buffer.clear();
             self.spare_buffers.push(buffer);
         }

@@ -16,7 +16,6 @@ use tidegate_session::client_login::{
 };
 use tidegate_session::pieces::Pieces;
 use tidegate_session::pin::PinReasons;
-use tidegate_session::prepared::Environment;
 use tidegate_wire::backend::{self, Severity, TransactionStatus};
 use tidegate_wire::catalogue::Complaint;
 use tidegate_wire::certificate;
@@ -295,12 +294,13 @@ impl Worker {
         };
         let mut secret = [0; SECRET_BYTES];
         self.entropy.fill(&mut secret);
+        let environment = welcome::environment(&pool_key, &parameters);
         let session = Session {
             pool,
             traffic: self.shared.traffic(&pool_key, port),
             key: pool_key,
             flavour: welcome::flavour(&parameters),
-            environment: Environment::of(&parameters),
+            environment,
             settings: parameters.clone(),
             startup: parameters,
             known: Arc::default(),

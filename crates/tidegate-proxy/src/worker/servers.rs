@@ -741,10 +741,13 @@ impl Worker {
 
     /// What a server owes, for whoever wants to cancel it.
     pub(super) fn is_busy(&mut self, id: ServerId) -> bool {
+        let key = self.server(id).and_then(|server| server.client);
+        // A message of the client's waits for what the server is at.
+        let waits = key.is_some_and(|key| self.client(key).is_some_and(|c| c.machine.is_stalled()));
         self.server(id).is_some_and(|server| match &server.stage {
             // What restores parameters is none of the client's.
             Stage::Up(machine) => {
-                Exchange::is_busy_for_client(machine.exchange())
+                (waits || Exchange::is_busy_for_client(machine.exchange()))
                     && machine.errand() != Some(Errand::Restore)
             }
             Stage::Login(_) | Stage::Closing | Stage::Cooling => false,

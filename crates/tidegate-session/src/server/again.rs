@@ -37,8 +37,10 @@ pub(super) struct Kept {
     is_untouched: bool,
     /// It uses what was prepared for others.
     may_be_stale: bool,
-    /// The client is in the midst of no message.
+    /// What was sent of it is all that the client has said, to the end of a message.
     is_whole: bool,
+    /// It is being sent again. That happens once.
+    is_second: bool,
     /// The types of parameters, which PostgreSQL tells before it looks whether the statement's
     /// result has changed.
     types: Option<Box<[u8]>>,
@@ -135,9 +137,10 @@ impl Kept {
 }
 
 impl ServerMachine {
-    /// The client is about to be relayed.
+    /// The client is about to be relayed, from the beginning of a message on.
     pub(crate) fn relay_begins(&mut self) {
-        if self.exchange.is_at_rest() {
+        let is_second = std::mem::take(&mut self.kept.is_second);
+        if self.exchange.is_at_rest() && !is_second {
             self.kept.start();
         }
     }
@@ -168,13 +171,13 @@ impl ServerMachine {
         let is_missing = sqlstate == SqlState::INVALID_SQL_STATEMENT_NAME;
         let is_unnamed = |number| names.as_ref().is_some_and(|names| names.is_unnamed(number));
         let useless = match (self.exchange.used_next(), self.exchange.defined_next()) {
-            // What the client has sent was to be parsed anew, and may be wrong by now.
             (Some((uses, true)), _)
-                if is_about_the_statement(sqlstate) && is_unnamed(uses.client) =>
+                if is_missing
+                    || has_changed && !uses.is_relied_on
+                    // The client has sent its text, which was to be parsed: that would tell what is
+                    // wrong with it by now.
+                    || is_about_the_statement(sqlstate) && is_unnamed(uses.client) =>
             {
-                self.statements.useless(uses.server)
-            }
-            (Some((uses, true)), _) if is_missing || has_changed && !uses.is_relied_on => {
                 self.statements.useless(uses.server)
             }
             // It was defined with types of parameters that others were told, of which one may be
@@ -201,14 +204,17 @@ impl ServerMachine {
     ) {
         self.fate = Fate::Swallow;
         self.kept.types = None;
+        let has_sync = self.exchange.take_back();
+        self.skip_beside();
         self.beside.push_back(Beside::Again);
-        if !self.exchange.take_back() {
+        if !has_sync {
             server.own(frontend::push_sync);
             self.exchange.sent(Tag::Sync, Fate::Swallow);
         }
         // What it was to prepare it will prepare again.
         self.settle(names, &mut Pieces::default());
         self.kept.drop();
+        self.kept.is_second = true;
         let begin = std::mem::take(&mut self.kept.begin);
         if !begin.is_empty() {
             self.send_beside(Beside::Again, b"ROLLBACK", Fate::SwallowAnswer, server);

@@ -426,39 +426,49 @@ impl ServerMachine {
     /// Sees to it that a Bind finds what the client means.
     fn ready(&mut self, named: &Named, with: &mut Following<'_>) -> Ready {
         let found = self.statements.used(named.statement.id());
-        // In a failed transaction nothing is run, and where constants would be computed in another
-        // way nothing is parsed that is there.
+        // In a failed transaction nothing is run.
         let asks = !self.exchange.is_unsure()
             && !self.exchange.is_copying_in()
-            && self.exchange.status() != TransactionStatus::Failed
-            && (found.is_none() || !self.changes_constants());
+            && !self.exchange.is_failed()
+            && named.statement.is_planned();
         match (named.relies_on().filter(|_| asks), found) {
-            (None, None) => Ready::Known(self.parse_again(&named.statement, with, |_, _, _| {})),
+            (None, None) => Ready::Known(self.parse_again(&named.statement, with, |_, _, _, _| {})),
             (told, Some((known, columns))) if told.is_none() || told == columns => {
                 Ready::Known(self.is_there(known, &mut with.followed))
             }
             (Some(_), Some((known, None))) if self.exchange.describes(known) => Ready::Waits,
-            (_, Some((known, Some(_)))) if self.was_asked_of(&named.statement) => {
+            (_, Some((known, Some(_))))
+                if self.was_asked_of(&named.statement) || self.changes_constants() =>
+            {
                 self.kept.drop();
                 Ready::Changed(known)
             }
-            // It could not be described.
+            // It could not be described, or at such length that it is not remembered.
             _ if self.was_asked_of(&named.statement) => {
                 Ready::Known(self.ensure(&named.statement, with))
+            }
+            // Parsed anew, its constants would mean something else.
+            (_, Some((known, None))) if self.changes_constants() => {
+                self.ask(named, known, Fate::SwallowUnlessError, with.out);
+                Ready::Asked
             }
             // It was parsed for others, or before it has changed.
             _ => {
                 self.statements.retire_one(named.statement.id());
-                self.bound.asked = Some((named.statement.id(), self.statements.batch()));
-                self.parse_again(&named.statement, with, |known, server, out| {
-                    push_about(Tag::Describe, known, out);
-                    let uses = Use { client: named.number, server: known, is_relied_on: false };
-                    let fate = Fate::SwallowUnlessError;
-                    server.exchange.sent_using(Tag::Describe, fate, uses);
+                self.parse_again(&named.statement, with, |known, fate, server, out| {
+                    server.ask(named, known, fate, out);
                 });
                 Ready::Asked
             }
         }
+    }
+
+    /// Asks the server what the result of a statement is like.
+    fn ask(&mut self, named: &Named, known: ServerName, fate: Fate, out: &mut Pieces) {
+        self.bound.asked = Some((named.statement.id(), self.statements.batch()));
+        push_about(Tag::Describe, known, out);
+        let uses = Use { client: named.number, server: known, is_relied_on: false };
+        self.exchange.sent_using(Tag::Describe, fate, uses);
     }
 
     /// Whether the server was asked in this batch what the result of a statement is like.
@@ -524,29 +534,31 @@ impl ServerMachine {
             return;
         };
         // In a failed transaction PostgreSQL refuses even what it has parsed before.
-        let is_known =
-            self.parses_as_logged_in() && self.exchange.status() != TransactionStatus::Failed;
+        let is_known = self.parses_as_logged_in() && !self.exchange.is_failed();
         let environment = with.environment.filter(|_| is_known);
         let mut statement = with.library.intern(environment, definition);
         if self.statements.is_unsure_of(statement.id()) || statement.is_remarked() {
-            statement = with.library.intern(None, definition); // The one under way may fail.
+            // The one under way may fail; what PostgreSQL remarks upon it is to remark upon again.
+            statement = with.library.intern(None, definition);
         }
         with.names.parse_sent(name, &statement);
+        self.define(&statement, with);
+    }
+
+    /// Answers the client's Parse of a statement that the server has, or sends it.
+    fn define(&mut self, statement: &Arc<Statement>, with: &mut Following<'_>) {
         if let Some((known, _)) = self.statements.used(statement.id()) {
             self.is_there(known, &mut with.followed);
             self.kept.answered_by_tidegate(Tag::Parse);
             self.exchange.sent_about(About::Parse(known), Fate::Invent);
             return;
         }
-        let known = self.new_name(&statement, with);
-        self.kept.sent(Tag::Parse);
-        match statement.parameters() {
-            Some(_) => {
-                self.kept.may_be_stale();
-                push_parse(known.text().as_bytes(), &statement, with.out);
-            }
-            None => message.push(name.len(), &[known.text().as_bytes()], with.out),
+        let known = self.new_name(statement, with);
+        if statement.parameters().is_some() {
+            self.kept.may_be_stale();
         }
+        push_parse(known.text().as_bytes(), statement, with.out);
+        self.kept.sent(Tag::Parse);
         self.exchange.sent_about(About::Parse(known), Fate::Forward);
     }
 
@@ -554,7 +566,7 @@ impl ServerMachine {
     fn ensure(&mut self, statement: &Arc<Statement>, with: &mut Following<'_>) -> ServerName {
         match self.statements.used(statement.id()) {
             Some((known, _)) => self.is_there(known, &mut with.followed),
-            None => self.parse_again(statement, with, |_, _, _| {}),
+            None => self.parse_again(statement, with, |_, _, _, _| {}),
         }
     }
 
@@ -563,7 +575,7 @@ impl ServerMachine {
         &mut self,
         statement: &Arc<Statement>,
         with: &mut Following<'_>,
-        beside: impl FnOnce(ServerName, &mut Self, &mut Pieces),
+        beside: impl FnOnce(ServerName, Fate, &mut Self, &mut Pieces),
     ) -> ServerName {
         let known = self.new_name(statement, with);
         // A query would end the batch that it stands in, and what is set for the transaction only
@@ -582,13 +594,14 @@ impl ServerMachine {
             self.parse_under(&change, &back, with.out, |server, out| {
                 push_parse(known.text().as_bytes(), statement, out);
                 server.exchange.sent_about(About::Parse(known), Fate::Swallow);
-                beside(known, server, out);
+                // An error is followed by the answer to a Sync of Tidegate's own.
+                beside(known, Fate::Swallow, server, out);
             });
             return known;
         }
         push_parse(known.text().as_bytes(), statement, with.out);
         self.exchange.sent_about(About::Parse(known), Fate::SwallowUnlessError);
-        beside(known, self, with.out);
+        beside(known, Fate::SwallowUnlessError, self, with.out);
         known
     }
 
@@ -640,16 +653,7 @@ impl ServerMachine {
         }
         with.names.parse_sent(b"", statement);
         self.kept.may_be_stale();
-        if let Some((known, _)) = self.statements.used(statement.id()) {
-            with.followed.hits += 1;
-            self.kept.answered_by_tidegate(Tag::Parse);
-            self.exchange.sent_about(About::Parse(known), Fate::Invent);
-            return true;
-        }
-        let known = self.new_name(statement, with);
-        push_parse(known.text().as_bytes(), statement, with.out);
-        self.kept.sent(Tag::Parse);
-        self.exchange.sent_about(About::Parse(known), Fate::Forward);
+        self.define(statement, with);
         true
     }
 

@@ -380,7 +380,7 @@ impl Stage {
             "environment" => {
                 let parameters = [(&b"TimeZone"[..], rest.as_bytes())];
                 let parameters = SessionSettings::new(parameters).expect("valid parameters");
-                self.environment = Some(Environment::of(&parameters));
+                self.environment = Some(Environment::of("app", "app", &parameters));
             }
             "probes" => {
                 self.probes = if rest == "all" { Probes::All } else { Probes::Begin };
