@@ -18,7 +18,8 @@ use tidegate_pool_core::pools::{Pools, View};
 use tidegate_pool_core::server::{Lease, PoolKey, Port, ServerId};
 use tidegate_session::client_login::Credential;
 use tidegate_session::parameters::{ReportedValues, SessionSettings};
-use tidegate_session::prepared::{Environment, Interner, Library, Statement};
+use tidegate_session::prepared::interner::{Interner, Library};
+use tidegate_session::prepared::{Environment, Statement};
 use tidegate_wire::catalogue::Complaint;
 use tidegate_wire::scram::{Derivation, SaltedKeys, Verifier};
 

@@ -21,7 +21,9 @@ use tidegate_wire::frontend::{self, Tag};
 
 use crate::client::answers::{Answers, Transaction, answer_empty_batch};
 use crate::pieces::Pieces;
-use crate::prepared::{ClientStatements, Environment, Library};
+use crate::prepared::Environment;
+use crate::prepared::client::ClientStatements;
+use crate::prepared::interner::Library;
 use crate::server::ServerMachine;
 use crate::server::naming::{Followed, Following, Message, Place, Step, Subject};
 use crate::sniff::Sniffer;

@@ -18,7 +18,8 @@ use std::collections::VecDeque;
 use tidegate_wire::backend::{self, TransactionStatus};
 use tidegate_wire::frontend;
 
-use crate::prepared::{ClientName, ServerName};
+use crate::prepared::client::ClientName;
+use crate::prepared::server::ServerName;
 
 /// Messages of one pipeline whose answers are still to come. Each takes 24 bytes here; a
 /// client may have as many on their way as fit the kernel's buffers, and is not read from above

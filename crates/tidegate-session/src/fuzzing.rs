@@ -12,7 +12,8 @@ use crate::client_login::{
 use crate::parameters::{Reported, SessionSettings};
 use crate::pieces::Pieces;
 use crate::pin::PinReasons;
-use crate::prepared::{Environment, Interner};
+use crate::prepared::Environment;
+use crate::prepared::interner::Interner;
 use crate::server::{Errand, ServerMachine};
 use crate::server_login::{self, BindChannel, Secret, ServerLogin, ServerLoginSettings};
 use crate::tls_request::TlsNegotiation;

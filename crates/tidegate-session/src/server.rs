@@ -28,10 +28,9 @@ use crate::listen::{MARKER_CHANNEL, Marker, listen_to_markers};
 use crate::parameters::{Reported, ReportedValues, SessionSettings};
 use crate::pieces::Pieces;
 use crate::pin::{PinReason, PinReasons};
-use crate::prepared::{
-    CHANGED, ClientStatements, Columns, NAME_PREFIX, NOBODYS, ServerStatements, Statement,
-    is_reserved,
-};
+use crate::prepared::client::ClientStatements;
+use crate::prepared::server::ServerStatements;
+use crate::prepared::{CHANGED, Columns, NAME_PREFIX, NOBODYS, Statement, is_reserved};
 use crate::server::again::Kept;
 use crate::sniff::Scope;
 use crate::splitter::{Part, Splitter};

@@ -13,7 +13,9 @@ use tidegate_wire::sqlstate::SqlState;
 
 use super::probe::Probe;
 use crate::pieces::Pieces;
-use crate::prepared::{ClientStatements, Environment, Library};
+use crate::prepared::Environment;
+use crate::prepared::client::ClientStatements;
+use crate::prepared::interner::Library;
 use crate::server::naming::{Message, Subject};
 use crate::splitter::FRAME_BYTES_MAX;
 

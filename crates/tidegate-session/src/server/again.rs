@@ -19,7 +19,7 @@ use tidegate_wire::sqlstate::SqlState;
 
 use crate::exchange::Fate;
 use crate::pieces::Pieces;
-use crate::prepared::ClientStatements;
+use crate::prepared::client::ClientStatements;
 use crate::server::{Beside, Heard, REVALIDATES, ServerMachine, is_about_the_statement};
 
 /// A longer batch is not kept. It is what a client may send before it gets a server, so most come

@@ -33,9 +33,12 @@ use tidegate_wire::frontend::Tag;
 use crate::exchange::{About, Fate, Use};
 use crate::pieces::Pieces;
 use crate::pin::PinReason;
+use crate::prepared::client::{ClientStatements, Named};
+use crate::prepared::interner::Library;
+use crate::prepared::server::{Origin, ServerName};
 use crate::prepared::{
-    CHANGED, ClientStatements, DEFINITION_BYTES_MAX, Environment, Library, NAME_BYTES_MAX, NOBODYS,
-    Named, Origin, ServerName, Statement, StatementId, is_reserved,
+    CHANGED, DEFINITION_BYTES_MAX, Environment, NAME_BYTES_MAX, NOBODYS, Statement, StatementId,
+    is_reserved,
 };
 use crate::server::ServerMachine;
 use crate::sniff::Scope;
