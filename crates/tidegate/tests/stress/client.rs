@@ -359,7 +359,12 @@ impl Client {
             0 | 1 => {}
             2 => {
                 self.say_begin(random);
-                (0..random.below(4)).for_each(|_| self.say_something(random));
+                for _ in 0..random.below(4) {
+                    self.say_something(random);
+                    if self.has_reset {
+                        self.send()?;
+                    }
+                }
                 self.send()?;
             }
             3 => {
