@@ -798,6 +798,10 @@ impl ServerMachine {
         // Of a single setting that was reset it is not known to what, and where something has
         // failed, or was rolled back, it is not known whether it is set at all.
         touched.any |= was_reset && !touched.are_reset || !touched.is_empty() && has_failed;
+        let before = std::mem::take(&mut touched.before);
+        if has_failed {
+            touched.names.extend(before);
+        }
         let mut reported = Vec::new();
         if touched.any {
             let is_own = |name: &str| name.contains('.');

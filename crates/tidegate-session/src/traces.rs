@@ -74,6 +74,8 @@ pub struct Touched {
     pub any: bool,
     /// These may have changed; in lower case.
     pub names: BTreeSet<Box<str>>,
+    /// These had changed before all were reset: they have again when that is rolled back.
+    pub before: BTreeSet<Box<str>>,
 }
 
 /// A client that has more settings of its own than this keeps its server. Applications set a
@@ -91,10 +93,11 @@ impl Touched {
         if later.are_reset {
             self.are_reset = true;
             self.any = false;
-            self.names.clear();
+            self.before.append(&mut self.names);
         }
         self.any |= later.any;
         self.names.extend(later.names.iter().cloned());
+        self.before.extend(later.before.iter().cloned());
     }
 }
 
