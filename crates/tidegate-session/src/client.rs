@@ -587,14 +587,17 @@ impl ClientMachine {
 
     /// Whether the server has got the front of a message whose rest is still to come.
     pub fn is_mid_message(&self) -> bool {
-        let is_collecting = matches!(self.watch, Watch::Subject(_)) || self.is_stalled();
-        !self.splitter.is_between_frames() && !is_collecting
+        !self.splitter.is_between_frames() && !self.is_holding_back()
     }
 
     /// Whether all that it has said was passed on, and ends with the end of a message.
     fn is_at_start_of_message(&self) -> bool {
-        let is_collecting = matches!(self.watch, Watch::Subject(_)) || self.is_stalled();
-        self.splitter.is_at_start_of_frame() && !is_collecting
+        self.splitter.is_at_start_of_frame() && !self.is_holding_back()
+    }
+
+    /// Whether there is a message of which nothing was passed on yet.
+    fn is_holding_back(&self) -> bool {
+        matches!(self.watch, Watch::Subject(_)) || self.is_stalled()
     }
 
     /// Whether nothing that it has said, as far as that has come, is still to be passed on.

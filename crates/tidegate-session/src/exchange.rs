@@ -254,16 +254,21 @@ impl Exchange {
         }
     }
 
+    /// What the server answers next.
+    fn next_of_server(&self) -> Option<&Owed> {
+        self.owed.iter().find(|owed| owed.fate != Fate::Invent)
+    }
+
     /// The prepared statement that is named by what the server answers next, and whether it is
     /// used, not defined anew.
     pub fn used_next(&self) -> Option<(Use, bool)> {
-        let next = self.owed.iter().find(|owed| owed.fate != Fate::Invent)?;
+        let next = self.next_of_server()?;
         Some((next.uses?, next.kind != Kind::Parse))
     }
 
     /// The prepared statement that the client defines with what the server answers next.
     pub fn defined_next(&self) -> Option<ServerName> {
-        let next = self.owed.iter().find(|owed| owed.fate != Fate::Invent)?;
+        let next = self.next_of_server()?;
         match next.about {
             Some(About::Parse(name)) if next.fate == Fate::Forward => Some(name),
             _ => None,
@@ -272,7 +277,7 @@ impl Exchange {
 
     /// The prepared statement that the server describes next.
     pub fn described_next(&self) -> Option<Use> {
-        let next = self.owed.iter().find(|owed| owed.fate != Fate::Invent)?;
+        let next = self.next_of_server()?;
         next.uses.filter(|_| next.kind == Kind::Describe)
     }
 

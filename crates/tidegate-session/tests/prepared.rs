@@ -1116,6 +1116,14 @@ fn types_of_parameters_that_others_were_told_are_not_insisted_on() {
 
 // --- Texts that come again and again without a name. ---
 
+/// The server has a text that came twice without a name.
+const KEPT: &str = "! share
+         ! keep
+         > Parse : table t + Sync        | lease
+         < ParseComplete + ReadyForQuery I | return
+         > Parse : table t + Sync        | server: Parse tidegate_1, Sync | lease
+         < ParseComplete + ReadyForQuery I | return";
+
 #[test]
 fn a_text_that_comes_again_without_a_name_is_kept() {
     check(
@@ -1163,15 +1171,9 @@ fn only_what_is_planned_and_leaves_nothing_is_kept_without_a_name() {
 
 #[test]
 fn what_is_wrong_with_what_is_kept_is_found_out_without_it() {
-    let prelude = "! share
-         ! keep
-         > Parse : table t + Sync        | lease
-         < ParseComplete + ReadyForQuery I | return
-         > Parse : table t + Sync        | server: Parse tidegate_1, Sync | lease
-         < ParseComplete + ReadyForQuery I | return";
     // The result has changed: whoever gives no name never hears of that.
     check(&format!(
-        "{prelude}
+        "{KEPT}
          > Parse : table t + Bind + Describe + Execute + Sync \
              | server: Bind tidegate_1, Describe, Execute, Sync | lease
          < Changed | server: Parse, Bind, Describe, Execute, Sync | client: nothing | again
@@ -1186,7 +1188,7 @@ fn what_is_wrong_with_what_is_kept_is_found_out_without_it() {
     ));
     // The table has gone: the error is that of the Parse.
     check(&format!(
-        "{prelude}
+        "{KEPT}
          > Parse : table t + Bind + Execute + Sync \
              | server: Bind tidegate_1, Execute, Sync | lease
          < ErrorResponse 42P01 | server: Parse, Bind, Execute, Sync | client: nothing | again
@@ -1198,7 +1200,7 @@ fn what_is_wrong_with_what_is_kept_is_found_out_without_it() {
     ));
     // What is wrong with the values is the client's to know, in its words.
     check(&format!(
-        "{prelude}
+        "{KEPT}
          > Parse : table t + Bind + Execute + Sync \
              | server: Bind tidegate_1, Execute, Sync | lease
          < ErrorResponse 08P01 but prepared statement \"tidegate_1\" requires 1 \
@@ -1209,21 +1211,15 @@ fn what_is_wrong_with_what_is_kept_is_found_out_without_it() {
 
 #[test]
 fn where_it_could_not_be_sent_again_a_statement_without_a_name_passes() {
-    let prelude = "! share
-         ! keep
-         > Parse : table t + Sync        | lease
-         < ParseComplete + ReadyForQuery I | return
-         > Parse : table t + Sync        | server: Parse tidegate_1, Sync | lease
-         < ParseComplete + ReadyForQuery I | return";
     // Behind another statement of its batch, and of its transaction.
     check(&format!(
-        "{prelude}
+        "{KEPT}
          > Parse : delete from u + Bind + Execute + Parse : table t + Bind + Execute + Sync | lease
          < ParseComplete + BindComplete + CommandComplete DELETE 1 + ParseComplete + BindComplete \
              + CommandComplete SELECT 1 + ReadyForQuery I | return"
     ));
     check(&format!(
-        "{prelude}
+        "{KEPT}
          > Query begin                   | lease
          < CommandComplete BEGIN + ReadyForQuery T
          > Parse : table t + Bind + Execute + Sync
@@ -1231,7 +1227,7 @@ fn where_it_could_not_be_sent_again_a_statement_without_a_name_passes() {
     ));
     // In a pipeline only the first.
     check(&format!(
-        "{prelude}
+        "{KEPT}
          > Parse : table t + Bind + Execute + Sync + Parse : table t + Bind + Execute + Sync \
              | server: Bind tidegate_1, Execute, Sync, Parse, Bind, Execute, Sync | lease
          < BindComplete + CommandComplete SELECT 1 + ReadyForQuery I \
@@ -1287,33 +1283,23 @@ fn what_was_not_sent_whole_is_not_sent_again() {
 
 #[test]
 fn nothing_is_sent_again_twice() {
-    check(
-        "! share
-         ! keep
-         > Parse : table t + Sync        | lease
-         < ParseComplete + ReadyForQuery I | return
-         > Parse : table t + Sync        | server: Parse tidegate_1, Sync | lease
-         < ParseComplete + ReadyForQuery I | return
+    check(&format!(
+        "{KEPT}
          > Bind + Execute + Bind + Execute + Sync | server: \
              Bind tidegate_1, Execute, Bind tidegate_1, Execute, Sync | lease
          < ErrorResponse 42501 + ReadyForQuery I | server: Close tidegate_1, Parse tidegate_2, \
              Bind tidegate_2, Execute, Bind tidegate_2, Execute, Sync | client: nothing | again
          < CloseComplete + ParseComplete + ErrorResponse 42501 + ReadyForQuery I \
-             | client: ErrorResponse 42501, ReadyForQuery I | return",
-    );
+             | client: ErrorResponse 42501, ReadyForQuery I | return"
+    ));
     // Also when it is known in the same read that the batch has ended.
-    check(
-        "! share
-         ! keep
-         > Parse : table t + Sync        | lease
-         < ParseComplete + ReadyForQuery I | return
-         > Parse : table t + Sync        | server: Parse tidegate_1, Sync | lease
-         < ParseComplete + ReadyForQuery I | return
+    check(&format!(
+        "{KEPT}
          > Parse : table t + Bind + Execute + Sync \
              | server: Bind tidegate_1, Execute, Sync | lease
          < Changed + ReadyForQuery I | server: Parse, Bind, Execute, Sync | client: nothing | again
-         < ParseComplete + BindComplete + CommandComplete SELECT 0 + ReadyForQuery I | return",
-    );
+         < ParseComplete + BindComplete + CommandComplete SELECT 0 + ReadyForQuery I | return"
+    ));
 }
 
 #[test]

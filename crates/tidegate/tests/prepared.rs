@@ -125,6 +125,13 @@ fn with_statements_max_off_names_are_passed_on_and_pin() {
 
 // --- Tables that change past the gate. ---
 
+/// [`TWO_SERVERS`], and a table with one row.
+fn scene_with_table() -> Scene {
+    let scene = scene(TWO_SERVERS);
+    scene.cluster.sql_in("app", "CREATE TABLE t AS SELECT 1 AS a; GRANT ALL ON t TO app").unwrap();
+    scene
+}
+
 /// Runs it on both servers of [`TWO_SERVERS`]: `other` takes the one that `raw` has used.
 fn on_both_servers(raw: &mut Raw, other: &mut Raw, mut run: impl FnMut(&mut Raw)) {
     run(raw);
@@ -140,8 +147,7 @@ fn code(frames: &[Frame]) -> Option<String> {
 
 #[test]
 fn whoever_was_told_what_a_result_is_like_never_gets_another() {
-    let scene = scene(TWO_SERVERS);
-    scene.cluster.sql_in("app", "CREATE TABLE t AS SELECT 1 AS a; GRANT ALL ON t TO app").unwrap();
+    let scene = scene_with_table();
     let mut told = scene.client(scene.gate.transaction);
     let mut other = scene.client(scene.gate.transaction);
     let prepare = |name| Batch::new().parse(name, "TABLE t").describe_statement(name).sync();
@@ -164,8 +170,7 @@ fn whoever_was_told_what_a_result_is_like_never_gets_another() {
 
 #[test]
 fn whoever_comes_after_a_change_knows_nothing_of_it() {
-    let scene = scene(TWO_SERVERS);
-    scene.cluster.sql_in("app", "CREATE TABLE t AS SELECT 1 AS a; GRANT ALL ON t TO app").unwrap();
+    let scene = scene_with_table();
     let mut early = scene.client(scene.gate.transaction);
     let mut other = scene.client(scene.gate.transaction);
     early.exchange(&Batch::new().parse("s", "TABLE t").sync(), 1);
@@ -197,8 +202,7 @@ fn whoever_comes_after_a_change_knows_nothing_of_it() {
 
 #[test]
 fn who_waits_for_what_a_result_is_like_can_cancel() {
-    let scene = scene(TWO_SERVERS);
-    scene.cluster.sql_in("app", "CREATE TABLE t AS SELECT 1 AS a; GRANT ALL ON t TO app").unwrap();
+    let scene = scene_with_table();
     let mut told = scene.client(scene.gate.transaction);
     let mut other = scene.client(scene.gate.transaction);
     told.exchange(&Batch::new().parse("s", "TABLE t").describe_statement("s").sync(), 1);

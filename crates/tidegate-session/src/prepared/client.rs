@@ -13,6 +13,7 @@ pub const CLIENT_STATEMENTS_MAX: usize = 2048;
 /// Bytes of names and definitions of one client: a kilobyte for each statement that it may have.
 /// Equal ones are kept once, so ten thousand clients of one application take it once, not 20 GB.
 pub const CLIENT_BYTES_MAX: usize = 2 * 1024 * 1024;
+
 /// The statements that a client has named.
 #[derive(Debug, Default)]
 pub struct ClientStatements {

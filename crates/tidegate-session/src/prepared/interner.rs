@@ -15,20 +15,12 @@ pub trait Library {
     /// that nobody else will have.
     fn intern(&mut self, environment: Option<&Environment>, definition: &[u8]) -> Arc<Statement>;
 
-    /// The statement that is meant by a definition that was given no name, if it is worth to be kept:
-    /// it was seen before.
+    /// The statement that is meant by a definition that was given no name, if it was seen before and
+    /// may be kept. The first time it is only remembered to have been seen: what comes once is not
+    /// worth the place of another on a server.
     fn recall(&mut self, environment: &Environment, definition: &[u8]) -> Option<Arc<Statement>>;
 }
 
-impl Library for Interner {
-    fn intern(&mut self, environment: Option<&Environment>, definition: &[u8]) -> Arc<Statement> {
-        Self::intern(self, environment, definition)
-    }
-
-    fn recall(&mut self, environment: &Environment, definition: &[u8]) -> Option<Arc<Statement>> {
-        Self::recall(self, environment, definition)
-    }
-}
 /// All statements of all clients, each kept once.
 #[derive(Debug, Default)]
 pub struct Interner {
@@ -62,13 +54,8 @@ const SWEEP_BYTES_MIN: usize = 4 * 1024 * 1024;
 /// What an entry takes beside its definition: nodes of the map, counters, pointers.
 const ENTRY_BYTES: usize = 128;
 
-impl Interner {
-    /// The statement with this definition. With no environment, one that nobody else will have.
-    pub fn intern(
-        &mut self,
-        environment: Option<&Environment>,
-        definition: &[u8],
-    ) -> Arc<Statement> {
+impl Library for Interner {
+    fn intern(&mut self, environment: Option<&Environment>, definition: &[u8]) -> Arc<Statement> {
         let Some(environment) = environment else { return self.make(None, definition.into()) };
         let known = self.known.get(environment).and_then(|known| known.get(definition));
         if let Some(statement) = known.and_then(Weak::upgrade) {
@@ -88,14 +75,7 @@ impl Interner {
         statement
     }
 
-    /// The statement that is meant by a definition that was given no name, if it was seen before and
-    /// may be kept. The first time it is only remembered to have been seen: what comes once is not
-    /// worth the place of another on a server.
-    pub fn recall(
-        &mut self,
-        environment: &Environment,
-        definition: &[u8],
-    ) -> Option<Arc<Statement>> {
+    fn recall(&mut self, environment: &Environment, definition: &[u8]) -> Option<Arc<Statement>> {
         if self.seen.is_empty() {
             self.seen.resize(SEEN_MAX, Seen::default());
         }
@@ -123,7 +103,9 @@ impl Interner {
         }
         is_fit.then_some(statement)
     }
+}
 
+impl Interner {
     fn make(&mut self, environment: Option<Environment>, definition: Arc<[u8]>) -> Arc<Statement> {
         self.last += 1;
         let text = definition.split(|byte| *byte == 0).next().unwrap_or_default();

@@ -655,7 +655,6 @@ impl ServerMachine {
             return false;
         }
         with.names.parse_sent(b"", statement);
-        self.kept.may_be_stale();
         self.define(statement, with);
         true
     }
