@@ -73,8 +73,8 @@ fn ten_thousand_of_twelve_thousand_are_served_by_fifteen_servers_and_the_rest_ar
         assert!(error.field(b'H').ends_with("(TG005)"), "{error:?}");
         assert!(error.field(b'D').contains("10000"), "{error:?}");
     }
-    let rejected = scene.gate.metric("tidegate_client_connections_rejected_total", &["max_client"]);
-    assert_eq!(rejected, refusals.len() as f64);
+    let rejected = "tidegate_client_connections_rejected_total";
+    scene.until_metric(rejected, &["max_client"], refusals.len() as f64);
     drop(refusals);
 
     let idle = scene.gate.resident_bytes();

@@ -416,8 +416,7 @@ fn a_running_statement_is_cancelled_and_the_client_goes_on() {
             assert_eq!(raw.value("SELECT 'goes on'"), "goes on");
         }
     }
-    let forwarded = scene.gate.metric("tidegate_cancel_requests_total", &["forwarded"]);
-    assert_eq!(forwarded, 6.0);
+    scene.until_metric("tidegate_cancel_requests_total", &["forwarded"], 6.0);
 }
 
 #[test]
@@ -478,8 +477,7 @@ fn a_cancel_with_a_wrong_key_does_nothing() {
         raw.cancel(port);
         assert_eq!(raw.ends_with_error(), "57014");
     }
-    let forwarded = scene.gate.metric("tidegate_cancel_requests_total", &["forwarded"]);
-    assert_eq!(forwarded, 2.0);
+    scene.until_metric("tidegate_cancel_requests_total", &["forwarded"], 2.0);
 }
 
 #[test]
@@ -874,7 +872,7 @@ fn session_state_pins_its_client_and_the_log_says_why_once_per_origin() {
         "temp_table",
     ];
     assert_eq!(reasons, expected.map(Some));
-    assert_eq!(scene.gate.metric("tidegate_pins_total", &[]), 13.0);
+    scene.until_metric("tidegate_pins_total", &[], 13.0);
 }
 
 #[test]
@@ -922,8 +920,7 @@ fn a_pin_too_many_is_told_before_anything_else_runs() {
     scene.until_metric("tidegate_pinned", &[], 1.0);
     let mut other = scene.client(scene.gate.transaction);
     other.run("CREATE TEMP TABLE t (a int)");
-    let metric = || scene.gate.metric("tidegate_pins_refused_total", &[]);
-    wait::until("the pin is refused", || (metric() == 1.0).then_some(()));
+    scene.until_metric("tidegate_pins_refused_total", &[], 1.0);
     other.query("INSERT INTO t VALUES (1)");
     let frames = other.until_ready();
     assert_eq!(frames[0].sqlstate(), "53300");

@@ -405,7 +405,8 @@ fn a_pool_that_starves_gets_the_idle_servers_of_another() {
     let (took, mut client) = wait::timed(|| Raw::log_in(scene.gate.transaction, APP, "", "other"));
     assert_eq!(client.value("SELECT current_database()"), "other");
     assert!(took < Duration::from_secs(3), "it waited for {took:?}");
-    assert!(scene.gate.metric("tidegate_server_connections_closed_total", &["evicted"]) >= 1.0);
+    let evicted = || scene.gate.metric("tidegate_server_connections_closed_total", &["evicted"]);
+    wait::until("one was evicted", || (evicted() >= 1.0).then_some(()));
     let most = format!("SELECT count(*) <= 4 FROM pg_stat_activity WHERE usename = '{APP}'");
     assert_eq!(scene.look(&most), "t");
 }
@@ -440,8 +441,8 @@ fn servers_are_replaced_when_they_are_too_old() {
                    WHERE usename = 'app' AND application_name <> 'tidegate census'";
         Some(scene.look(sql)).filter(|pid| *pid != second && *pid != "0")
     });
-    let closed = scene.gate.metric("tidegate_server_connections_closed_total", &["lifetime"]);
-    assert!(closed >= 2.0, "{closed}");
+    let closed = || scene.gate.metric("tidegate_server_connections_closed_total", &["lifetime"]);
+    wait::until("two have reached their lifetime", || (closed() >= 2.0).then_some(()));
     assert_eq!(client.value("SELECT 42"), "42");
 }
 
@@ -482,7 +483,7 @@ fn servers_that_are_not_needed_are_closed() {
     clients.iter_mut().for_each(|client| client.run("COMMIT"));
     scene.until(SERVERS, "1");
     scene.until(SERVERS, "0");
-    assert_eq!(scene.gate.metric("tidegate_server_connections_closed_total", &["idle"]), 4.0);
+    scene.until_metric("tidegate_server_connections_closed_total", &["idle"], 4.0);
     assert_eq!(clients[0].value("SELECT 42"), "42");
 }
 
