@@ -22,6 +22,7 @@ use tidegate_testkit::wait;
 use crate::load::client::{Client, Counts, Place};
 use crate::load::model::{SCHEMAS, Setting, Values, who};
 use crate::load::random::Random;
+use crate::load::talk::RELOADED;
 
 /// How much of it.
 pub(crate) struct Load {
@@ -154,6 +155,7 @@ fn disturb(scene: &Scene, seed: u64, lasts: Duration, stop: &AtomicBool) -> usiz
     let mut superuser = Raw::log_in(scene.cluster.port(), "postgres", "postgres", APP);
     let mut kills = 0;
     let mut looks = 0;
+    let mut loaded = String::new();
     let elapsed = wait::stopwatch();
     let look = || {
         let servers: usize = superuser
@@ -172,9 +174,15 @@ fn disturb(scene: &Scene, seed: u64, lasts: Duration, stop: &AtomicBool) -> usiz
             ));
             kills += killed.parse::<usize>().expect("a count is a number");
         }
+        // It is over when our own backend has heard of it, at the next look at the earliest.
+        if talk::is_reloading() && superuser.value("SELECT pg_conf_load_time()") != loaded {
+            talk::reload_goes_on();
+        }
         if looks % RELOADS_EVERY == 0 {
+            loaded = superuser.value("SELECT pg_conf_load_time()");
             let style = random.pick(&["postgres", "iso_8601", "sql_standard"]);
-            superuser.run(&format!("ALTER SYSTEM SET IntervalStyle = '{style}'"));
+            superuser.run(&format!("ALTER SYSTEM SET {RELOADED} = '{style}'"));
+            talk::reload_goes_on();
             superuser.run("SELECT pg_reload_conf()");
         }
     };
