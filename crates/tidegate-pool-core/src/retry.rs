@@ -78,7 +78,7 @@ impl Retry {
             not_before: Tick::ZERO,
             last: None,
             tokens: TOKENS_MAX,
-            random: Random(seed),
+            random: Random::new(seed),
         }
     }
 
@@ -150,16 +150,27 @@ impl Retry {
 
 /// SplitMix64 (Steele, Lea, Flood 2014): enough for jitter, and a seed replays it.
 #[derive(Debug)]
-struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    fn unit(&mut self) -> f64 {
+    /// The numbers that follow from this seed.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next of 2^64 numbers.
+    #[expect(clippy::should_implement_trait, reason = "it never ends")]
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^= z >> 31;
-        (z >> 11) as f64 / (1_u64 << 53) as f64
+        z ^ (z >> 31)
+    }
+
+    /// The next number in [0, 1).
+    pub fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
 

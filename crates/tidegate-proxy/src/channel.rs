@@ -12,12 +12,13 @@ use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 
 use mio::net::{TcpStream, UnixStream};
-use mio::{Interest, Registry, Token};
+use mio::{Interest, Token};
 
 use tidegate_session::pieces::Pieces;
 
 use crate::tls::connection::{End, Handshake, Step, Stepped, Tls, Unsealable};
 use crate::tls::failure::HandshakeError;
+use crate::world::{self, Registry};
 
 /// Above this much unsent output the source of it is not read from any more. One read adds at
 /// most [`READ_BYTES`] (with TLS 0.2 % more), so a channel holds at most the sum of the two and a
@@ -43,6 +44,7 @@ const TOGETHER_BYTES_MAX: usize = 1024;
 pub(crate) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Played(Box<dyn world::Stream>),
 }
 
 impl Socket {
@@ -52,6 +54,7 @@ impl Socket {
             let result = match self {
                 Self::Tcp(stream) => stream.read(buffer),
                 Self::Unix(stream) => stream.read(buffer),
+                Self::Played(stream) => stream.read(buffer),
             };
             match result {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -133,15 +136,21 @@ impl Channel {
         match &mut self.socket {
             Socket::Tcp(stream) => registry.register(stream, token, both),
             Socket::Unix(stream) => registry.register(stream, token, both),
+            Socket::Played(stream) => {
+                if let Registry::Played(worker) = registry {
+                    stream.watch(*worker, token.0);
+                }
+                Ok(())
+            }
         }
     }
 
     pub(crate) fn deregister(&mut self, registry: &Registry) {
-        // It fails only for a socket that is not registered, which is what was wanted.
-        let _ = match &mut self.socket {
+        match &mut self.socket {
             Socket::Tcp(stream) => registry.deregister(stream),
             Socket::Unix(stream) => registry.deregister(stream),
-        };
+            Socket::Played(stream) => stream.unwatch(),
+        }
     }
 
     /// Whether a connect that was begun has succeeded.
@@ -149,6 +158,7 @@ impl Channel {
         let (error, peer) = match &self.socket {
             Socket::Tcp(stream) => (stream.take_error()?, stream.peer_addr().map(|_| ())),
             Socket::Unix(stream) => (stream.take_error()?, stream.peer_addr().map(|_| ())),
+            Socket::Played(stream) => return stream.connected(),
         };
         match (error, peer) {
             (Some(error), _) => Err(error),
@@ -431,6 +441,10 @@ impl Channel {
                 (Socket::Unix(stream), [one]) => stream.write(one),
                 (Socket::Tcp(stream), slices) => stream.write_vectored(slices),
                 (Socket::Unix(stream), slices) => stream.write_vectored(slices),
+                (Socket::Played(stream), slices) => {
+                    let first = slices.iter().find(|slice| !slice.is_empty());
+                    stream.write(first.map_or(&[], |slice| slice))
+                }
             };
             return match result {
                 Ok(taken) => Ok(taken),
@@ -484,9 +498,13 @@ impl Channel {
             tls.say_goodbye(&mut self.out);
             let _ = self.flush();
         }
-        let _ = match &self.socket {
+        let _ = match &mut self.socket {
             Socket::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Socket::Unix(stream) => stream.shutdown(Shutdown::Write),
+            Socket::Played(stream) => {
+                stream.shutdown_write();
+                Ok(())
+            }
         };
     }
 }

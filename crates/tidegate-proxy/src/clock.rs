@@ -2,26 +2,43 @@
 
 #![expect(clippy::disallowed_types, reason = "this is the clock")]
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use tidegate_wire::tick::Tick;
 
-/// Counts from the moment it was made. Copies agree.
-#[derive(Debug, Clone, Copy)]
-pub struct Clock {
-    start: Instant,
+use crate::world::World;
+
+/// Counts from the moment it was made. Clones agree.
+#[derive(Debug, Clone)]
+pub struct Clock(Time);
+
+#[derive(Debug, Clone)]
+enum Time {
+    Since(Instant),
+    Played(Arc<dyn World>),
 }
 
 impl Clock {
     /// A clock that starts now.
     #[expect(clippy::new_without_default, reason = "a clock is made at one moment, on purpose")]
     pub fn new() -> Self {
-        Self { start: Instant::now() }
+        Self(Time::Since(Instant::now()))
+    }
+
+    /// The clock of a world that is played.
+    pub(crate) fn of(world: Arc<dyn World>) -> Self {
+        Self(Time::Played(world))
     }
 
     /// What time it is.
     pub fn now(&self) -> Tick {
-        let nanos = self.start.elapsed().as_nanos();
-        Tick::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        match &self.0 {
+            Time::Since(start) => {
+                let nanos = start.elapsed().as_nanos();
+                Tick::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+            }
+            Time::Played(world) => world.now(),
+        }
     }
 }

@@ -38,12 +38,21 @@ impl Crew {
         Self { queue, threads }
     }
 
+    /// No threads: whoever submits does the work itself. For a world that is played, in which
+    /// nothing goes on beside the workers.
+    pub(crate) fn of_none() -> Self {
+        Self { queue: Arc::default(), threads: Vec::new() }
+    }
+
     /// Lets a thread do `work` and hand what comes of it to `reply`.
     pub(crate) fn submit<T>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
         reply: impl FnOnce(T) + Send + 'static,
     ) {
+        if self.threads.is_empty() {
+            return reply(work());
+        }
         lock(&self.queue.jobs).waiting.push_back(Box::new(move || reply(work())));
         self.queue.called.notify_one();
     }

@@ -19,9 +19,27 @@ use crate::resolver::Target;
 use crate::tls::Opening;
 use crate::tls::connector::NameError;
 use crate::tls::failure::HandshakeError;
+use crate::world::World;
+
+/// Where connections to PostgreSQL are made.
+#[derive(Debug, Clone)]
+pub(crate) enum Network {
+    Kernel,
+    Played(Arc<dyn World>),
+}
+
+impl Network {
+    /// Begins to connect.
+    pub(crate) fn connect(&self, target: &Target) -> io::Result<Socket> {
+        match self {
+            Self::Kernel => connect(target),
+            Self::Played(world) => Ok(Socket::Played(world.connect(target)?)),
+        }
+    }
+}
 
 /// Begins to connect. Whether it succeeds is known when the socket becomes writable.
-pub(crate) fn connect(target: &Target) -> io::Result<Socket> {
+fn connect(target: &Target) -> io::Result<Socket> {
     match target {
         Target::Tcp { address, .. } => {
             let stream = TcpStream::connect(*address)?;

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use mio::{Poll, Waker};
+use mio::Poll;
 
 use tidegate_budget::budget::Budget;
 use tidegate_config::{Config, ListenAddress};
@@ -12,16 +12,20 @@ use tidegate_pool_core::pools::Pools;
 use tidegate_pool_core::server::Port;
 
 use crate::clock::Clock;
+use crate::crypto::Crew;
+use crate::dial::Network;
 use crate::entropy::Entropy;
 use crate::limits;
 use crate::listener::{ListenError, Listener, PortListener};
+use crate::resolver::Resolver;
 use crate::settings;
-use crate::shared::{Mailbox, Shared, Tls};
+use crate::shared::{Mailbox, Parts, Shared, Tls};
 use crate::tasks;
 use crate::tls::files::FileError;
 use crate::token::Source;
 use crate::users::{UserError, Users};
 use crate::worker::Worker;
+use crate::world::{Registry, Waker};
 
 /// Why the gate could not start.
 #[derive(Debug, thiserror::Error)]
@@ -122,27 +126,27 @@ impl Gate {
         let mut mailboxes = Vec::new();
         for _ in 0..count {
             let poll = Poll::new()?;
-            mailboxes.push(Mailbox {
-                waker: Waker::new(poll.registry(), Source::Mailbox.token())?,
-                mail: std::sync::Mutex::default(),
-                registry: poll.registry().try_clone()?,
-            });
+            let waker = mio::Waker::new(poll.registry(), Source::Mailbox.token())?;
+            let registry = Registry::Kernel(poll.registry().try_clone()?);
+            mailboxes.push(Mailbox::new(Waker::Kernel(waker), registry));
             polls.push(poll);
         }
         let pools = Pools::new(
             Budget::new(settings::budget_limits(&config)),
             settings::retry(&config, &mut entropy),
         );
-        let clock = Clock::new();
-        let shared = Arc::new(Shared::new(
-            config,
-            clock,
+        let shared = Arc::new(Shared::new(Parts {
+            clock: Clock::new(),
+            network: Network::Kernel,
+            resolver: Resolver::start(&config.upstream.hosts),
+            crew: Crew::start(),
             pools,
             users,
             tls,
             mailboxes,
-            descriptors.clients_max,
-        ));
+            clients_max: descriptors.clients_max,
+            config,
+        }));
         let mut workers = Vec::new();
         for (index, poll) in polls.into_iter().enumerate() {
             let own: Vec<_> = listeners
@@ -153,8 +157,9 @@ impl Gate {
                 })
                 .collect::<io::Result<_>>()?;
             let index = u16::try_from(index).unwrap_or(u16::MAX);
-            let worker = Worker::new(index, shared.clone(), poll, own)?;
-            workers.push(tasks::spawn(&format!("tg-worker-{index}"), move || worker.run()));
+            let registry = Registry::Kernel(poll.registry().try_clone()?);
+            let worker = Worker::new(index, shared.clone(), registry, own, Entropy::new())?;
+            workers.push(tasks::spawn(&format!("tg-worker-{index}"), move || worker.run(poll)));
         }
         Ok(Self { shared, addresses, workers })
     }

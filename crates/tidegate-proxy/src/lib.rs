@@ -5,6 +5,7 @@
 //! workers of one upstream have in common is in [`shared`]. Decisions live in the crates above;
 //! here is only what the kernel needs.
 
+pub mod played;
 pub mod gate;
 
 mod worker;
@@ -28,8 +29,9 @@ pub mod tls;
 mod crypto;
 mod entropy;
 pub mod limits;
-pub mod resolver;
 
 pub mod clock;
+pub mod world;
+pub mod resolver;
 mod locks;
 pub mod tasks;

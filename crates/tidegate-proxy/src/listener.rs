@@ -14,6 +14,8 @@ use tidegate_config::ListenAddress;
 use tidegate_pool_core::server::Port;
 
 use crate::channel;
+use crate::token::Source;
+use crate::world::{Arrivals, Registry};
 
 /// Connections that the kernel accepts before we do. A burst of ten thousand clients is two and a
 /// half of it; Linux caps it at `net.core.somaxconn` (4096 by default).
@@ -66,6 +68,7 @@ pub fn remedy(error: &io::Error) -> &'static str {
 pub(crate) enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener, Arc<SocketFile>),
+    Played(Arc<dyn Arrivals>),
 }
 
 /// The file of a Unix socket.
@@ -99,6 +102,7 @@ impl Listener {
                 let copy = SockRef::from(listener).try_clone()?;
                 Self::Unix(UnixListener::from_std(copy.into()), file.clone())
             }
+            Self::Played(arrivals) => Self::Played(arrivals.clone()),
         })
     }
 
@@ -109,6 +113,7 @@ impl Listener {
                 listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0))),
             ),
             Self::Unix(_, file) => ListenAddress::Unix(file.0.clone()),
+            Self::Played(_) => ListenAddress::Tcp(SocketAddr::from(([0, 0, 0, 0], 0))),
         }
     }
 
@@ -122,13 +127,36 @@ impl Listener {
                 let (stream, _) = listener.accept()?;
                 Ok((channel::Socket::Unix(stream), None))
             }
+            Self::Played(arrivals) => {
+                let (stream, address) = arrivals.accept()?;
+                Ok((channel::Socket::Played(stream), address))
+            }
         }
     }
 
-    pub(crate) fn source(&mut self) -> &mut dyn mio::event::Source {
+    pub(crate) fn register(&mut self, registry: &Registry, source: Source) -> io::Result<()> {
+        let (token, interest) = (source.token(), mio::Interest::READABLE);
         match self {
-            Self::Tcp(listener) => listener,
-            Self::Unix(listener, _) => listener,
+            Self::Tcp(listener) => registry.register(listener, token, interest),
+            Self::Unix(listener, _) => registry.register(listener, token, interest),
+            Self::Played(arrivals) => {
+                if let Registry::Played(worker) = registry {
+                    arrivals.watch(*worker, token.0);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) fn deregister(&mut self, registry: &Registry) {
+        match self {
+            Self::Tcp(listener) => registry.deregister(listener),
+            Self::Unix(listener, _) => registry.deregister(listener),
+            Self::Played(arrivals) => {
+                if let Registry::Played(worker) = registry {
+                    arrivals.unwatch(*worker);
+                }
+            }
         }
     }
 }

@@ -82,6 +82,13 @@ impl Resolver {
         Self { known, nudge }
     }
 
+    /// These addresses, for ever.
+    pub(crate) fn of(targets: Vec<Target>) -> Self {
+        let known = Known { targets, ..Known::default() };
+        let (nudge, _) = sync_channel(1);
+        Self { known: Arc::new(Mutex::new(known)), nudge }
+    }
+
     /// The next address to dial, in turn.
     ///
     /// # Errors

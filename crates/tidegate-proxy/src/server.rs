@@ -91,6 +91,8 @@ pub struct Server {
     /// Whether a client of the session port has reset settings, and with them some of those that it
     /// had asked for at start-up.
     pub(crate) was_reset: bool,
+    /// The last message that it was sent is cut: its rest is the client's to send.
+    pub(crate) is_cut: bool,
     /// Cancel requests on their way to it. It is not handed out before they have arrived.
     pub(crate) cancels: u32,
     /// A cancel is wanted as soon as one may be sent.

@@ -8,8 +8,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
-use mio::{Registry, Waker};
-
 use tidegate_config::{Config, UpstreamKind};
 use tidegate_observe::front::Front;
 use tidegate_observe::traffic::Traffic;
@@ -26,6 +24,7 @@ use tidegate_wire::scram::{Derivation, SaltedKeys, Verifier};
 use crate::clock::Clock;
 use crate::complaints;
 use crate::crypto::Crew;
+use crate::dial::Network;
 use crate::locks::lock;
 use crate::logins::FailedLogins;
 use crate::resolver::Resolver;
@@ -38,6 +37,7 @@ use crate::tls::files::FileError;
 use crate::token::{ClientKey, Source};
 use crate::users::Users;
 use crate::welcome::Welcome;
+use crate::world::{Registry, Waker};
 
 /// What is known of the upstream's kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,14 +94,17 @@ pub(crate) struct Mailbox {
 }
 
 impl Mailbox {
+    pub(crate) fn new(waker: Waker, registry: Registry) -> Self {
+        Self { waker, mail: Mutex::default(), registry }
+    }
+
     pub(crate) fn put(&self, mail: Mail) {
         lock(&self.mail).push_back(mail);
         self.wake();
     }
 
     pub(crate) fn wake(&self) {
-        // It fails only when the worker's driver is gone, and then nobody is to be woken.
-        let _ = self.waker.wake();
+        self.waker.wake();
     }
 }
 
@@ -149,6 +152,7 @@ pub struct Shared {
     pub resolver: Resolver,
     /// Its name for messages: its addresses.
     pub upstream: String,
+    pub(crate) network: Network,
     pub(crate) pools: Mutex<Pools<Box<Server>>>,
     pub(crate) users: Users,
     /// Statements that clients have prepared. Locked when one is defined, never when it is used.
@@ -187,16 +191,24 @@ impl Library for SharedLibrary<'_> {
     }
 }
 
+/// What [`Shared`] is made of.
+pub(crate) struct Parts {
+    pub(crate) config: Arc<Config>,
+    pub(crate) clock: Clock,
+    pub(crate) network: Network,
+    pub(crate) resolver: Resolver,
+    pub(crate) crew: Crew,
+    pub(crate) pools: Pools<Box<Server>>,
+    pub(crate) users: Users,
+    pub(crate) tls: Tls,
+    pub(crate) mailboxes: Vec<Mailbox>,
+    pub(crate) clients_max: u32,
+}
+
 impl Shared {
-    pub(crate) fn new(
-        config: Arc<Config>,
-        clock: Clock,
-        pools: Pools<Box<Server>>,
-        users: Users,
-        tls: Tls,
-        mailboxes: Vec<Mailbox>,
-        clients_max: u32,
-    ) -> Self {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { config, clock, network, resolver, crew, .. } = parts;
+        let Parts { pools, users, tls, mailboxes, clients_max, .. } = parts;
         let kind = match config.upstream.kind {
             UpstreamKind::Auto => Kind::Unknown,
             UpstreamKind::Direct => Kind::Direct,
@@ -204,7 +216,8 @@ impl Shared {
         };
         let statements_max = config.prepared.statements_max.map(|max| max as usize);
         let shared = Self {
-            resolver: Resolver::start(&config.upstream.hosts),
+            resolver,
+            network,
             upstream: upstream_name(&config),
             config,
             clock,
@@ -214,7 +227,7 @@ impl Shared {
             statements: Mutex::default(),
             statements_max,
             mailboxes: mailboxes.into(),
-            crew: Crew::start(),
+            crew,
             tls: Mutex::new(tls),
             ask: OnceLock::new(),
             failed_logins: Mutex::default(),

@@ -26,7 +26,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mio::{Events, Poll};
+use mio::{Events, Poll, Token};
 use slab::Slab;
 
 use tidegate_pool_core::order::Order;
@@ -45,6 +45,7 @@ use crate::server::Server;
 use crate::shared::{Asker, Mail, Shared};
 use crate::timers::{Alarm, Timers};
 use crate::token::{ClientKey, Source};
+use crate::world::{Event, Registry};
 
 use cancels::CancelRequest;
 use clients::Client;
@@ -71,7 +72,7 @@ const PIN_ORIGINS_MAX: usize = 1024;
 pub(crate) struct Worker {
     index: u16,
     shared: Arc<Shared>,
-    poll: Poll,
+    registry: Registry,
     listeners: Vec<PortListener>,
     accepting: BTreeSet<u32>,
     /// A spare descriptor: given up for a moment to accept and close a connection when there is
@@ -123,18 +124,17 @@ impl Worker {
     pub(crate) fn new(
         index: u16,
         shared: Arc<Shared>,
-        poll: Poll,
+        registry: Registry,
         mut listeners: Vec<PortListener>,
+        entropy: Entropy,
     ) -> io::Result<Self> {
         for (place, listener) in listeners.iter_mut().enumerate() {
-            let token = Source::Listener(place as u32).token();
-            let source = listener.listener.source();
-            poll.registry().register(source, token, mio::Interest::READABLE)?;
+            listener.listener.register(&registry, Source::Listener(place as u32))?;
         }
         Ok(Self {
             index,
             shared,
-            poll,
+            registry,
             listeners,
             accepting: BTreeSet::new(),
             spare: std::fs::File::open("/dev/null").ok(),
@@ -149,7 +149,7 @@ impl Worker {
             ready: VecDeque::new(),
             timers: Timers::default(),
             orders: VecDeque::new(),
-            entropy: Entropy::new(),
+            entropy,
             buffer: vec![0; READ_BYTES],
             to_client: Pieces::default(),
             to_server: Pieces::default(),
@@ -165,27 +165,41 @@ impl Worker {
     }
 
     /// Runs until the gate has shut down.
-    pub(crate) fn run(mut self) {
+    pub(crate) fn run(mut self, mut poll: Poll) {
         let mut events = Events::with_capacity(EVENTS_MAX);
-        while !self.drain.as_ref().is_some_and(|drain| drain.is_over) {
+        while !self.is_over() {
             let timeout = self.timeout();
-            match self.poll.poll(&mut events, timeout) {
+            match poll.poll(&mut events, timeout) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => panic!("epoll failed on a descriptor of ours: {error}"),
                 Ok(()) => {}
             }
-            self.now = self.shared.clock.now();
-            for event in &events {
-                self.event(event);
-            }
-            self.read_mail();
-            self.accept();
-            self.read_ready();
-            self.fire_timers();
-            self.carry_out_orders();
-            self.release_askers();
-            self.go_on_draining();
+            self.turn(events.iter().map(Event::from));
         }
+    }
+
+    /// Whether the gate has shut down.
+    pub(crate) fn is_over(&self) -> bool {
+        self.drain.as_ref().is_some_and(|drain| drain.is_over)
+    }
+
+    /// One turn, with what has happened since the last.
+    pub(crate) fn turn(&mut self, events: impl Iterator<Item = Event>) {
+        self.now = self.shared.clock.now();
+        events.for_each(|event| self.event(event));
+        self.read_mail();
+        self.accept();
+        self.read_ready();
+        self.fire_timers();
+        self.carry_out_orders();
+        self.release_askers();
+        self.go_on_draining();
+    }
+
+    /// When the next turn is due at the latest, as of this one.
+    pub(crate) fn due(&mut self) -> Tick {
+        let timeout = self.timeout();
+        timeout.map_or(Tick::NEVER, |timeout| self.now + timeout)
     }
 
     fn timeout(&mut self) -> Option<Duration> {
@@ -202,17 +216,17 @@ impl Worker {
         timer.into_iter().chain(drain).min()
     }
 
-    fn event(&mut self, event: &mio::event::Event) {
-        let source = Source::of(event.token());
-        let closed = event.is_read_closed() || event.is_error();
-        let readable = event.is_readable() || closed;
+    fn event(&mut self, event: Event) {
+        let source = Source::of(Token(event.token));
+        let Event { writable, closed, .. } = event;
+        let readable = event.readable || closed;
         match source {
             Source::Listener(place) => {
                 self.accepting.insert(place);
             }
             Source::Mailbox => self.has_mail = true,
             Source::Client(key) => {
-                if event.is_writable() {
+                if writable {
                     self.client_writable(key);
                 }
                 if closed {
@@ -232,7 +246,7 @@ impl Worker {
                 if self.server(id).is_none() {
                     return self.idle_server_event(id);
                 }
-                if event.is_writable() {
+                if writable {
                     self.server_writable(id);
                 }
                 if closed && let Some(server) = self.server(id) {
@@ -392,8 +406,7 @@ impl Worker {
 
     fn start_draining(&mut self) {
         for listener in &mut self.listeners {
-            // It fails only when it is not registered.
-            let _ = self.poll.registry().deregister(listener.listener.source());
+            listener.listener.deregister(&self.registry);
         }
         self.listeners.clear();
         self.accepting.clear();

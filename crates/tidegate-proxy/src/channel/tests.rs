@@ -71,7 +71,9 @@ impl Shell {
     fn adopt(&mut self, socket: UnixStream) -> usize {
         let index = self.channels.len();
         let mut channel = Channel::new(Socket::Unix(socket));
-        channel.register(self.poll.registry(), Token(index)).expect("it is a socket");
+        let registry = self.poll.registry().try_clone().expect("there are descriptors");
+        let registry = Registry::Kernel(registry);
+        channel.register(&registry, Token(index)).expect("it is a socket");
         self.channels.push(channel);
         index
     }

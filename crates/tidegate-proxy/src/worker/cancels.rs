@@ -17,7 +17,6 @@ use tidegate_session::tls_request::{TlsNegotiation, TlsRequest, TlsStep};
 use tidegate_wire::startup;
 
 use crate::channel::{Channel, Input};
-use crate::dial;
 use crate::resolver::Target;
 use crate::settings;
 use crate::shared::{Asker, Kind, Mail};
@@ -203,7 +202,7 @@ impl Worker {
         if !wanted || server.secret.is_empty() {
             return false;
         }
-        let Ok(socket) = dial::connect(&server.target) else { return false };
+        let Ok(socket) = self.shared.network.connect(&server.target) else { return false };
         let mut channel = Channel::new(socket);
         let mut request = Vec::new();
         startup::push_cancel_request(&mut request, server.pid, &server.secret);
@@ -217,7 +216,7 @@ impl Worker {
         let entry = self.cancels.vacant_entry();
         let key = CancelKey { place: entry.key() as u32, serial: self.cancel_serial };
         self.cancel_serial = (self.cancel_serial + 1) & SERIAL_MAX;
-        if channel.register(self.poll.registry(), Source::Cancel(key).token()).is_err() {
+        if channel.register(&self.registry, Source::Cancel(key).token()).is_err() {
             return false;
         }
         server.cancels += 1;
@@ -349,7 +348,7 @@ impl Worker {
         let mut cancel = self.cancels.remove(key.place as usize);
         self.clear_alarm(Source::Cancel(key), &mut cancel.alarm);
         let was_sent = cancel.stage == Stage::Sent && cancel.channel.is_drained();
-        cancel.channel.deregister(self.poll.registry());
+        cancel.channel.deregister(&self.registry);
         drop(cancel.channel);
         self.shared.cancels_in_flight.fetch_sub(1, Ordering::Relaxed);
         let id = cancel.server;

@@ -457,6 +457,7 @@ impl Worker {
         };
         let (to_server, to_client) = (&mut self.to_server, &mut self.to_client);
         let relayed = client.machine.relay(bytes, &mut rules, machine, to_server, to_client);
+        server.is_cut = client.machine.is_mid_message();
         session.traffic.server_tx.add(bytes.len() as u64);
         if client.channel.send(&self.to_client, bytes).is_err() {
             return self.client_gone(key, Goodbye::Vanished);
@@ -706,7 +707,6 @@ impl Worker {
         let now = self.now;
         let Some(client) = self.client(key) else { return };
         let (ticket, lease) = (client.ticket.take(), client.lease.take());
-        let is_mid_message = client.machine.is_mid_message();
         let port = client.port;
         let is_pinned = !std::mem::take(&mut client.pins).is_empty();
         let session = client.session.take();
@@ -717,7 +717,7 @@ impl Worker {
             if is_pinned && let Some(server) = self.server(id) {
                 server.dirty = true;
             }
-            self.abandoned(id, is_mid_message);
+            self.abandoned(id);
         }
         if let Some(session) = session {
             self.leave_ear(key, &session.key.database);
@@ -741,7 +741,7 @@ impl Worker {
             self.logging_in -= 1;
         }
         self.clear_alarm(Source::Client(key), &mut client.alarm);
-        client.channel.deregister(self.poll.registry());
+        client.channel.deregister(&self.registry);
     }
 
     /// While draining: an idle client is told goodbye; at the end of the time everybody is.

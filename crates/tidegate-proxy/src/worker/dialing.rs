@@ -37,7 +37,7 @@ impl Worker {
         let parameters = Arc::<SessionSettings>::default();
         let (target, connection) = match self.shared.resolver.target() {
             Ok(target) => {
-                let connection = dial::connect(&target);
+                let connection = self.shared.network.connect(&target);
                 (target, connection)
             }
             Err(cause) => return self.dial_failed(dial, dial::unresolved(&cause)),
@@ -47,7 +47,7 @@ impl Worker {
             Err(error) => return self.dial_failed(dial, dial::unreachable(&target, &error)),
         };
         let mut channel = Channel::new(socket);
-        if let Err(error) = channel.register(self.poll.registry(), Source::Server(id).token()) {
+        if let Err(error) = channel.register(&self.registry, Source::Server(id).token()) {
             return self.dial_failed(dial, dial::unreachable(&target, &error));
         }
         let habits = Habits::of(self.shared.pools().settings(dial.pool));
@@ -87,6 +87,7 @@ impl Worker {
             holds_client: false,
             is_ear: false,
             was_reset: false,
+            is_cut: false,
             cancels: 0,
             cancel_wanted: false,
             is_spoilt: false,

@@ -91,7 +91,7 @@ impl Worker {
         let entry = self.clients.vacant_entry();
         let key = ClientKey { place: entry.key() as u32, serial: self.client_serial };
         self.client_serial = (self.client_serial + 1) % SERIAL_MAX;
-        if channel.register(self.poll.registry(), Source::Client(key).token()).is_err() {
+        if channel.register(&self.registry, Source::Client(key).token()).is_err() {
             return; // The kernel has no memory for it; the peer sees the connection end.
         }
         // Nobody can listen on a Unix socket.

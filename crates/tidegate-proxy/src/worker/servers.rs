@@ -61,7 +61,7 @@ impl Worker {
             server.channel.deregister(&self.shared.mailboxes[usize::from(server.home)].registry);
             server.home = self.index;
             let token = Source::Server(server.id).token();
-            if server.channel.register(self.poll.registry(), token).is_err() {
+            if server.channel.register(&self.registry, token).is_err() {
                 server.channel.readable = true; // The first read will find what is the matter.
             }
         }
@@ -479,7 +479,7 @@ impl Worker {
     }
 
     /// The client of a server has gone. What it left under way is ended, off everybody's path.
-    pub(super) fn abandoned(&mut self, id: ServerId, is_mid_message: bool) {
+    pub(super) fn abandoned(&mut self, id: ServerId) {
         let now = self.now;
         let Some(server) = self.servers.get_mut(id.place()).and_then(Option::as_deref_mut) else {
             return;
@@ -501,7 +501,7 @@ impl Worker {
         }
         server.ahead = None;
         // A message whose rest will never come can't be ended by anything that follows.
-        if is_mid_message || exchange.is_unsure() {
+        if server.is_cut || exchange.is_unsure() {
             return self.close_server(id, CloseReason::Recovery);
         }
         if exchange.is_at_rest() {
@@ -556,10 +556,14 @@ impl Worker {
         // PostgreSQL does not listen any more after its own last words, and a word that it never
         // read would make its kernel break the connection, which tells nothing of the backend.
         if server.last_words.is_none() {
-            let mut goodbye = Vec::new();
-            frontend::push_terminate(&mut goodbye);
-            // Whether it can still be said or not, the end of the stream is what counts.
-            let _ = server.channel.send_bytes(&goodbye);
+            // Behind a message that was cut it would become the rest of it, and might make a
+            // statement whole that nobody has sent.
+            if !server.is_cut {
+                let mut goodbye = Vec::new();
+                frontend::push_terminate(&mut goodbye);
+                // Whether it can still be said or not, the end of the stream is what counts.
+                let _ = server.channel.send_bytes(&goodbye);
+            }
             server.channel.shutdown_write();
         }
         self.queue_server(id);
@@ -677,7 +681,7 @@ impl Worker {
     pub(super) fn remove_server(&mut self, id: ServerId) -> Option<Box<Server>> {
         self.quiet(id);
         let mut server = self.take(id)?;
-        server.channel.deregister(self.poll.registry());
+        server.channel.deregister(&self.registry);
         Some(server)
     }
 
