@@ -64,6 +64,24 @@ impl Socket {
     }
 }
 
+/// As a vectored write: a short one means that there is no room for more.
+fn write_all_of(stream: &mut dyn world::Stream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    let mut written = 0;
+    for slice in slices {
+        match stream.write(slice) {
+            Err(error) if written == 0 => return Err(error),
+            Err(_) => break,
+            Ok(taken) => {
+                written += taken;
+                if taken < slice.len() {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(written)
+}
+
 /// What a read found.
 #[derive(Debug)]
 pub(crate) enum Input {
@@ -441,10 +459,7 @@ impl Channel {
                 (Socket::Unix(stream), [one]) => stream.write(one),
                 (Socket::Tcp(stream), slices) => stream.write_vectored(slices),
                 (Socket::Unix(stream), slices) => stream.write_vectored(slices),
-                (Socket::Played(stream), slices) => {
-                    let first = slices.iter().find(|slice| !slice.is_empty());
-                    stream.write(first.map_or(&[], |slice| slice))
-                }
+                (Socket::Played(stream), slices) => write_all_of(&mut **stream, slices),
             };
             return match result {
                 Ok(taken) => Ok(taken),
