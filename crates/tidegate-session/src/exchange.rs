@@ -579,6 +579,12 @@ impl Exchange {
         self.owed.len() > self.invented || self.unsure
     }
 
+    /// Whether the client has sent more behind the query or batch that is answered next.
+    pub fn is_pipelined(&self) -> bool {
+        let ends = |owed: &&Owed| matches!(owed.kind, Kind::Query | Kind::Sync);
+        self.owed.iter().filter(ends).count() > 1
+    }
+
     /// Whether all that was sent has been answered.
     pub fn is_answered(&self) -> bool {
         self.owed.is_empty() && !self.unsure

@@ -27,7 +27,8 @@ pub(super) const ERRAND_MAX: Duration = Duration::from_secs(5);
 const RECOVERY_MAX: Duration = Duration::from_secs(10);
 
 /// How often what a vanished client left running is cancelled again: a cancel that arrives before
-/// the backend has begun with the statement does nothing.
+/// the backend has begun with the statement does nothing. Where several statements are under way,
+/// also how long the first of them may take before it is cancelled.
 const CANCEL_AGAIN: Duration = Duration::from_millis(250);
 
 /// How long a server that was told goodbye may take to end the stream. A backend that is in the
@@ -507,7 +508,9 @@ impl Worker {
         if exchange.is_at_rest() {
             return self.lease_ended(id);
         }
-        let is_busy = exchange.is_busy_for_client();
+        // A BEGIN that is cancelled would let what stands behind it commit by itself. No BEGIN
+        // lasts until the cancel that follows if none is sent now.
+        let is_busy = exchange.is_busy_for_client() && !exchange.is_pipelined();
         self.to_server.clear();
         machine.recover(&mut self.to_server);
         if server.channel.send(&self.to_server, &[]).is_err() {
