@@ -11,6 +11,7 @@ mod latency;
 mod docs;
 mod pg;
 mod fuzz;
+mod sim;
 mod steps;
 mod tidy;
 mod child;
@@ -58,6 +59,8 @@ enum Job {
     Docs(docs::Arguments),
     /// Feeds mutated bytes to a target
     Fuzz(fuzz::Arguments),
+    /// Plays whole gates, applications, and PostgreSQL in a world that follows from a seed
+    Sim(sim::Arguments),
     /// What no compiler checks: layers, module order, links, manifests
     Tidy,
 }
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
         Job::Latency(arguments) => latency::run(&arguments),
         Job::Docs(arguments) => docs::run(&arguments),
         Job::Fuzz(arguments) => fuzz::run(&arguments),
+        Job::Sim(arguments) => sim::run(&arguments),
         Job::Tidy => tidy::run(),
     };
     match result {

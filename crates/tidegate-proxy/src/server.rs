@@ -101,7 +101,7 @@ pub struct Server {
     pub(crate) is_spoilt: bool,
     /// The lease has ended; what remains to be done waits for the cancels.
     pub(crate) parked: bool,
-    /// Until when a vanished client's work must have ended.
+    /// Until when a vanished client's work must have ended, or the stream.
     pub(crate) recover_until: Tick,
     /// What PostgreSQL said before it hung up.
     pub(crate) last_words: Option<ServerError>,
@@ -123,14 +123,6 @@ impl Server {
         match &mut self.stage {
             Stage::Up(machine) => Some(machine),
             Stage::Login(_) | Stage::Closing | Stage::Cooling => None,
-        }
-    }
-
-    /// Whether PostgreSQL works on something for it.
-    pub(crate) fn is_busy(&self) -> bool {
-        match &self.stage {
-            Stage::Up(machine) => machine.exchange().is_busy(),
-            Stage::Login(_) | Stage::Closing | Stage::Cooling => false,
         }
     }
 }

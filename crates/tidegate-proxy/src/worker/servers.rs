@@ -541,12 +541,17 @@ impl Worker {
     pub(super) fn close_server(&mut self, id: ServerId, reason: CloseReason) {
         let now = self.now;
         tracing::debug!(server = id.number(), reason = reason.as_str(), "closing a server");
-        if self.server(id).is_some_and(|server| server.is_busy()) {
-            // A backend at work does not hear a goodbye.
+        let exchange = self.server(id).and_then(|server| server.machine()).map(|m| m.exchange());
+        let is_pipelined = exchange.is_some_and(Exchange::is_pipelined);
+        // A backend at work does not hear a goodbye.
+        if exchange.is_some_and(Exchange::is_busy) && !is_pipelined {
             self.want_cancel(id);
         }
         self.with_pools(|pools| pools.closing(id, reason, now));
         self.wait_for_end(id);
+        if is_pipelined {
+            self.set_alarm(Source::Server(id), now + CANCEL_AGAIN);
+        }
     }
 
     pub(super) fn wait_for_end(&mut self, id: ServerId) {
@@ -555,6 +560,7 @@ impl Worker {
         server.claim = Claim::None;
         server.client = None;
         server.stage = Stage::Closing;
+        server.recover_until = deadline;
         server.channel.paused = false;
         // PostgreSQL does not listen any more after its own last words, and a word that it never
         // read would make its kernel break the connection, which tells nothing of the backend.
@@ -736,6 +742,11 @@ impl Worker {
                     _ => CloseReason::CheckFailed,
                 };
                 self.close_server(id, reason);
+            }
+            Stage::Closing if now < server.recover_until => {
+                let deadline = server.recover_until;
+                self.want_cancel(id);
+                self.set_alarm(Source::Server(id), deadline);
             }
             // It does not end the stream: from here on it is as good as broken.
             Stage::Closing => self.slot_ends(id, true),

@@ -1,0 +1,455 @@
+//! The play: one thing after another happens, and after each it is looked whether all is as it must
+//! be.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_pool_core::server::{Port, State};
+use tidegate_proxy::played::{Play, PlayedGate};
+use tidegate_proxy::resolver::Target;
+use tidegate_proxy::world::Arrivals;
+use tidegate_wire::tick::Tick;
+
+use crate::application::{Application, Mood, Told};
+use crate::net::{Due, GateDoor, GateWorld, Net, Owner, SharedNet, gate_address, postgres_address};
+use crate::postgres::{Phase, Postgres};
+use crate::random::Random;
+use crate::scenario::{Plot, Scenario};
+
+/// What came of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// What it follows from.
+    pub seed: u64,
+    /// How many things happened.
+    pub steps: usize,
+    /// A digest of all that happened.
+    pub history: u64,
+    /// Lines that applications have written, or tried to.
+    pub lines: usize,
+    /// What must not be, if there was anything; and what led to it.
+    pub failure: Option<String>,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, steps, history, lines, failure } = self;
+        match failure {
+            None => write!(f, "seed {seed}: {steps} steps, {lines} lines, {history:016x}"),
+            Some(words) => write!(f, "seed {seed} fails after {steps} steps:\n  {words}"),
+        }
+    }
+}
+
+/// So many steps are more than any run needs: it does not come to an end.
+const STEPS_MAX: usize = 3_000_000;
+
+/// When nothing goes wrong any more, everybody has done what he wanted after this time.
+const PATIENCE: Duration = Duration::from_secs(900);
+
+/// Longer than the kernel needs to give up a peer that says nothing.
+const KERNEL_PATIENCE: Duration = Duration::from_secs(200);
+
+/// A worker turns to what has happened after this time at most.
+const TURN_DELAY: Duration = Duration::from_micros(60);
+
+/// Plays what follows from a seed.
+pub fn play(seed: u64) -> Outcome {
+    let mut stage = Stage::new(seed);
+    let outcome = catch_unwind(AssertUnwindSafe(|| stage.run()));
+    let failure = match outcome {
+        Ok(Ok(())) => None,
+        Ok(Err(words)) => Some(words),
+        Err(panic) => {
+            let words = panic.downcast_ref::<String>().cloned();
+            let words = words.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+            Some(format!("a panic: {}", words.unwrap_or_default()))
+        }
+    };
+    Outcome {
+        seed,
+        steps: stage.steps,
+        history: stage.net.get().history(),
+        lines: stage.applications.iter().map(|application| application.lines.len()).sum(),
+        failure,
+    }
+}
+
+struct Stage {
+    scenario: Scenario,
+    random: Random,
+    net: SharedNet,
+    gates: Vec<PlayedGate>,
+    postgres: Postgres,
+    applications: Vec<Application>,
+    /// When the workers to which something has happened turn to it.
+    turns: BTreeMap<(usize, usize), Tick>,
+    steps: usize,
+    drained: Option<Tick>,
+    is_calm_from: Tick,
+}
+
+type Checked = Result<(), String>;
+
+impl Stage {
+    fn new(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let scenario = Scenario::new(&mut random);
+        let net = SharedNet::new(Net::new(random.any(), scenario.weather));
+        let all = scenario.connections * scenario.gates;
+        let postgres = Postgres::new(0, all, random.fork(), &mut net.get());
+        let target = Target::Tcp { address: postgres_address(0), host: "10.0.1.1".into() };
+        let gates = (0..scenario.gates)
+            .map(|gate| {
+                let arrivals = Port::ALL.map(|port| {
+                    let address = gate_address(gate, port);
+                    let door = GateDoor { net: net.clone(), gate, address };
+                    (port, Arc::new(door) as Arc<dyn Arrivals>)
+                });
+                let play = Play {
+                    config: scenario.config.clone(),
+                    world: Arc::new(GateWorld { net: net.clone(), gate }),
+                    seed: random.any(),
+                    targets: vec![target.clone()],
+                    arrivals: arrivals.into(),
+                };
+                let gate = PlayedGate::new(play).expect("nothing is needed that could be missing");
+                gate.shared.set_census_works(true);
+                gate
+            })
+            .collect();
+        let mood = Mood {
+            is_quiet: scenario.is_quiet && scenario.drain_after.is_none(),
+            may_be_left: scenario.drain_after.is_some(),
+        };
+        let applications: Vec<_> = scenario
+            .applications
+            .iter()
+            .enumerate()
+            .map(|(number, (port, work))| {
+                let random = random.fork();
+                Application::new(number, scenario.gates, *port, random, *work, mood)
+            })
+            .collect();
+        for number in 0..applications.len() {
+            let delay = random.time(Duration::from_millis(500));
+            net.get().after(delay, Due::Application(number));
+        }
+        let mut stage = Self {
+            random,
+            net,
+            gates,
+            postgres,
+            applications,
+            turns: BTreeMap::new(),
+            steps: 0,
+            drained: None,
+            is_calm_from: Tick::ZERO,
+            scenario,
+        };
+        stage.plot();
+        stage
+    }
+
+    /// Says when what goes wrong.
+    fn plot(&mut self) {
+        let drain = self.scenario.drain_after.map(|after| (after, Plot::Drain));
+        self.scenario.plots.extend(drain);
+        self.scenario.plots.push((Duration::from_secs(1), Plot::Census));
+        for (place, (after, plot)) in self.scenario.plots.clone().into_iter().enumerate() {
+            self.net.get().after(after, Due::Plot(place));
+            if plot != Plot::Census {
+                self.is_calm_from = self.is_calm_from.max(Tick::ZERO + after);
+            }
+        }
+    }
+
+    fn later(&mut self, after: Duration, plot: Plot) {
+        self.scenario.plots.push((after, plot));
+        let place = self.scenario.plots.len() - 1;
+        self.net.get().after(after, Due::Plot(place));
+    }
+
+    fn now(&self) -> Tick {
+        self.net.get().now()
+    }
+
+    // --- One thing after another. ---
+
+    fn run(&mut self) -> Checked {
+        while !self.is_done() {
+            self.step()?;
+            if self.now() > self.is_calm_from + PATIENCE {
+                return Err(self.unfinished("somebody waits for ever"));
+            }
+        }
+        self.settle()?;
+        self.close_down()?;
+        self.compare_ledger()
+    }
+
+    fn is_done(&self) -> bool {
+        self.applications.iter().all(Application::is_done)
+            && self.now() >= self.is_calm_from
+            && (self.postgres.phase == Phase::Up)
+    }
+
+    fn step(&mut self) -> Checked {
+        self.steps += 1;
+        if self.steps > STEPS_MAX {
+            return Err(self.unfinished("it does not come to an end"));
+        }
+        self.look_for_turns();
+        let next_due = self.net.get().next_due();
+        let next_turn = self.turns.iter().min_by_key(|(_, when)| **when).map(|(w, t)| (*w, *t));
+        let turn_first = match (next_due, next_turn) {
+            (None, None) => return Err(self.unfinished("nothing happens any more")),
+            (Some(due), Some((_, turn))) if due == turn => self.random.one_in(2),
+            (Some(due), Some((_, turn))) => turn < due,
+            (due, _) => due.is_none(),
+        };
+        match next_turn {
+            Some(((gate, worker), when)) if turn_first => {
+                self.net.get().set_now(when);
+                self.turns.remove(&(gate, worker));
+                let events = self.net.get().take_events(gate, worker as u16);
+                self.gates[gate].turn(worker, &events);
+            }
+            _ => self.happen(next_due.unwrap_or(Tick::ZERO)),
+        }
+        self.check()
+    }
+
+    /// Finds the workers that have something to do, and when they will.
+    fn look_for_turns(&mut self) {
+        let now = self.now();
+        let alarmed: Vec<_> = self.net.get().alarmed().collect();
+        for (gate, worker) in alarmed {
+            let when = now + self.random.time(TURN_DELAY);
+            let turn = self.turns.entry((gate, usize::from(worker))).or_insert(when);
+            *turn = when.min(*turn);
+        }
+        for (number, gate) in self.gates.iter_mut().enumerate() {
+            for worker in 0..gate.workers() {
+                let due = gate.due(worker);
+                if due == Tick::NEVER {
+                    continue;
+                }
+                let when = due.max(now);
+                let turn = self.turns.entry((number, worker)).or_insert(when);
+                *turn = when.min(*turn);
+            }
+        }
+    }
+
+    /// Something of the network's, of PostgreSQL's, or of an application's happens.
+    fn happen(&mut self, when: Tick) {
+        let due = {
+            let mut net = self.net.get();
+            net.set_now(when);
+            let due = net.take_due();
+            let words = format!("{due:?}");
+            net.note(words.as_bytes());
+            due
+        };
+        let mut net = self.net.get();
+        match due {
+            Some(Due::Application(number)) => self.applications[number].go_on(&mut net),
+            Some(Due::Backend { pid, work, .. }) => self.postgres.worked(pid, work, &mut net),
+            Some(Due::Plot(place)) => {
+                drop(net);
+                self.plot_due(place);
+                net = self.net.get();
+            }
+            Some(Due::Connect(_) | Due::GiveUp(_) | Due::Segment(_)) | None => {}
+        }
+        while let Some((owner, end, notice)) = net.take_notice() {
+            match owner {
+                Owner::Application(number) => {
+                    self.applications[number].notice(end, notice, &mut net);
+                }
+                Owner::Postgres(_) => self.postgres.notice(end, notice, &mut net),
+                Owner::Gate(_) => {}
+            }
+        }
+    }
+
+    // --- What goes wrong. ---
+
+    fn plot_due(&mut self, place: usize) {
+        let (_, plot) = self.scenario.plots[place];
+        let is_gate = |owner| matches!(owner, Owner::Gate(_));
+        let is_postgres = |owner| matches!(owner, Owner::Postgres(_));
+        let is_application = |owner| matches!(owner, Owner::Application(_));
+        match plot {
+            Plot::Census => {
+                let pids = self.postgres.pids();
+                if self.postgres.phase == Phase::Up {
+                    self.gates.iter().for_each(|gate| gate.shared.backends_left(&pids));
+                }
+                self.net.get().after(Duration::from_secs(1), Due::Plot(place));
+            }
+            Plot::Drain => {
+                self.drained = Some(self.now());
+                self.gates.iter().for_each(|gate| gate.shared.drain());
+            }
+            Plot::Terminate => self.postgres.terminate_one(&mut self.net.get()),
+            Plot::Crash(recovery) if self.postgres.phase == Phase::Up => {
+                self.postgres.crash(&mut self.net.get());
+                self.later(recovery, Plot::Up);
+            }
+            Plot::Restart(after) if self.postgres.phase == Phase::Up => {
+                self.postgres.shut_down(&mut self.net.get());
+                self.later(after, Plot::Start);
+            }
+            Plot::Crash(_) | Plot::Restart(_) => {}
+            Plot::Start => {
+                self.postgres.start(&mut self.net.get());
+                let recovery = self.random.time(Duration::from_secs(1));
+                self.later(recovery, Plot::Up);
+            }
+            Plot::Up => self.postgres.is_up(),
+            Plot::CutServer | Plot::ResetServer => {
+                let mut net = self.net.get();
+                let links = net.links_between(is_gate, is_postgres);
+                if !links.is_empty() {
+                    let link = self.random.pick(&links);
+                    if plot == Plot::CutServer { net.cut(link) } else { net.reset(link) }
+                }
+            }
+            Plot::CutClient | Plot::ResetClient => {
+                let mut net = self.net.get();
+                let links = net.links_between(is_application, is_gate);
+                if !links.is_empty() {
+                    let link = self.random.pick(&links);
+                    if plot == Plot::CutClient { net.cut(link) } else { net.reset(link) }
+                }
+            }
+        }
+    }
+
+    // --- Whether all is as it must be. ---
+
+    fn check(&mut self) -> Checked {
+        let said = self.applications.iter().find(|a| !a.violations.is_empty());
+        if let Some(application) = said {
+            let history = application.remembered();
+            return Err(format!("{}\n{history}", application.violations[0]));
+        }
+        if let Some(words) = self.postgres.violations.first() {
+            return Err(format!("PostgreSQL: {words}"));
+        }
+        if let Some(drained) = self.drained
+            && self.now() > drained + Duration::from_secs(1)
+        {
+            for gate in &self.gates {
+                let waiting: u32 =
+                    gate.shared.view().pools.iter().map(|pool| pool.tally.waiting()).sum();
+                if waiting > 0 {
+                    return Err(format!("{waiting} wait for a gate that is shut down"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn unfinished(&self, words: &str) -> String {
+        let unfinished = self.applications.iter().filter(|application| !application.is_done());
+        let standings: Vec<_> = unfinished.clone().map(Application::standing).collect();
+        let first = unfinished.map(Application::remembered).next().unwrap_or_default();
+        format!("{words}: {}\n{first}    {}", standings.join("; "), self.numbers())
+    }
+
+    fn numbers(&self) -> String {
+        let gates = self.gates.iter().map(|gate| {
+            let view = gate.shared.view();
+            let pools = view.pools.iter().map(|pool| {
+                let states = State::ALL
+                    .map(|state| format!("{} {}", pool.tally.in_state(state), state.as_str()));
+                format!("{} wait, {}", pool.tally.waiting(), states.join(", "))
+            });
+            let pools = pools.collect::<Vec<_>>().join("; ");
+            format!("used {}: {pools}", view.budget.used)
+        });
+        let gates = gates.collect::<Vec<_>>().join(" | ");
+        format!("{gates}\n    backends {}", self.postgres.standing())
+    }
+
+    /// Everybody has gone: what they left is put in order.
+    fn settle(&mut self) -> Checked {
+        let until = self.now() + KERNEL_PATIENCE;
+        while self.now() < until && !self.is_at_rest() {
+            self.step()?;
+        }
+        if self.is_at_rest() { Ok(()) } else { Err(format!("no rest: {}", self.numbers())) }
+    }
+
+    fn is_at_rest(&self) -> bool {
+        let backends = self.postgres.pids().len();
+        let mut used = 0;
+        for gate in &self.gates {
+            let view = gate.shared.view();
+            used += view.budget.used as usize;
+            let is_at_rest = view.pools.iter().all(|pool| {
+                let tally = &pool.tally;
+                tally.total() == tally.in_state(State::Idle)
+                    && tally.waiting() == 0
+                    && tally.pinned == 0
+                    && tally.ports.iter().all(|port| port.clients == 0)
+            });
+            if !is_at_rest {
+                return false;
+            }
+        }
+        used == backends
+    }
+
+    fn close_down(&mut self) -> Checked {
+        self.gates.iter().for_each(|gate| gate.shared.drain());
+        let until = self.now() + Duration::from_secs(60);
+        while !self.gates.iter().all(PlayedGate::is_over) {
+            self.step()?;
+            if self.now() > until {
+                return Err(format!("a gate does not end: {}", self.numbers()));
+            }
+        }
+        // Its process ends, and the kernel closes what it had.
+        self.gates.clear();
+        self.turns.clear();
+        let until = self.now() + KERNEL_PATIENCE;
+        while !self.postgres.pids().is_empty() {
+            self.step()?;
+            if self.now() > until {
+                return Err(format!("a backend does not end: {}", self.numbers()));
+            }
+        }
+        Ok(())
+    }
+
+    /// What applications were told is true.
+    fn compare_ledger(&self) -> Checked {
+        if let Some(line) = self.postgres.entered_twice().first() {
+            return Err(format!("{line} was done twice"));
+        }
+        for application in &self.applications {
+            for (line, told) in &application.lines {
+                let is_entered = self.postgres.ledger.contains(line);
+                match told {
+                    Told::Committed if !is_entered => {
+                        return Err(format!("{line} was lost, although it was committed"));
+                    }
+                    Told::Failed if is_entered => {
+                        let history = application.remembered();
+                        let words = "was done, although it was said to have failed";
+                        return Err(format!("{line} {words}\n{history}"));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
