@@ -581,8 +581,8 @@ impl Exchange {
 
     /// Whether the client has sent more behind the query or batch that is answered next.
     pub fn is_pipelined(&self) -> bool {
-        let ends = |owed: &&Owed| matches!(owed.kind, Kind::Query | Kind::Sync);
-        self.owed.iter().filter(ends).count() > 1
+        let ends = |owed: &Owed| matches!(owed.kind, Kind::Query | Kind::Sync);
+        self.owed.iter().position(ends).is_some_and(|end| end + 1 < self.owed.len())
     }
 
     /// Whether all that was sent has been answered.

@@ -413,7 +413,10 @@ impl Application {
     fn hear(&mut self, tag: u8, body: &[u8], net: &mut Net) {
         let decoded = backend::Tag::from_byte(tag).map(|tag| Message::decode(tag, body));
         let Some(Ok(message)) = decoded else {
-            return self.violation(format!("heard what is no message: tag {tag}"));
+            return self.violation(format!(
+                "heard what is no message: tag {tag}, {:?}",
+                String::from_utf8_lossy(body)
+            ));
         };
         let is_unasked = self.stage != Stage::LoggingIn && self.awaited.is_empty();
         match message {

@@ -7,6 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate_budget::budget::Census;
+use tidegate_budget::limits::{Server, ServerLimits};
 use tidegate_pool_core::server::{Port, State};
 use tidegate_proxy::played::{Play, PlayedGate};
 use tidegate_proxy::resolver::Target;
@@ -288,7 +290,7 @@ impl Stage {
             Plot::Census => {
                 let pids = self.postgres.pids();
                 if self.postgres.phase == Phase::Up {
-                    self.gates.iter().for_each(|gate| gate.shared.backends_left(&pids));
+                    self.take_census(&pids);
                 }
                 self.net.get().after(Duration::from_secs(1), Due::Plot(place));
             }
@@ -328,6 +330,21 @@ impl Stage {
                     if plot == Plot::CutClient { net.cut(link) } else { net.reset(link) }
                 }
             }
+        }
+    }
+
+    /// Every gate hears which backends there are, and how many of them are not its own.
+    fn take_census(&mut self, pids: &[u32]) {
+        let max_connections = (self.scenario.connections * self.gates.len()) as u32;
+        let limits = ServerLimits { max_connections, superuser_reserved: 0, reserved: 0 };
+        for gate in &self.gates {
+            gate.shared.backends_left(pids);
+            gate.shared.with_pools(|pools| {
+                let own = pools.pids();
+                let foreign = pids.iter().filter(|pid| !own.contains(pid)).count() as u32;
+                let server = Server::Known(limits);
+                pools.budget_mut().census(Census { server, foreign, ..Census::unknown() });
+            });
         }
     }
 

@@ -645,19 +645,26 @@ impl Worker {
     /// The client broke the protocol: it is told, and closed.
     fn violation(&mut self, key: ClientKey, complaint: &Complaint) {
         tracing::info!(violation = %complaint.message, "closed a client that broke the protocol");
+        let mid_answer = self.is_mid_answer(key);
         self.part(key, Goodbye::Violation);
-        self.close_with(key, complaint);
+        self.close_with(key, complaint, mid_answer);
+    }
+
+    /// Whether it has got half a message, after which nothing can be said.
+    fn is_mid_answer(&mut self, key: ClientKey) -> bool {
+        let server = self.lease_of(key).and_then(|id| self.server(id));
+        server.and_then(Server::machine).is_some_and(|machine| machine.is_mid_answer())
     }
 
     /// Closes a client with an error that it can't go on after.
     pub(super) fn turn_away(&mut self, key: ClientKey, complaint: &Complaint) {
         let goodbye = if self.drain.is_some() { Goodbye::Drain } else { Goodbye::Refused };
+        let mid_answer = self.is_mid_answer(key);
         self.part(key, goodbye);
-        self.close_with(key, complaint);
+        self.close_with(key, complaint, mid_answer);
     }
 
-    /// Its server is lost. `mid_answer`: it has got half a message, after which nothing can be
-    /// said; `told`: PostgreSQL has told it why.
+    /// Its server is lost. `mid_answer`: as of before; `told`: PostgreSQL has told it why.
     pub(super) fn server_lost(
         &mut self,
         key: ClientKey,
@@ -666,16 +673,14 @@ impl Worker {
         told: bool,
     ) {
         self.part(key, Goodbye::ServerLost);
-        if mid_answer || told {
-            self.say_last_words(key, &[]);
-        } else {
-            self.close_with(key, complaint);
-        }
+        self.close_with(key, complaint, mid_answer || told);
     }
 
-    fn close_with(&mut self, key: ClientKey, complaint: &Complaint) {
+    fn close_with(&mut self, key: ClientKey, complaint: &Complaint, in_silence: bool) {
         let mut words = Vec::new();
-        complaint.encode(Severity::Fatal, &mut words);
+        if !in_silence {
+            complaint.encode(Severity::Fatal, &mut words);
+        }
         self.say_last_words(key, &words);
     }
 

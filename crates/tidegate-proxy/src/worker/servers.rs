@@ -663,12 +663,13 @@ impl Worker {
         let now = self.now;
         let Some(server) = self.server(id) else { return };
         let pid = server.pid;
-        // PostgreSQL ends the stream by ending the process; before the login is over there is
-        // not even a backend that counts for long.
-        let cooling = match (self.shared.kind(), is_broken && pid != 0) {
+        // PostgreSQL ends the stream by ending the process. Where the connection broke during the
+        // login there may be a backend of which nobody knows the pid: after a while the census
+        // counts it among others'.
+        let cooling = match (self.shared.kind(), is_broken) {
             (Kind::Pooler, _) => POOLER_COOLING,
             (_, false) => Duration::ZERO,
-            (_, true) if self.shared.has_census() => {
+            (_, true) if self.shared.has_census() && pid != 0 => {
                 lock(&self.shared.zombies).push((id, pid));
                 self.remove_server(id);
                 return;
