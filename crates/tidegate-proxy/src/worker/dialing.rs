@@ -191,7 +191,12 @@ impl Worker {
             Ok(LoginStep::Derive(derivation)) => self.shared.derive(self.index, id, derivation),
             Ok(LoginStep::Done(logged_in)) => self.logged_in(id, *logged_in),
             Ok(LoginStep::StartTls) => self.start_tls(id),
-            Err(failure) => self.login_failed(id, dial::refused(&failure)),
+            Err(failure) => {
+                if let (LoginFailure::Refused(error), Some(server)) = (&failure, self.server(id)) {
+                    server.last_words = Some(error.clone());
+                }
+                self.login_failed(id, dial::refused(&failure));
+            }
         }
     }
 

@@ -40,7 +40,7 @@ const CLOSE_MAX: Duration = Duration::from_secs(5);
 const POOLER_COOLING: Duration = Duration::from_secs(1);
 
 /// How long a slot stays taken after a connection broke when there is no census to see the
-/// backend go. A backend that does nothing ends at once when its client's machine answers with a
+/// backend go, or no pid by which it could be seen. A backend that does nothing ends at once when its client's machine answers with a
 /// reset; one that works finds out when it writes.
 const UNSEEN_COOLING: Duration = Duration::from_secs(10);
 
@@ -665,8 +665,9 @@ impl Worker {
         let pid = server.pid;
         // PostgreSQL ends the stream by ending the process. Where the connection broke during the
         // login there may be a backend of which nobody knows the pid: after a while the census
-        // counts it among others'.
-        let cooling = match (self.shared.kind(), is_broken) {
+        // counts it among others'. Not where PostgreSQL has refused the login.
+        let is_refused = pid == 0 && server.last_words.is_some();
+        let cooling = match (self.shared.kind(), is_broken && !is_refused) {
             (Kind::Pooler, _) => POOLER_COOLING,
             (_, false) => Duration::ZERO,
             (_, true) if self.shared.has_census() && pid != 0 => {
