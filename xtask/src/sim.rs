@@ -7,28 +7,12 @@ use crate::shell::{self, cargo};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Plays this seed only, twice: it must come out the same
-    #[arg(long)]
-    seed: Option<u64>,
-    /// Plays so many seeds
-    #[arg(long, default_value_t = 2000)]
-    runs: u64,
-    /// The first of them
-    #[arg(long, default_value_t = 1)]
-    from: u64,
-    /// Shows what the gates log
-    #[arg(long)]
-    log: bool,
+    /// Passed on, such as `--runs 20000`, `--seed 7 --log`; `--help` says what else
+    #[arg(value_name = "OPTIONS", trailing_var_arg = true, allow_hyphen_values = true)]
+    options: Vec<String>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let mut sim = cargo(["run", "--quiet", "--profile", "sim", "--package", "tidegate-sim", "--"]);
-    sim.args(["--runs", &arguments.runs.to_string(), "--from", &arguments.from.to_string()]);
-    if let Some(seed) = arguments.seed {
-        sim.args(["--seed", &seed.to_string()]);
-    }
-    if arguments.log {
-        sim.arg("--log");
-    }
-    shell::run(&mut sim)
+    let sim = ["run", "--quiet", "--profile", "sim", "--package", "tidegate-sim", "--"];
+    shell::run(cargo(sim).args(&arguments.options))
 }
