@@ -6,9 +6,7 @@ use std::thread::JoinHandle;
 
 use mio::Poll;
 
-use tidegate_budget::budget::Budget;
 use tidegate_config::{Config, ListenAddress};
-use tidegate_pool_core::pools::Pools;
 use tidegate_pool_core::server::Port;
 
 use crate::clock::Clock;
@@ -131,10 +129,7 @@ impl Gate {
             mailboxes.push(Mailbox::new(Waker::Kernel(waker), registry));
             polls.push(poll);
         }
-        let pools = Pools::new(
-            Budget::new(settings::budget_limits(&config)),
-            settings::retry(&config, &mut entropy),
-        );
+        let pools = settings::pools(&config, &mut entropy);
         let shared = Arc::new(Shared::new(Parts {
             clock: Clock::new(),
             network: Network::Kernel,

@@ -8,9 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tidegate_budget::budget::Budget;
 use tidegate_config::Config;
-use tidegate_pool_core::pools::Pools;
 use tidegate_pool_core::server::Port;
 use tidegate_wire::tick::Tick;
 
@@ -65,10 +63,7 @@ impl PlayedGate {
             network: Network::Played(world),
             resolver: Resolver::of(targets),
             crew: Crew::of_none(),
-            pools: Pools::new(
-                Budget::new(settings::budget_limits(&config)),
-                settings::retry(&config, &mut entropy),
-            ),
+            pools: settings::pools(&config, &mut entropy),
             users: Users::new(&config, &mut entropy)?,
             tls: Tls::load(&config)?,
             mailboxes: (0..count).map(mailbox).collect(),

@@ -1,10 +1,12 @@
 //! Settings become what the crates below want to be told.
 
+use tidegate_budget::budget::Budget;
 use tidegate_budget::limits::{Limits, Server as ServerLimits};
 use tidegate_config::{
     ChannelBinding, ClientCert, Config, Negotiation, Roots as ConfiguredRoots, SslMode, TlsMode,
     UpstreamKind, UpstreamTls, Verification,
 };
+use tidegate_pool_core::pools::Pools;
 use tidegate_pool_core::retry::Retry;
 use tidegate_pool_core::settings::AnswerProbes;
 use tidegate_session::client::answers::Probes;
@@ -18,8 +20,13 @@ use crate::tls::acceptor::{Acceptor, ClientCertificates};
 use crate::tls::connector::{Connector, Roots, Sni, Verify};
 use crate::tls::files::{FileError, Identity};
 
+/// Pools with nothing in them.
+pub(crate) fn pools<S>(config: &Config, entropy: &mut Entropy) -> Pools<S> {
+    Pools::new(Budget::new(budget_limits(config)), retry(config, entropy))
+}
+
 /// What bounds the budget before the census has asked the server.
-pub(crate) fn budget_limits(config: &Config) -> Limits {
+fn budget_limits(config: &Config) -> Limits {
     let has_census =
         config.upstream.census.is_some() && config.upstream.kind != UpstreamKind::Pooler;
     Limits {
@@ -33,7 +40,7 @@ pub(crate) fn budget_limits(config: &Config) -> Limits {
 }
 
 /// How dialing is retried.
-pub(crate) fn retry(config: &Config, entropy: &mut Entropy) -> Retry {
+fn retry(config: &Config, entropy: &mut Entropy) -> Retry {
     Retry::new(config.retry.clone(), entropy.u64())
 }
 

@@ -1,8 +1,8 @@
-//! What the workers need of the world: connections, time, randomness, and somebody who wakes them.
+//! What the workers need of the world: connections, time, and somebody who wakes them.
 //!
 //! In earnest the world is the kernel, and what stands here says so in one word. A simulation plays
 //! another one ([`World`]) with the same workers: it decides what time it is, when bytes arrive, and
-//! what breaks.
+//! what breaks. Randomness then follows from a seed (`Entropy::of`).
 
 use std::fmt::Debug;
 use std::io;
@@ -36,7 +36,7 @@ pub trait Stream: Debug + Send {
     /// As a socket's.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// Writes the first of these bytes.
+    /// Writes as many of these bytes as there is room for, and says how many.
     ///
     /// # Errors
     /// As a socket's.

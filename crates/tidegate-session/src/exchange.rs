@@ -579,7 +579,7 @@ impl Exchange {
         self.owed.len() > self.invented || self.unsure
     }
 
-    /// Whether the client has sent more behind the query or batch that is answered next.
+    /// Whether anything is owed behind the query or batch that is answered next.
     pub fn is_pipelined(&self) -> bool {
         let ends = |owed: &Owed| matches!(owed.kind, Kind::Query | Kind::Sync);
         self.owed.iter().position(ends).is_some_and(|end| end + 1 < self.owed.len())

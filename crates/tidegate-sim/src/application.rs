@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use tidegate_pool_core::server::Port;
 use tidegate_wire::backend::{self, Authentication, Fields, Message};
-use tidegate_wire::frame::{Front, HEADER_BYTES, front};
 use tidegate_wire::frontend;
 use tidegate_wire::startup::{self, ProtocolVersion};
 
 use crate::application::work::{Ends, Maker, Mischief, Step, Want, Who, Work};
+use crate::frames;
 use crate::net::{Due, End, Net, Notice, Owner, gate_address};
 use crate::random::Random;
 
@@ -75,7 +75,7 @@ pub struct Application {
     awaited: VecDeque<Step>,
     heard: Heard,
     mischief: Mischief,
-    /// Bytes until it vanishes.
+    /// The connection that carries its cancel.
     cancel: Option<End>,
     /// A cancel of its own may still hit it.
     may_be_cancelled: bool,
@@ -94,7 +94,8 @@ pub struct Application {
 #[derive(Debug, Default)]
 struct Heard {
     rows: Vec<Vec<Option<String>>>,
-    error: Option<(String, String, bool)>,
+    /// Its code and message.
+    error: Option<(String, String)>,
     tag: String,
 }
 
@@ -270,8 +271,7 @@ impl Application {
         if let Some(end) = self.end.take() {
             net.close(end);
         }
-        let is_in_order = !self.mood.is_quiet || self.stage == Stage::Done;
-        if !is_in_order {
+        if self.mood.is_quiet {
             let error = self.heard.error.clone();
             self.violation(format!("lost its connection: {error:?}"));
         }
@@ -397,13 +397,8 @@ impl Application {
     // --- Answers. ---
 
     fn listen(&mut self, net: &mut Net) {
-        while let Ok(Front::Frame { tag, frame_bytes }) = front(&self.input, 1 << 30) {
-            if (self.input.len() as u64) < frame_bytes {
-                break;
-            }
-            let rest = self.input.split_off(frame_bytes as usize);
-            let frame = std::mem::replace(&mut self.input, rest);
-            self.hear(tag, &frame[HEADER_BYTES..], net);
+        while let Some((tag, body)) = frames::take_first(&mut self.input) {
+            self.hear(tag, &body, net);
             if self.end.is_none() {
                 return;
             }
@@ -426,7 +421,7 @@ impl Application {
             Message::ParameterStatus { .. } | Message::NoticeResponse(_) => {}
             Message::ErrorResponse(fields) => self.hear_error(&fields),
             _ if is_unasked => self.violation(format!("hears {message:?} without having asked")),
-            Message::DataRow(row) => self.heard.rows.push(values(row)),
+            Message::DataRow(row) => self.hear_row(row),
             Message::CommandComplete(tag) => {
                 self.heard.tag = String::from_utf8_lossy(tag).into_owned();
             }
@@ -442,18 +437,27 @@ impl Application {
         }
     }
 
+    fn hear_row(&mut self, row: &[u8]) {
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+        match backend::values(row) {
+            Ok(values) => {
+                self.heard.rows.push(values.into_iter().map(|value| value.map(text)).collect());
+            }
+            Err(error) => self.violation(format!("hears a row that is none: {error}")),
+        }
+    }
+
     fn hear_error(&mut self, fields: &Fields<'_>) {
         let text =
             |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
         let code = fields.sqlstate().map(|code| code.as_str().to_owned()).unwrap_or_default();
         let message = text(fields.message());
-        let is_fatal = fields.severity() == Some(backend::Severity::Fatal);
         self.note(format!("< {code} {message} ({})", text(fields.hint())));
         if code == "57014" && !self.may_be_cancelled && !self.has_loose_cancel {
             self.violation("was cancelled by another".into());
         }
         if self.heard.error.is_none() {
-            self.heard.error = Some((code, message, is_fatal));
+            self.heard.error = Some((code, message));
         }
     }
 
@@ -491,7 +495,7 @@ impl Application {
     /// Compares an answer with what it must be, and keeps book.
     fn judge(&mut self, step: &Step, heard: &Heard, status: u8) {
         self.awaited.push_front(step.clone()); // For the words of violations.
-        let code = heard.error.as_ref().map(|(code, ..)| code.as_str());
+        let code = heard.error.as_ref().map(|(code, _)| code.as_str());
         match (&step.want, code) {
             (Want::Error(wanted), Some(code)) if *wanted == code => {}
             (Want::Error(wanted), None) => self.violation(format!("did not fail with {wanted}")),
@@ -561,22 +565,4 @@ impl Application {
             self.violation(format!("is told {status} instead of {wanted}"));
         }
     }
-}
-
-fn values(row: &[u8]) -> Vec<Option<String>> {
-    let mut rest = row.get(2..).unwrap_or_default();
-    let mut values = Vec::new();
-    while let Some((length, after)) = rest.split_first_chunk::<4>() {
-        match usize::try_from(i32::from_be_bytes(*length)) {
-            Ok(bytes) => {
-                values.push(Some(String::from_utf8_lossy(&after[..bytes]).into_owned()));
-                rest = &after[bytes..];
-            }
-            Err(_) => {
-                values.push(None);
-                rest = after;
-            }
-        }
-    }
-    values
 }

@@ -14,5 +14,6 @@ pub mod application;
 pub mod postgres;
 pub mod scenario;
 
+mod frames;
 pub mod net;
 pub mod random;

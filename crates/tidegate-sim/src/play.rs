@@ -1,7 +1,7 @@
 //! The play: one thing after another happens, and after each it is looked whether all is as it must
 //! be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -314,22 +314,24 @@ impl Stage {
                 self.later(recovery, Plot::Up);
             }
             Plot::Up => self.postgres.is_up(),
-            Plot::CutServer | Plot::ResetServer => {
-                let mut net = self.net.get();
-                let links = net.links_between(is_gate, is_postgres);
-                if !links.is_empty() {
-                    let link = self.random.pick(&links);
-                    if plot == Plot::CutServer { net.cut(link) } else { net.reset(link) }
-                }
-            }
-            Plot::CutClient | Plot::ResetClient => {
-                let mut net = self.net.get();
-                let links = net.links_between(is_application, is_gate);
-                if !links.is_empty() {
-                    let link = self.random.pick(&links);
-                    if plot == Plot::CutClient { net.cut(link) } else { net.reset(link) }
-                }
-            }
+            Plot::CutServer => self.break_one(is_gate, is_postgres, Net::cut),
+            Plot::ResetServer => self.break_one(is_gate, is_postgres, Net::reset),
+            Plot::CutClient => self.break_one(is_application, is_gate, Net::cut),
+            Plot::ResetClient => self.break_one(is_application, is_gate, Net::reset),
+        }
+    }
+
+    /// Breaks some connection between these two, if there is one.
+    fn break_one(
+        &mut self,
+        is_one: impl Fn(Owner) -> bool,
+        is_other: impl Fn(Owner) -> bool,
+        break_it: impl FnOnce(&mut Net, usize),
+    ) {
+        let mut net = self.net.get();
+        let links = net.links_between(is_one, is_other);
+        if !links.is_empty() {
+            break_it(&mut net, self.random.pick(&links));
         }
     }
 
@@ -451,9 +453,10 @@ impl Stage {
         if let Some(line) = self.postgres.entered_twice().first() {
             return Err(format!("{line} was done twice"));
         }
+        let entered: BTreeSet<_> = self.postgres.ledger.iter().collect();
         for application in &self.applications {
             for (line, told) in &application.lines {
-                let is_entered = self.postgres.ledger.contains(line);
+                let is_entered = entered.contains(line);
                 match told {
                     Told::Committed if !is_entered => {
                         return Err(format!("{line} was lost, although it was committed"));

@@ -1,6 +1,6 @@
 //! A model of PostgreSQL: as much of it as a pooler depends on. It counts its connections, speaks
 //! the protocol, keeps the state of sessions and transactions, and enters what was committed into a
-//! ledger. It is compared with the real one by the tests.
+//! ledger.
 
 mod backend;
 mod session;
@@ -190,7 +190,7 @@ impl Postgres {
 
     /// A superuser ends some backend.
     pub fn terminate_one(&mut self, net: &mut Net) {
-        let pids: Vec<u32> = self.counted().map(|backend| backend.pid).collect();
+        let pids = self.pids();
         if pids.is_empty() {
             return;
         }

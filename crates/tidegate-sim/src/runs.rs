@@ -1,8 +1,7 @@
 //! Many runs, on all cores.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tidegate_proxy::clock::Clock;

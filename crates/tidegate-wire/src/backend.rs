@@ -702,6 +702,18 @@ impl Report<'_> {
     }
 }
 
+/// The values of a DataRow; none where one is NULL.
+///
+/// # Errors
+/// It is cut, or longer than it says.
+pub fn values(row: &[u8]) -> Result<Vec<Option<&[u8]>>, DecodeError> {
+    let mut body = Body::new(row);
+    let count = body.u16("number of columns")?;
+    let values = (0..count).map(|_| body.value("column")).collect::<Result<_, _>>()?;
+    body.end()?;
+    Ok(values)
+}
+
 /// The values of a DataRow that has exactly `N`.
 ///
 /// # Errors

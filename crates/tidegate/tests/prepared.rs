@@ -1,6 +1,7 @@
 //! Prepared statements with names, on servers that clients share: answers are PostgreSQL's, and
 //! nobody's statement is anybody else's.
 
+use tidegate_pool_core::retry;
 use tidegate_testkit::batch::{Batch, Format};
 use tidegate_testkit::raw::{Frame, Raw};
 use tidegate_testkit::scene::{ONE_SERVER, Scene};
@@ -234,16 +235,12 @@ fn a_statement_that_a_function_has_deallocated_is_there_all_the_same() {
 
 // --- Any batches at all. ---
 
-/// A generator that the seed alone decides (SplitMix64, by Steele, Lea, and Flood).
-struct Random(u64);
+/// Choices that the seed alone decides.
+struct Random(retry::Random);
 
 impl Random {
     fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % bound as u64) as usize
+        (self.0.next() % bound as u64) as usize
     }
 
     fn one<T: Copy>(&mut self, of: &[T]) -> T {
@@ -361,7 +358,7 @@ fn said(batch: &Batch) -> String {
 /// Each client is played beside a direct connection that says the same; what both hear must be the
 /// same. A failure names its seed; `TIDEGATE_SEED=…` plays it again.
 fn play(seed: u64, settings: &str) {
-    let mut random = Random(seed);
+    let mut random = Random(retry::Random::new(seed));
     let scene = scene(settings);
     scene.cluster.sql_in("app", "CREATE TABLE t (s text); ALTER TABLE t OWNER TO app").expect("t");
     let mut cleaner = scene.client(scene.cluster.port());

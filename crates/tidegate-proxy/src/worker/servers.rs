@@ -40,8 +40,8 @@ const CLOSE_MAX: Duration = Duration::from_secs(5);
 const POOLER_COOLING: Duration = Duration::from_secs(1);
 
 /// How long a slot stays taken after a connection broke when there is no census to see the
-/// backend go, or no pid by which it could be seen. A backend that does nothing ends at once when its client's machine answers with a
-/// reset; one that works finds out when it writes.
+/// backend go, or no pid by which it could be seen. A backend that does nothing ends at once when
+/// its client's machine answers with a reset; one that works finds out when it writes.
 const UNSEEN_COOLING: Duration = Duration::from_secs(10);
 
 impl Worker {

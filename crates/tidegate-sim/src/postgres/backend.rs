@@ -1,12 +1,13 @@
 //! A backend: one process of PostgreSQL, with the connection that it serves.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tidegate_wire::backend::{self, Message, Report, Severity, TransactionStatus};
-use tidegate_wire::frame::{Front, HEADER_BYTES, front};
 use tidegate_wire::frontend::{self, Target};
 use tidegate_wire::sqlstate::SqlState;
 
+use crate::frames;
 use crate::net::{Due, End, Net};
 use crate::postgres::session::{self, Result, Session, Status};
 use crate::postgres::sql::{Statement, statements};
@@ -69,7 +70,7 @@ impl Backend {
             end,
             stage: Stage::Starting,
             counts: false,
-            session: Session::new(std::collections::BTreeMap::new()),
+            session: Session::new(BTreeMap::new()),
             input: Vec::new(),
             output: Vec::new(),
             is_blocked: false,
@@ -127,10 +128,7 @@ impl Backend {
     pub(crate) fn go_on(&mut self, net: &mut Net) {
         // Who can't get rid of its answers does not look at what comes next.
         while !self.is_working && !self.is_blocked && self.stage == Stage::Serving {
-            let Ok(Front::Frame { tag, frame_bytes }) = front(&self.input, 1 << 30) else { break };
-            if (self.input.len() as u64) < frame_bytes {
-                break;
-            }
+            let Some((tag, _)) = frames::first(&self.input) else { break };
             let cost = self.cost(tag);
             if cost.is_zero() {
                 self.message(net);
@@ -164,10 +162,7 @@ impl Backend {
 
     /// How long the statement at the front of the input sleeps.
     fn sleep(&self) -> Duration {
-        let Ok(Front::Frame { tag, frame_bytes }) = front(&self.input, 1 << 30) else {
-            return Duration::ZERO;
-        };
-        let body = &self.input[HEADER_BYTES..frame_bytes as usize];
+        let Some((tag, body)) = frames::first(&self.input) else { return Duration::ZERO };
         let text = match frontend::Tag::from_byte(tag)
             .and_then(|tag| frontend::Message::decode(tag, body).ok())
         {
@@ -244,15 +239,12 @@ impl Backend {
 
     /// Does what the message at the front of the input asks.
     fn message(&mut self, net: &mut Net) {
-        let Ok(Front::Frame { tag, frame_bytes }) = front(&self.input, 1 << 30) else { return };
-        let rest = self.input.split_off(frame_bytes as usize);
-        let frame = std::mem::replace(&mut self.input, rest);
-        let body = &frame[HEADER_BYTES..];
-        let decoded = frontend::Tag::from_byte(tag).map(|tag| frontend::Message::decode(tag, body));
+        let Some((tag, body)) = frames::take_first(&mut self.input) else { return };
+        let decoded =
+            frontend::Tag::from_byte(tag).map(|tag| frontend::Message::decode(tag, &body));
         let Some(Ok(message)) = decoded else {
-            self.session
-                .violations
-                .push(format!("a message that is none: {:?}", String::from_utf8_lossy(&frame)));
+            let body = String::from_utf8_lossy(&body);
+            self.session.violations.push(format!("a message that is none: tag {tag}, {body:?}"));
             return self.die("08P01", "invalid frontend message type", net);
         };
         use frontend::Message as M;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tidegate_testkit::batch::Batch;
 use tidegate_testkit::raw::{Frame, Raw};
 use tidegate_testkit::scene::APP;
+use tidegate_wire::backend;
 
 /// Up to one ReadyForQuery, and what must be answered.
 pub(crate) struct Step {
@@ -242,19 +243,9 @@ impl Talk {
 
 /// The columns of a row.
 fn row(body: &[u8]) -> String {
-    let mut rest = &body[2..];
-    let mut columns = Vec::new();
-    while let Some((length, after)) = rest.split_first_chunk::<4>() {
-        match usize::try_from(i32::from_be_bytes(*length)) {
-            Ok(bytes) => {
-                columns.push(String::from_utf8_lossy(&after[..bytes]).into_owned());
-                rest = &after[bytes..];
-            }
-            Err(_) => {
-                columns.push("NULL".into());
-                rest = after;
-            }
-        }
-    }
-    columns.join("|")
+    let values = backend::values(body).expect("a row is well-formed");
+    let text = |value: Option<&[u8]>| {
+        value.map_or("NULL".into(), |value| String::from_utf8_lossy(value).into_owned())
+    };
+    values.into_iter().map(text).collect::<Vec<_>>().join("|")
 }
