@@ -33,6 +33,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         results.push(("docs", docs::check()));
         results.push(("doc tests", shell::run(&mut cargo(DOC_TESTS.iter().copied()))));
         results.push(("fuzz", fuzz::smoke()));
+        results.push(("planted bugs", shell::run(&mut cargo(PLANTED.iter().copied()))));
         if arguments.full {
             results.push(("other versions of PostgreSQL", pg::others()));
         }
@@ -47,5 +48,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     shell::run(&mut runner.all(extent, &arguments.filters)?)?;
     earlier
 }
+
+/// Only this is built with bugs that can be planted.
+const PLANTED: &[&str] =
+    &["test", "--quiet", "-p", "tidegate-sim", "--features", "planted", "--test", "planted"];
 
 const DOC_TESTS: &[&str] = &["test", "--quiet", "--workspace", "--doc"];

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use tidegate_budget::budget::{Budget, BudgetView, Denied};
+use tidegate_wire::planted::{Bug, is_planted};
 use tidegate_wire::tick::Tick;
 
 use crate::order::{Checkout, CheckoutError, Dial, Order};
@@ -315,9 +316,11 @@ impl<S> Pools<S> {
                 waiting.since,
                 now,
             );
-            self.apply(lease.server, Event::CheckedOut(port), now);
-            self.orders.push_back(Order::HandOff(waiting.waiter, lease));
-            return;
+            if !is_planted(Bug::LostWaiter) {
+                self.apply(lease.server, Event::CheckedOut(port), now);
+                self.orders.push_back(Order::HandOff(waiting.waiter, lease));
+                return;
+            }
         }
         let Lease { server, pool, payload, flavour } = lease;
         if let Some(entry) = self.entry_mut(server) {
@@ -538,7 +541,9 @@ impl<S> Pools<S> {
         self.draining = true;
         let ids: Vec<PoolId> = self.pools().map(|(id, _)| id).collect();
         for id in ids {
-            self.refuse_all(id, &CheckoutError::Draining, now);
+            if !is_planted(Bug::DrainForgetsWaiters) {
+                self.refuse_all(id, &CheckoutError::Draining, now);
+            }
             for server in self.pool(id).idle.clone() {
                 self.close_idle(server, CloseReason::Drain, now);
             }
@@ -555,6 +560,13 @@ impl<S> Pools<S> {
             pools: self.pools().map(|(_, pool)| pool.view(now)).collect(),
             draining: self.draining,
         }
+    }
+
+    /// How many servers there are that do not idle, so that some worker must have them in hand;
+    /// and how many checkouts wait, so that some client must.
+    pub fn at_large(&self) -> (usize, usize) {
+        let entries = self.entries.iter().flatten();
+        (entries.filter(|(_, entry)| entry.payload.is_none()).count(), self.waiting)
     }
 
     /// The database and role of a pool.

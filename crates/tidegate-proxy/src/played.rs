@@ -18,9 +18,10 @@ use crate::dial::Network;
 use crate::entropy::Entropy;
 use crate::gate::GateError;
 use crate::listener::{Listener, PortListener};
+use crate::locks::lock;
 use crate::resolver::{Resolver, Target};
 use crate::settings;
-use crate::shared::{Mailbox, Parts, Shared, Tls};
+use crate::shared::{Mail, Mailbox, Parts, Shared, Tls};
 use crate::token::Source;
 use crate::users::Users;
 use crate::worker::Worker;
@@ -112,6 +113,33 @@ impl PlayedGate {
             Waker::Played(woken) if woken.load(Ordering::Relaxed) => Tick::ZERO,
             _ => self.workers[worker].due(),
         }
+    }
+
+    /// What is in nobody's hands, though it ought to be. Between two turns there is nothing.
+    ///
+    /// # Errors
+    /// Says what was lost.
+    pub fn nothing_is_lost(&self) -> Result<(), String> {
+        let (servers, waiting) = self.shared.pools().at_large();
+        let mut found = lock(&self.shared.zombies).len();
+        let (mut tickets, mut on_their_way) = (0, 0);
+        for (worker, mailbox) in self.workers.iter().zip(self.shared.mailboxes.iter()) {
+            let (servers, waiting) = worker.at_hand();
+            found += servers;
+            tickets += waiting;
+            for mail in &*lock(&mailbox.mail) {
+                found += usize::from(matches!(mail, Mail::HandOff(..)));
+                on_their_way += usize::from(matches!(mail, Mail::HandOff(..) | Mail::Refuse(..)));
+            }
+        }
+        if servers != found {
+            return Err(format!("{servers} servers are not idle, and workers have {found}"));
+        }
+        // Who has gone meanwhile does not wait for what is on its way any more.
+        if !(waiting..=waiting + on_their_way).contains(&tickets) {
+            return Err(format!("{waiting} checkouts wait, and {tickets} clients"));
+        }
+        Ok(())
     }
 
     /// Whether it has shut down.

@@ -196,6 +196,12 @@ impl Worker {
         self.go_on_draining();
     }
 
+    /// How many servers it has in hand, and how many of its clients wait for one.
+    pub(crate) fn at_hand(&self) -> (usize, usize) {
+        let waiting = self.clients.iter().filter(|(_, client)| client.ticket.is_some()).count();
+        (self.servers.iter().flatten().count(), waiting + self.ears_waiting())
+    }
+
     /// When the next turn is due at the latest, as of this one.
     pub(crate) fn due(&mut self) -> Tick {
         let timeout = self.timeout();

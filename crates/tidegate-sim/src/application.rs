@@ -10,11 +10,13 @@ use tidegate_pool_core::server::Port;
 use tidegate_wire::backend::{self, Authentication, Fields, Message};
 use tidegate_wire::frontend;
 use tidegate_wire::startup::{self, ProtocolVersion};
+use tidegate_wire::tick::Tick;
 
 use crate::application::work::{Ends, Maker, Mischief, Step, Want, Who, Work};
 use crate::frames;
 use crate::net::{Due, End, Net, Notice, Owner, gate_address};
 use crate::random::Random;
+use crate::scenario::Focus;
 
 /// What an application was told of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +49,8 @@ pub struct Mood {
     pub is_quiet: bool,
     /// The gates are shut down meanwhile: it may be left without one.
     pub may_be_left: bool,
+    /// What it does more often than otherwise.
+    pub focus: Focus,
 }
 
 /// An application: one connection at a time.
@@ -75,6 +79,8 @@ pub struct Application {
     awaited: VecDeque<Step>,
     heard: Heard,
     mischief: Mischief,
+    /// When it is up to that.
+    mischief_due: Tick,
     /// The connection that carries its cancel.
     cancel: Option<End>,
     /// A cancel of its own may still hit it.
@@ -113,7 +119,8 @@ impl Application {
         mood: Mood,
     ) -> Self {
         let starts_with_who = random.one_in(3);
-        let maker = Maker::new(number, !mood.is_quiet || random.one_in(2), starts_with_who);
+        let maker =
+            Maker::new(number, mood.focus, !mood.is_quiet || random.one_in(2), starts_with_who);
         Self {
             number,
             name: maker.name.clone(),
@@ -134,6 +141,7 @@ impl Application {
             awaited: VecDeque::new(),
             heard: Heard::default(),
             mischief: Mischief::None,
+            mischief_due: Tick::NEVER,
             cancel: None,
             may_be_cancelled: false,
             has_loose_cancel: false,
@@ -183,8 +191,10 @@ impl Application {
             Stage::Working => self.send_next(net),
             Stage::Connecting | Stage::LoggingIn | Stage::Done => {}
         }
+        if self.stage != Stage::Working || net.now() < self.mischief_due {
+            return;
+        }
         if let Mischief::Cancel(_) = self.mischief
-            && self.stage == Stage::Working
             && self.cancel.is_none()
         {
             self.mischief = Mischief::None;
@@ -192,6 +202,9 @@ impl Application {
             let to = gate_address(self.number % self.gates, self.port);
             self.cancel = Some(net.connect(Owner::Application(self.number), to));
             self.note("cancels".into());
+        }
+        if let Mischief::Leave(_) = self.mischief {
+            self.vanish(net);
         }
     }
 
@@ -343,7 +356,8 @@ impl Application {
         self.to_send = steps.into();
         self.mischief = mischief;
         self.stage = Stage::Working;
-        if let Mischief::Cancel(delay) = mischief {
+        if let Mischief::Cancel(delay) | Mischief::Leave(delay) = mischief {
+            self.mischief_due = net.now() + delay;
             net.after(delay, Due::Application(self.number));
         }
         self.send_next(net);

@@ -19,7 +19,7 @@ use crate::application::{Application, Mood, Told};
 use crate::net::{Due, GateDoor, GateWorld, Net, Owner, SharedNet, gate_address, postgres_address};
 use crate::postgres::{Phase, Postgres};
 use crate::random::Random;
-use crate::scenario::{Plot, Scenario};
+use crate::scenario::{Focus, Plot, Scenario};
 
 /// What came of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,12 +55,14 @@ const PATIENCE: Duration = Duration::from_secs(900);
 /// Longer than the kernel needs to give up a peer that says nothing.
 const KERNEL_PATIENCE: Duration = Duration::from_secs(200);
 
-/// A worker turns to what has happened after this time at most.
-const TURN_DELAY: Duration = Duration::from_micros(60);
-
 /// Plays what follows from a seed.
 pub fn play(seed: u64) -> Outcome {
-    let mut stage = Stage::new(seed);
+    play_focused(seed, None)
+}
+
+/// Plays what follows from a seed, which also says what there is more of if `focus` does not.
+pub fn play_focused(seed: u64, focus: Option<Focus>) -> Outcome {
+    let mut stage = Stage::new(seed, focus);
     let outcome = catch_unwind(AssertUnwindSafe(|| stage.run()));
     let failure = match outcome {
         Ok(Ok(())) => None,
@@ -97,9 +99,12 @@ struct Stage {
 type Checked = Result<(), String>;
 
 impl Stage {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, focus: Option<Focus>) -> Self {
         let mut random = Random::new(seed);
-        let scenario = Scenario::new(&mut random);
+        // Half of all runs have some of everything.
+        let drawn = random.pick(&Focus::ALL);
+        let drawn = if random.one_in(2) { Focus::Everything } else { drawn };
+        let scenario = Scenario::new(&mut random, focus.unwrap_or(drawn));
         let net = SharedNet::new(Net::new(random.any(), scenario.weather));
         let all = scenario.connections * scenario.gates;
         let postgres = Postgres::new(0, all, random.fork(), &mut net.get());
@@ -126,6 +131,7 @@ impl Stage {
         let mood = Mood {
             is_quiet: scenario.is_quiet && scenario.drain_after.is_none(),
             may_be_left: scenario.drain_after.is_some(),
+            focus: scenario.focus,
         };
         let applications: Vec<_> = scenario
             .applications
@@ -219,6 +225,7 @@ impl Stage {
                 self.turns.remove(&(gate, worker));
                 let events = self.net.get().take_events(gate, worker as u16);
                 self.gates[gate].turn(worker, &events);
+                self.gates[gate].nothing_is_lost()?;
             }
             _ => self.happen(next_due.unwrap_or(Tick::ZERO)),
         }
@@ -230,20 +237,29 @@ impl Stage {
         let now = self.now();
         let alarmed: Vec<_> = self.net.get().alarmed().collect();
         for (gate, worker) in alarmed {
-            let when = now + self.random.time(TURN_DELAY);
-            let turn = self.turns.entry((gate, usize::from(worker))).or_insert(when);
-            *turn = when.min(*turn);
+            self.plan_turn(gate, usize::from(worker), now);
         }
+        let mut dues = Vec::new();
         for (number, gate) in self.gates.iter_mut().enumerate() {
             for worker in 0..gate.workers() {
                 let due = gate.due(worker);
                 if due == Tick::NEVER {
                     continue;
                 }
-                let when = due.max(now);
-                let turn = self.turns.entry((number, worker)).or_insert(when);
-                *turn = when.min(*turn);
+                dues.push((number, worker, due.max(now)));
             }
+        }
+        for (gate, worker, due) in dues {
+            self.plan_turn(gate, worker, due);
+        }
+    }
+
+    /// A worker has something to do from `due` on, and takes its turn a little later.
+    fn plan_turn(&mut self, gate: usize, worker: usize, due: Tick) {
+        let turn = self.turns.entry((gate, worker)).or_insert(Tick::NEVER);
+        if *turn > due + self.scenario.turn_delay {
+            let micros = self.scenario.turn_delay.as_micros() as usize;
+            *turn = due + Duration::from_micros(self.random.between(0, micros) as u64);
         }
     }
 

@@ -10,9 +10,32 @@ use tidegate_pool_core::server::Port;
 use crate::net::Weather;
 use crate::random::Random;
 
+/// What a run has more of than others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Focus {
+    /// Nothing: some of everything.
+    Everything,
+    /// Cancels, on a slow network with few servers.
+    Cancels,
+    /// Gates that are shut down while many wait.
+    Drain,
+    /// Clients that vanish, from several workers that share few servers.
+    Leaving,
+    /// Statements that are prepared, on few servers.
+    Prepared,
+}
+
+impl Focus {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Everything, Self::Cancels, Self::Drain, Self::Leaving, Self::Prepared];
+}
+
 /// One run.
 #[derive(Debug)]
 pub struct Scenario {
+    /// What there is more of.
+    pub focus: Focus,
     /// Nothing goes wrong but what applications do by themselves.
     pub is_quiet: bool,
     /// How many gates there are.
@@ -25,6 +48,8 @@ pub struct Scenario {
     pub applications: Vec<(Port, usize)>,
     /// The network.
     pub weather: Weather,
+    /// A worker turns to what has happened after this time at most.
+    pub turn_delay: Duration,
     /// What goes wrong, after how long.
     pub plots: Vec<(Duration, Plot)>,
     /// All gates are shut down after this time, whoever is at work.
@@ -59,29 +84,79 @@ pub enum Plot {
 }
 
 impl Scenario {
-    /// What follows from a seed.
+    /// What follows from a seed, with more of something than of the rest.
     ///
     /// # Panics
     /// The settings that it makes up are not in order, which is a bug here.
-    pub fn new(random: &mut Random) -> Self {
-        let is_quiet = random.one_in(3);
-        let gates = random.pick(&[1, 1, 1, 2]);
-        let connections = random.between(1, 6);
-        let count = random.between(2, 14);
+    pub fn new(random: &mut Random, focus: Focus) -> Self {
+        let is_quiet = random.one_in(3) && focus != Focus::Leaving;
+        let is_crowded = focus != Focus::Everything;
+        let gates = if is_crowded { 1 } else { random.pick(&[1, 1, 1, 2]) };
+        let connections = match focus {
+            Focus::Everything => random.between(1, 6),
+            Focus::Cancels | Focus::Leaving => 1,
+            Focus::Drain | Focus::Prepared => random.between(1, 2),
+        };
+        let work_max = match focus {
+            Focus::Everything => 30,
+            Focus::Cancels => 300,
+            Focus::Drain | Focus::Leaving | Focus::Prepared => 80,
+        };
+        let count = match focus {
+            Focus::Everything => random.between(2, 14),
+            // More would cancel while they wait for a server.
+            Focus::Cancels => random.between(4, 6),
+            Focus::Drain | Focus::Leaving | Focus::Prepared => random.between(8, 14),
+        };
         let applications = (0..count)
             .map(|_| {
-                let port = if random.one_in(5) { Port::Session } else { Port::Transaction };
-                (port, random.between(3, 30))
+                let is_session = random.one_in(if is_crowded { 20 } else { 5 });
+                let port = if is_session { Port::Session } else { Port::Transaction };
+                (port, random.between(3, work_max))
             })
             .collect();
-        let weather = Weather {
-            delay_max: Duration::from_micros(random.pick(&[50, 500, 5000, 50_000])),
-            room: random.pick(&[(200, 2000), (4096, 65_536), (65_536, 300_000)]),
+        let delays: &[u64] = match focus {
+            Focus::Everything | Focus::Prepared => &[50, 500, 5000, 50_000],
+            Focus::Cancels => &[50_000, 100_000],
+            Focus::Drain | Focus::Leaving => &[50, 500],
         };
+        let rooms: &[(usize, usize)] = match focus {
+            // Every byte that is cut off costs steps in which nobody leaves or cancels.
+            Focus::Cancels | Focus::Leaving => &[(4096, 65_536)],
+            _ => &[(200, 2000), (4096, 65_536), (65_536, 300_000)],
+        };
+        let weather = Weather {
+            delay_max: Duration::from_micros(random.pick(delays)),
+            room: random.pick(rooms),
+        };
+        // What the kernel needs to wake a thread, or how long others keep the machine busy.
+        let turn_delay = Duration::from_micros(match focus {
+            Focus::Leaving => 500_000,
+            _ => random.pick(&[60, 60, 60, 10_000]),
+        });
         let plots = if is_quiet { Vec::new() } else { plots(random) };
-        let drain_after = random.one_in(6).then(|| random.time(Duration::from_secs(20)));
-        let config = Arc::new(config(random, connections));
-        Self { is_quiet, gates, config, connections, applications, weather, plots, drain_after }
+        let drain_after = match focus {
+            Focus::Drain => Some(Duration::from_millis(random.between(50, 500) as u64)),
+            Focus::Everything => random.one_in(6).then(|| random.time(Duration::from_secs(20))),
+            Focus::Cancels | Focus::Leaving | Focus::Prepared => None,
+        };
+        let workers = match focus {
+            Focus::Leaving => "3",
+            _ => random.pick(&["1", "1", "2", "3"]),
+        };
+        let config = Arc::new(config(random, focus, connections, workers));
+        Self {
+            focus,
+            is_quiet,
+            gates,
+            config,
+            connections,
+            applications,
+            weather,
+            turn_delay,
+            plots,
+            drain_after,
+        }
     }
 }
 
@@ -99,8 +174,12 @@ fn plots(random: &mut Random) -> Vec<(Duration, Plot)> {
     (0..count).map(|_| (random.time(Duration::from_secs(20)), plot(random))).collect()
 }
 
-fn config(random: &mut Random, connections: usize) -> Config {
+fn config(random: &mut Random, focus: Focus, connections: usize, workers: &str) -> Config {
     let pool_size = random.between(1, connections);
+    let statements_max = match focus {
+        Focus::Prepared => random.pick(&["1", "3", "200"]),
+        _ => random.pick(&["1", "3", "200", "off"]),
+    };
     let settings = [
         ("upstream.url", "postgres://app@10.0.1.1:5432/app?sslmode=disable".to_owned()),
         ("upstream.kind", "direct".into()),
@@ -108,7 +187,7 @@ fn config(random: &mut Random, connections: usize) -> Config {
         ("upstream.headroom", "0".into()),
         ("upstream.census", "off".into()),
         ("plan", "custom".into()),
-        ("listen.workers", random.pick(&["1", "1", "2", "3"]).into()),
+        ("listen.workers", workers.into()),
         ("pool.pool_size", pool_size.to_string()),
         ("pool.max_overflow", (connections - pool_size).to_string()),
         ("pool.pool_timeout", "10m".into()),
@@ -119,7 +198,7 @@ fn config(random: &mut Random, connections: usize) -> Config {
         ("pool.overflow_linger", random.pick(&["1s", "10s"]).into()),
         ("pool.reset", random.pick(&["auto", "auto", "always"]).into()),
         ("pool.answer_probes", random.pick(&["off", "begin", "all"]).into()),
-        ("prepared.statements_max", random.pick(&["1", "3", "200", "off"]).into()),
+        ("prepared.statements_max", statements_max.into()),
         ("retry.multiplier", "100ms".into()),
         ("retry.min", "50ms".into()),
         ("retry.max", "2s".into()),

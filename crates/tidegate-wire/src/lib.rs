@@ -40,3 +40,6 @@ pub mod certificate;
 pub mod body;
 pub mod sqlstate;
 pub mod tick;
+
+#[doc(hidden)]
+pub mod planted;

@@ -21,6 +21,7 @@ use tidegate_session::prepared::Environment;
 use tidegate_session::server::{Errand, ServerError};
 use tidegate_wire::backend::Severity;
 use tidegate_wire::catalogue::Complaint;
+use tidegate_wire::planted::{Bug, is_planted};
 use tidegate_wire::tick::Tick;
 
 use crate::channel::{Channel, Input};
@@ -314,6 +315,9 @@ impl Worker {
             return self.ear_handed_off(key, lease);
         }
         let waits = self.client(key).is_some_and(|client| client.ticket.take().is_some());
+        if !waits && is_planted(Bug::HandOffToNobody) {
+            return;
+        }
         if !waits {
             return self.return_unused(lease);
         }
@@ -361,11 +365,8 @@ impl Worker {
         server.client = Some(key);
         let session = client.session.as_ref()?;
         let wanted = &session.settings;
-        let change = if Arc::ptr_eq(wanted, &server.settings) {
-            None
-        } else {
-            wanted.change_from(&server.settings)
-        };
+        let is_right = Arc::ptr_eq(wanted, &server.settings) || is_planted(Bug::SettingsLeak);
+        let change = if is_right { None } else { wanted.change_from(&server.settings) };
         let is_ready = client.is_ready() && !server.habits.checked;
         let (errand, sql) = match (change, server.habits.checked) {
             (Some(change), _) => {
@@ -557,7 +558,9 @@ impl Worker {
 
     /// Parts a client from its server, which is at rest.
     pub(super) fn end_lease(&mut self, key: ClientKey, id: ServerId) {
-        self.part_from_server(key);
+        if !is_planted(Bug::DoubleReturn) {
+            self.part_from_server(key);
+        }
         self.lease_ended(id);
     }
 

@@ -7,6 +7,7 @@ use tidegate_session::exchange::Exchange;
 use tidegate_session::server::{Errand, ErrandEnd, Heard, RESET_SQL, ServerFault};
 use tidegate_wire::catalogue::Complaint;
 use tidegate_wire::frontend;
+use tidegate_wire::planted::{Bug, is_planted};
 use tidegate_wire::sqlstate::SqlState;
 
 use crate::channel::Input;
@@ -444,7 +445,7 @@ impl Worker {
         server.ahead = None;
         server.cancel_wanted = false;
         server.channel.paused = false;
-        server.parked = server.cancels > 0;
+        server.parked = server.cancels > 0 && !is_planted(Bug::LateCancel);
         if server.parked {
             return;
         }
@@ -505,7 +506,12 @@ impl Worker {
         if server.is_cut || exchange.is_unsure() {
             return self.close_server(id, CloseReason::Recovery);
         }
-        if exchange.is_at_rest() {
+        let is_let_be = if exchange.is_busy() {
+            is_planted(Bug::ReplyToAnother)
+        } else {
+            is_planted(Bug::DirtyReuse)
+        };
+        if exchange.is_at_rest() || is_let_be {
             return self.lease_ended(id);
         }
         // A BEGIN that is cancelled would let what stands behind it commit by itself. No BEGIN
@@ -577,6 +583,10 @@ impl Worker {
         }
         self.queue_server(id);
         self.set_alarm(Source::Server(id), deadline);
+        if is_planted(Bug::BudgetForgetsClosing) {
+            let now = self.now;
+            self.with_pools(|pools| pools.gone(id, now));
+        }
     }
 
     /// The stream from a server has ended, in order or not.

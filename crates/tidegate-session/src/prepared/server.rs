@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tidegate_wire::planted::{Bug, is_planted};
+
 use crate::prepared::{Columns, NAME_PREFIX, Statement, StatementId};
 
 /// The number that makes a statement's name on one server.
@@ -98,6 +100,10 @@ impl ServerStatements {
     /// The name of a statement that is there, or was sent, and what its result was described to be.
     pub(crate) fn used(&mut self, id: StatementId) -> Option<(ServerName, Option<Columns>)> {
         self.uses += 1;
+        let id = match self.by_id.last_key_value() {
+            Some((another, _)) if is_planted(Bug::StatementOfAnother) => *another,
+            _ => id,
+        };
         let parsed = self.by_id.get_mut(&id)?;
         parsed.used = self.uses;
         Some((parsed.name, parsed.columns))

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tidegate_wire::frontend::{self, Message};
 
 use crate::random::Random;
+use crate::scenario::Focus;
 
 /// Up to one ReadyForQuery, and what must be answered.
 #[derive(Debug, Clone)]
@@ -61,6 +62,8 @@ pub(crate) enum Mischief {
     None,
     /// It cancels what it runs, after this time.
     Cancel(Duration),
+    /// It vanishes after this time, if what it runs has not ended.
+    Leave(Duration),
     /// It vanishes, when so many bytes more have been sent.
     Vanish(usize),
 }
@@ -71,12 +74,16 @@ pub(crate) struct Work {
     pub(crate) mischief: Mischief,
 }
 
+/// What can be hit by a cancel of another's.
+const SLEEP: usize = 12;
+
 /// Makes up work for one application.
 pub(crate) struct Maker {
     pub(crate) name: String,
     serial: usize,
     /// Statements that it has prepared on this connection: name and text.
     prepared: Vec<(String, String)>,
+    focus: Focus,
     pub(crate) may_vanish: bool,
     /// Its setting comes with its startup packet.
     pub(crate) starts_with_who: bool,
@@ -84,8 +91,14 @@ pub(crate) struct Maker {
 }
 
 impl Maker {
-    pub(crate) fn new(number: usize, may_vanish: bool, starts_with_who: bool) -> Self {
+    pub(crate) fn new(
+        number: usize,
+        focus: Focus,
+        may_vanish: bool,
+        starts_with_who: bool,
+    ) -> Self {
         Self {
+            focus,
             name: format!("c{number}"),
             serial: 0,
             prepared: Vec::new(),
@@ -108,7 +121,14 @@ impl Maker {
     /// What to do next.
     pub(crate) fn work(&mut self, random: &mut Random) -> Work {
         let mut mischief = Mischief::None;
-        let steps = match random.below(12) {
+        let usual = match self.focus {
+            Focus::Cancels => random.pick(&[9, 9, SLEEP]),
+            Focus::Leaving => random.pick(&[3, SLEEP]),
+            Focus::Prepared => 0,
+            Focus::Everything | Focus::Drain => random.below(12),
+        };
+        let work = if random.one_in(6) { random.below(12) } else { usual };
+        let steps = match work {
             0..=2 => vec![self.statement(random)],
             3 | 4 => self.transaction(random),
             5 => {
@@ -128,27 +148,40 @@ impl Maker {
                 .collect(),
             7 => vec![self.setting(random)],
             8 => vec![self.copy(random)],
-            9 => {
-                let millis = random.between(1, 60);
+            9 | SLEEP => {
+                let millis = random.between(1, if work == SLEEP { 150 } else { 60 });
                 let identity = self.identity();
                 let sql = format!("SELECT '{identity}' FROM pg_sleep(0.{millis:03})");
                 let step = simple(&sql, Want::Rows(vec![vec![Some(identity)]]));
-                mischief = Mischief::Cancel(random.time(Duration::from_millis(60)));
+                if work == 9 {
+                    // Near its end, whether there was a wait before it or not.
+                    let millis = random.between(millis / 2, millis + 200) as u64;
+                    mischief = Mischief::Cancel(Duration::from_millis(millis));
+                }
                 vec![step]
             }
             10 => self.locked(random),
             _ => vec![self.statement(random), self.setting(random), self.statement(random)],
         };
-        if self.may_vanish && random.one_in(12) {
+        let is_leaving = self.focus == Focus::Leaving;
+        let vanishes_in = if is_leaving { 2 } else { 12 };
+        if self.may_vanish && random.one_in(vanishes_in) {
             let bytes = steps.iter().map(|step| step.bytes.len()).sum();
-            mischief = Mischief::Vanish(random.between(0, bytes));
+            let leaves = random.one_in(2) || is_leaving && random.one_in(2);
+            // As long as it may have to wait for a server.
+            let millis = random.between(1, if is_leaving { 3000 } else { 500 }) as u64;
+            mischief = match leaves {
+                true => Mischief::Leave(Duration::from_millis(millis)),
+                false => Mischief::Vanish(random.between(0, bytes)),
+            };
         }
         Work { steps, mischief }
     }
 
     fn statement(&mut self, random: &mut Random) -> Step {
         let identity = self.identity();
-        match random.below(9) {
+        let kinds = if self.focus == Focus::Prepared { 14 } else { 9 };
+        match random.below(kinds) {
             0 | 1 => {
                 let sql = format!("SELECT '{identity}', current_setting('app.who', true)");
                 simple(&sql, Want::Setting(identity))
