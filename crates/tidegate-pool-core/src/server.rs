@@ -132,8 +132,16 @@ pub enum CloseReason {
     Evicted,
     /// It was idle for longer than it may be.
     Idle,
+    /// An operator has closed it.
+    Killed,
     /// It was older than `pool_recycle`.
     Lifetime,
+    /// More were open than a limit allows that was lowered.
+    Limit,
+    /// Its pool was paused and at rest.
+    Pause,
+    /// An operator had all servers replaced.
+    Reconnect,
     /// The client vanished in mid-exchange and the server could not be recovered in time.
     Recovery,
     /// The reset failed.
@@ -144,14 +152,18 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All reasons, for metrics that start at zero.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::Bug,
         Self::CheckFailed,
         Self::DialFailed,
         Self::Drain,
         Self::Evicted,
         Self::Idle,
+        Self::Killed,
         Self::Lifetime,
+        Self::Limit,
+        Self::Pause,
+        Self::Reconnect,
         Self::Recovery,
         Self::ResetFailed,
         Self::Upstream,
@@ -166,7 +178,11 @@ impl CloseReason {
             Self::Drain => "drain",
             Self::Evicted => "evicted",
             Self::Idle => "idle",
+            Self::Killed => "killed",
             Self::Lifetime => "lifetime",
+            Self::Limit => "limit",
+            Self::Pause => "pause",
+            Self::Reconnect => "reconnect",
             Self::Recovery => "recovery",
             Self::ResetFailed => "reset_failed",
             Self::Upstream => "upstream",
@@ -286,5 +302,7 @@ pub(crate) struct Entry<S> {
     pub(crate) flavour: Flavour,
     /// Present while idle.
     pub(crate) payload: Option<S>,
+    /// It is to be replaced, whatever its age.
+    pub(crate) retired: bool,
     pub(crate) _slot: Slot,
 }
