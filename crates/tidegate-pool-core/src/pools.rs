@@ -2,7 +2,7 @@
 //!
 //! - [`tending`]: what time brings: waits that end, idle servers that are closed or checked.
 //! - [`dialing`]: who may open a server, and at whose cost.
-//! - [`operating`]: what an operator does: pause, resume, replace, close, change limits.
+//! - [`operating`]: what an operator does: pause, resume, replace.
 
 mod tending;
 
@@ -54,8 +54,6 @@ pub struct Pools<S> {
     next_timer: Tick,
     draining: bool,
     pauses: operating::Pauses,
-    /// A limit was lowered below what was open, and there is still more than it allows.
-    is_over_limit: bool,
 }
 
 /// What happened to a server.
@@ -93,6 +91,10 @@ pub struct View {
     pub pools: Vec<PoolView>,
     /// Whether the gate shuts down.
     pub draining: bool,
+    /// Whether an operator has paused everything.
+    pub is_all_paused: bool,
+    /// The databases that an operator has paused by their names.
+    pub paused_databases: Vec<std::sync::Arc<str>>,
 }
 
 impl<S> Pools<S> {
@@ -112,7 +114,6 @@ impl<S> Pools<S> {
             next_timer: Tick::NEVER,
             draining: false,
             pauses: operating::Pauses::default(),
-            is_over_limit: false,
         }
     }
 
@@ -354,9 +355,6 @@ impl<S> Pools<S> {
         let entry = self.entry(lease.server)?;
         let pool = self.pool(lease.pool);
         let closing = pool.tally.in_state(State::Closing);
-        if self.must_shrink(lease.pool) {
-            return Some(CloseReason::Limit);
-        }
         if entry.retired {
             let missing = closing + pool.tally.in_state(State::Dialing);
             let may_close = missing < DIALS_PER_POOL_MAX && self.retry.next(now).is_none();
@@ -492,7 +490,6 @@ impl<S> Pools<S> {
         drop(entry.payload);
         let pool = entry.pool;
         drop(entry._slot);
-        self.note_limit();
         self.feed(now);
         self.renew(pool, now);
         self.forget_if_unused(pool);
@@ -589,6 +586,8 @@ impl<S> Pools<S> {
             last_failure: self.retry.last().cloned(),
             pools: self.pools().map(|(_, pool)| pool.view(now)).collect(),
             draining: self.draining,
+            is_all_paused: self.pauses.is_all,
+            paused_databases: self.pauses.databases.iter().cloned().collect(),
         }
     }
 

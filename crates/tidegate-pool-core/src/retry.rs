@@ -122,11 +122,6 @@ impl Retry {
         self.last = None;
     }
 
-    /// Other settings hold from the next failure on.
-    pub(crate) fn set_settings(&mut self, settings: RetrySettings) {
-        self.settings = settings;
-    }
-
     /// A dial failed in a way that may pass. Says when the next may start.
     pub fn failed(&mut self, failure: DialFailure, now: Tick) -> Tick {
         let pause = if self.tokens >= 1.0 {

@@ -132,12 +132,8 @@ pub enum CloseReason {
     Evicted,
     /// It was idle for longer than it may be.
     Idle,
-    /// An operator has closed it.
-    Killed,
     /// It was older than `pool_recycle`.
     Lifetime,
-    /// More were open than a limit allows that was lowered.
-    Limit,
     /// Its pool was paused and at rest.
     Pause,
     /// An operator had all servers replaced.
@@ -152,16 +148,14 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All reasons, for metrics that start at zero.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 12] = [
         Self::Bug,
         Self::CheckFailed,
         Self::DialFailed,
         Self::Drain,
         Self::Evicted,
         Self::Idle,
-        Self::Killed,
         Self::Lifetime,
-        Self::Limit,
         Self::Pause,
         Self::Reconnect,
         Self::Recovery,
@@ -178,9 +172,7 @@ impl CloseReason {
             Self::Drain => "drain",
             Self::Evicted => "evicted",
             Self::Idle => "idle",
-            Self::Killed => "killed",
             Self::Lifetime => "lifetime",
-            Self::Limit => "limit",
             Self::Pause => "pause",
             Self::Reconnect => "reconnect",
             Self::Recovery => "recovery",

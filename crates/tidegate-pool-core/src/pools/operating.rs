@@ -1,5 +1,4 @@
-//! What an operator does to pools that work: pause and resume, have every server replaced, close
-//! one, change what bounds them.
+//! What an operator does to pools that work: pause and resume, and have every server replaced.
 //!
 //! A *paused* pool hands out nothing and dials nothing. Whoever asks waits, as long as its
 //! `pool_timeout` allows; transactions under way end. A server that comes back idles until nothing
@@ -15,12 +14,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_budget::budget::Ceilings;
 use tidegate_wire::tick::Tick;
 
 use crate::pools::Pools;
 use crate::server::{CloseReason, PoolId, PoolKey, Port, ServerId, State};
-use crate::settings::{PoolSettings, RetrySettings};
 
 /// Databases that may be paused by name at once. An operator names a handful; each is kept until
 /// it is resumed, whether it exists or not.
@@ -47,8 +44,8 @@ impl Scope {
 /// What is paused: everything, or databases by their names.
 #[derive(Debug, Default)]
 pub(crate) struct Pauses {
-    is_all: bool,
-    databases: BTreeSet<Arc<str>>,
+    pub(super) is_all: bool,
+    pub(super) databases: BTreeSet<Arc<str>>,
 }
 
 impl Pauses {
@@ -94,25 +91,6 @@ impl Standing {
     pub fn is_at_rest(&self) -> bool {
         self.leased == [0, 0] && self.busy + self.idle + self.closing == 0
     }
-}
-
-/// One server, for lists.
-#[derive(Debug, Clone)]
-pub struct ServerView {
-    /// Which.
-    pub id: ServerId,
-    /// Database and role.
-    pub key: PoolKey,
-    /// Where it stands.
-    pub state: State,
-    /// For how long.
-    pub in_state: Duration,
-    /// Since it was dialed.
-    pub age: Duration,
-    /// Its backend's pid; 0 while it logs in.
-    pub pid: u32,
-    /// Whether it is closed as soon as it comes back.
-    pub is_retired: bool,
 }
 
 impl<S> Pools<S> {
@@ -197,22 +175,7 @@ impl<S> Pools<S> {
         }
     }
 
-    /// Whether everything is paused.
-    pub fn is_all_paused(&self) -> bool {
-        self.pauses.is_all
-    }
-
-    /// The databases that are paused by their names.
-    pub fn paused_databases(&self) -> Vec<Arc<str>> {
-        self.pauses.databases.iter().cloned().collect()
-    }
-
-    /// Whether a pool is paused.
-    pub fn is_paused(&self, pool: PoolId) -> bool {
-        self.pool(pool).is_paused
-    }
-
-    // --- Servers are replaced or closed. ---
+    // --- Servers are replaced. ---
 
     /// Has every server of `scope` replaced that exists now, and says how many those are.
     pub fn reconnect(&mut self, scope: &Scope, now: Tick) -> u32 {
@@ -241,93 +204,6 @@ impl<S> Pools<S> {
         let next = self.pool(id).idle.iter().find(is_retired).copied();
         if let Some(server) = next {
             self.replace(id, server, now);
-        }
-    }
-
-    /// The server of this number, and where it stands.
-    pub fn find(&self, number: u64) -> Option<(ServerId, State)> {
-        let mut entries = self.entries.iter().flatten();
-        let (id, entry) = entries.find(|(id, _)| id.number() == number)?;
-        Some((*id, entry.state))
-    }
-
-    /// Closes a server that is idle. False when it is not.
-    pub fn kill_idle(&mut self, server: ServerId, now: Tick) -> bool {
-        let is_idle = self.entry(server).is_some_and(|entry| entry.state == State::Idle);
-        if is_idle {
-            self.close_idle(server, CloseReason::Killed, now);
-        }
-        is_idle
-    }
-
-    // --- Settings change. ---
-
-    /// Puts other settings in force for each pool, and for dialing. Who waits already keeps the
-    /// deadline that it was given.
-    pub fn set_settings(
-        &mut self,
-        of: impl Fn(&PoolKey) -> PoolSettings,
-        retry: RetrySettings,
-        now: Tick,
-    ) {
-        self.retry.set_settings(retry);
-        let ids: Vec<PoolId> = self.pools().map(|(id, _)| id).collect();
-        for id in ids {
-            let settings = of(&self.pool(id).key);
-            let recycle = settings.pool_recycle;
-            let pool = self.pool_mut(id);
-            let was = std::mem::replace(&mut pool.settings, settings);
-            if was.pool_recycle == recycle {
-                continue;
-            }
-            for place in 0..self.entries.len() {
-                let jitter = self.retry.unit();
-                if let Some((_, entry)) = &mut self.entries[place]
-                    && entry.pool == id
-                    && !entry.retired
-                {
-                    entry.expires = expiry(entry.opened, recycle, jitter);
-                }
-            }
-        }
-        self.feed(now);
-        self.wake_at(now);
-    }
-
-    /// Other limits hold from now on. Where more is open than they allow, idle servers are closed
-    /// now and the others when they come back.
-    pub fn set_ceilings(&mut self, ceilings: Ceilings, now: Tick) {
-        self.budget.set_ceilings(ceilings);
-        let view = self.budget.view();
-        self.is_over_limit = view.used > view.usable.connections;
-        while self.is_over_limit && self.exceeds_limit() {
-            let idle = self.pools().flat_map(|(_, pool)| pool.idle.iter());
-            let oldest = idle.filter_map(|server| Some((self.entry(*server)?.since, *server)));
-            let Some((_, server)) = oldest.min() else { break };
-            self.close_idle(server, CloseReason::Limit, now);
-        }
-        self.feed(now);
-    }
-
-    /// Whether more servers are open than a limit allows that an operator has lowered. A budget
-    /// that others' connections shrink takes nothing back.
-    fn exceeds_limit(&self) -> bool {
-        let closing: u32 = self.pools().map(|(_, pool)| pool.tally.in_state(State::Closing)).sum();
-        self.budget.used().saturating_sub(closing) > self.budget.usable().connections
-    }
-
-    /// Whether the pool, or all together, have to give up a server that comes back.
-    pub(super) fn must_shrink(&self, id: PoolId) -> bool {
-        let pool = self.pool(id);
-        let open = pool.tally.total() - pool.tally.in_state(State::Closing);
-        open > pool.settings.servers_max() || (self.is_over_limit && self.exceeds_limit())
-    }
-
-    /// A backend has gone: perhaps the last one that was too many.
-    pub(super) fn note_limit(&mut self) {
-        if self.is_over_limit {
-            let view = self.budget.view();
-            self.is_over_limit = view.used > view.usable.connections;
         }
     }
 
@@ -360,22 +236,13 @@ impl<S> Pools<S> {
         standing
     }
 
-    /// All servers, in the order of their numbers.
-    pub fn servers(&self, now: Tick) -> Vec<ServerView> {
-        let entries = self.entries.iter().flatten();
-        let mut servers: Vec<ServerView> = entries
-            .map(|(id, entry)| ServerView {
-                id: *id,
-                key: self.pool(entry.pool).key.clone(),
-                state: entry.state,
-                in_state: now.since(entry.since),
-                age: now.since(entry.opened),
-                pid: entry.pid,
-                is_retired: entry.retired,
-            })
-            .collect();
-        servers.sort_unstable_by_key(|server| server.id.number());
-        servers
+    /// Whether there is a pool of `scope`, or it is paused by its name.
+    pub fn knows(&self, scope: &Scope) -> bool {
+        match scope {
+            Scope::All => true,
+            Scope::Database(name) if self.pauses.databases.contains(name) => true,
+            Scope::Database(_) => self.pools().any(|(_, pool)| scope.covers(&pool.key)),
+        }
     }
 
     fn in_scope(&self, scope: &Scope) -> BTreeSet<PoolId> {

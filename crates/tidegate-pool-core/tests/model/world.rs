@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use tidegate_budget::budget::{Budget, Ceilings, Census};
+use tidegate_budget::budget::{Budget, Census};
 use tidegate_budget::limits::{Limits, Server};
 use tidegate_pool_core::order::{Checkout, CheckoutError, Dial, Order};
 use tidegate_pool_core::pools::operating::Scope;
@@ -346,24 +346,6 @@ impl World {
         let retired = self.pools.reconnect(&self.scope(pool), self.now);
         self.settle();
         retired
-    }
-
-    /// The pools may have other numbers of servers.
-    pub(crate) fn resize(&mut self, pool_size: u32, max_overflow: u32) {
-        self.settings.pool_size = pool_size;
-        self.settings.max_overflow = max_overflow;
-        let (settings, retry) = (self.settings.clone(), retry_settings());
-        self.pools.set_settings(|_| settings.clone(), retry, self.now);
-        self.settle();
-    }
-
-    /// Another plan.
-    pub(crate) fn set_plan(&mut self, plan: u32) {
-        let foreign = self.view().budget.foreign;
-        self.budget = plan.saturating_sub(foreign);
-        let ceilings = Ceilings { plan: Some(plan), connections: None, headroom: 0 };
-        self.pools.set_ceilings(ceilings, self.now);
-        self.settle();
     }
 
     pub(crate) fn scope(&self, pool: Option<usize>) -> Scope {
