@@ -185,6 +185,10 @@ impl Checker<'_> {
 
     fn listen(&mut self, sheet: &Sheet) -> CheckedListen {
         let tls = self.listen_tls(sheet);
+        let admin_token_file = self.path(sheet, &table::ADMIN_TOKEN_FILE);
+        let admin_token = admin_token_file
+            .as_deref()
+            .and_then(|path| self.password(sheet, &table::ADMIN_TOKEN_FILE, path));
         let before = self.problems.len();
         let listen = Listen {
             session: self.read(sheet, &table::SESSION),
@@ -194,6 +198,8 @@ impl Checker<'_> {
             workers: self.read(sheet, &table::WORKERS),
             control: self.path(sheet, &table::CONTROL),
             clients_max: self.read(sheet, &table::CLIENTS_MAX),
+            admin_token_file,
+            admin_token,
         };
         if self.problems.len() > before {
             return CheckedListen { listen, open: None };

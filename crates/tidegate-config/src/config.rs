@@ -490,6 +490,10 @@ pub struct Listen {
     pub control: Option<PathBuf>,
     /// Clients that may be connected at once, both ports together.
     pub clients_max: u32,
+    /// The file of the token.
+    pub admin_token_file: Option<PathBuf>,
+    /// What a request must bring that changes something; without it none may.
+    pub admin_token: Option<Secret>,
 }
 
 /// TLS towards clients, on TCP; Unix sockets have none and need none.

@@ -111,6 +111,7 @@ fn rows(config: &Config, section: &str) -> Vec<Row> {
                 ("workers", json!(listen.workers)),
                 ("control", path(listen.control.as_deref())),
                 ("clients_max", json!(listen.clients_max)),
+                ("admin_token_file", path(listen.admin_token_file.as_deref())),
             ]
         }
         "pool" => pool(&all_of(&config.pool)),

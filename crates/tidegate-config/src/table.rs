@@ -182,6 +182,7 @@ pub(crate) static TABLE: &[&dyn Declared] = &[
     &WORKERS,
     &CONTROL,
     &CLIENTS_MAX,
+    &ADMIN_TOKEN_FILE,
     &POOL_SIZE,
     &MAX_OVERFLOW,
     &POOL_TIMEOUT,
@@ -424,6 +425,17 @@ pub(crate) static CLIENTS_MAX: Setting<Count> = Setting {
     reload: Reload::Restart,
     doc: "Clients that may be connected at once, both ports together. One more is refused with \
           SQLSTATE 53300.",
+};
+
+/// No default: what changes something is off until somebody decides who may.
+pub(crate) static ADMIN_TOKEN_FILE: Setting<File> = Setting {
+    name: "listen.admin_token_file",
+    default: "",
+    kind: File,
+    reload: Reload::Restart,
+    doc: "A file with the token that requests must bring which change something, as \
+          `Authorization: Bearer TOKEN`; line ends at its end do not count. Without it nothing can \
+          be changed. A relative path in the settings file starts at the folder of that file.",
 };
 
 /// `auto`, because the right number is a share of the limit.

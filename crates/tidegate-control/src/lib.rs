@@ -7,6 +7,7 @@
 pub mod census;
 pub mod lookups;
 pub mod web;
+mod operations;
 
 pub mod link;
 

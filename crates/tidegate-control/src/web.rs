@@ -1,7 +1,7 @@
 //! The gate over HTTP: health, metrics, and the snapshot, for machines and for `tidegate status`.
 //!
-//! The same routes are served on every address of `listen.http` and on the control socket. All of
-//! them only read. An answer is rendered from one [`Snapshot`]: the lock of the pools is taken
+//! The same routes are served on every address of `listen.http` and on the control socket. All but
+//! [`operations`] only read. An answer is rendered from one [`Snapshot`]: the lock of the pools is taken
 //! for [`Shared::view`] alone, and clients are not walked.
 //!
 //! Bounds: [`CONNECTIONS_MAX`] connections for each address, so that HTTP cannot eat the file
@@ -36,7 +36,7 @@ use tidegate_observe::snapshot::{Parts, Snapshot};
 use tidegate_proxy::listener::remedy;
 use tidegate_proxy::shared::Shared;
 
-use crate::process;
+use crate::{operations, process};
 
 /// Scrapers, a few people, and a load balancer's probes; each has one connection or two.
 const CONNECTIONS_MAX: usize = 64;
@@ -56,6 +56,7 @@ tidegate
 /readyz           200 when clients are taken, 503 with the reason when not
 /metrics          OpenMetrics, for Prometheus and whatever reads its format
 /api/v1/snapshot  everything known at this moment, as JSON
+/api/v1/pause     POST, as /api/v1/resume and /api/v1/reconnect: needs listen.admin_token_file
 
 On a terminal: tidegate status
 ";
@@ -150,7 +151,7 @@ fn open_unix(path: &Path, mode: u32) -> io::Result<(ListenAddress, Socket)> {
 ///
 /// # Cancel safety
 /// Dropping the future closes all listeners and connections at once; no state is lost, since
-/// requests only read.
+/// what a request changes is changed in one step.
 ///
 /// # Errors
 /// When the runtime cannot take the listeners, before anything is served.
@@ -218,6 +219,7 @@ fn routes(shared: Arc<Shared>) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/api/v1/snapshot", get(api_snapshot))
+        .merge(operations::routes())
         .fallback(unknown)
         .method_not_allowed_fallback(async || {
             (StatusCode::METHOD_NOT_ALLOWED, "only GET is understood here\n")

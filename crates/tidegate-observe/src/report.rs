@@ -96,6 +96,9 @@ pub fn status(snapshot: &Snapshot, colour: bool) -> String {
         long(snapshot.uptime_seconds),
         printable(&snapshot.version)
     ));
+    if let Some(paused) = paused(snapshot) {
+        lines.push(format!("paused    {paused}"));
+    }
     if let Some(rejected) = rejected(snapshot) {
         lines.push(format!("rejected  {rejected}"));
     }
@@ -170,6 +173,16 @@ fn failure(snapshot: &Snapshot) -> Option<String> {
     let sqlstate = sqlstate.map_or_else(String::new, |state| format!(", SQLSTATE {state}"));
     let how = printable(&format!("{}{sqlstate}", failure.kind));
     Some(format!("{attempts}, last: {} ({how})", printable(&failure.cause)))
+}
+
+/// What hands out nothing because an operator wants it so.
+fn paused(snapshot: &Snapshot) -> Option<String> {
+    let paused = &snapshot.paused;
+    if paused.all {
+        return Some("everything".to_owned());
+    }
+    let names: Vec<_> = paused.databases.iter().map(|name| printable(name)).collect();
+    (!names.is_empty()).then(|| names.join(", "))
 }
 
 fn rejected(snapshot: &Snapshot) -> Option<String> {

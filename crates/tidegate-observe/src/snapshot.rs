@@ -71,6 +71,8 @@ pub struct Snapshot {
     pub uptime_seconds: f64,
     /// Whether it shuts down.
     pub draining: bool,
+    /// What an operator has paused.
+    pub paused: Paused,
     /// What the kernel says of the process.
     pub process: Process,
     /// What was bought.
@@ -89,6 +91,15 @@ pub struct Snapshot {
     pub cancel_requests: Counts,
     /// All pools, by database and user.
     pub pools: Vec<Pool>,
+}
+
+/// What an operator has paused.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paused {
+    /// Whether it is everything.
+    pub all: bool,
+    /// Databases that are paused by their names, whether they have a pool or not.
+    pub databases: Vec<String>,
 }
 
 /// What the kernel says of the process; a field is absent where it says nothing.
@@ -194,6 +205,8 @@ pub struct Pool {
     pub database: String,
     /// The role that servers log in as.
     pub user: String,
+    /// Whether an operator has paused it.
+    pub paused: bool,
     /// Servers that are kept.
     pub pool_size: u32,
     /// Servers beyond those under load.
@@ -358,6 +371,10 @@ impl Snapshot {
             version: parts.version.to_owned(),
             uptime_seconds: view.now.since(tidegate_wire::tick::Tick::ZERO).as_secs_f64(),
             draining: parts.is_draining || view.draining,
+            paused: Paused {
+                all: view.is_all_paused,
+                databases: view.paused_databases.iter().map(ToString::to_string).collect(),
+            },
             process: parts.process,
             plan: Plan { name: parts.plan.to_owned(), connections_max: view.budget.limits.plan },
             upstream: Upstream {
@@ -420,6 +437,7 @@ impl Pool {
         Self {
             database: key.database.to_string(),
             user: key.user.to_string(),
+            paused: pool.is_paused,
             pool_size: settings.pool_size,
             max_overflow: settings.max_overflow,
             pool_timeout_seconds: settings.pool_timeout.as_secs_f64(),

@@ -1,5 +1,6 @@
 //! What the pools ask a worker to do. Each order is carried out by the worker whose call left it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_budget::budget::Denied;
@@ -52,6 +53,14 @@ pub enum CheckoutError {
     /// The gate shuts down.
     #[error("the gate is shutting down")]
     Draining,
+    /// An operator has paused the pool, and it was not resumed in time.
+    #[error("database \"{database}\" is paused; nothing was handed out within {waited:?}")]
+    Paused {
+        /// How long the client waited.
+        waited: Duration,
+        /// The database of the pool.
+        database: Arc<str>,
+    },
     /// PostgreSQL refuses the login, and will until somebody changes something.
     #[error("the upstream refused the login: {}", .0.cause)]
     Refused(DialFailure),

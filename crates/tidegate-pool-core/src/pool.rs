@@ -15,6 +15,8 @@ use crate::tally::Tally;
 pub(crate) struct Pool {
     pub(crate) key: PoolKey,
     pub(crate) settings: PoolSettings,
+    /// Nothing is handed out or dialed.
+    pub(crate) is_paused: bool,
     pub(crate) queues: [Queue; 2],
     /// Last in, first out: hot servers stay hot, the rest age and go.
     pub(crate) idle: Vec<ServerId>,
@@ -36,18 +38,23 @@ pub struct PoolView {
     pub tally: Tally,
     /// How long the oldest waiter of each port has waited.
     pub oldest_wait: [Duration; 2],
+    /// Whether an operator has paused it.
+    pub is_paused: bool,
 }
 
 impl Pool {
     /// Servers that the waiters need beyond those that are on their way to them.
     pub(crate) fn wants(&self) -> u32 {
+        if self.is_paused {
+            return 0;
+        }
         let coming = [State::Dialing, State::Resetting, State::Checking];
         let coming: u32 = coming.iter().map(|state| self.tally.in_state(*state)).sum();
         self.tally.waiting().saturating_sub(coming)
     }
 
     pub(crate) fn has_work(&self) -> bool {
-        self.tally.waiting() > 0 || self.tally.leased() > 0
+        (self.tally.waiting() > 0 && !self.is_paused) || self.tally.leased() > 0
     }
 
     pub(crate) fn queue_moved(&mut self, port: Port, now: Tick) {
@@ -92,6 +99,7 @@ impl Pool {
             settings: self.settings.clone(),
             tally: self.tally.clone(),
             oldest_wait: Port::ALL.map(oldest),
+            is_paused: self.is_paused,
         }
     }
 }

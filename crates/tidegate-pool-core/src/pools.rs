@@ -2,10 +2,13 @@
 //!
 //! - [`tending`]: what time brings: waits that end, idle servers that are closed or checked.
 //! - [`dialing`]: who may open a server, and at whose cost.
+//! - [`operating`]: what an operator does: pause, resume, replace.
 
 mod tending;
 
 mod dialing;
+
+pub mod operating;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -21,7 +24,7 @@ use crate::retry::{DialFailure, FailureKind, PERMANENT_REMEMBERED, Retry};
 use crate::server::{
     CloseReason, Entry, Flavour, Hygiene, Lease, PoolId, PoolKey, Port, ServerId, State, Waiter,
 };
-use crate::settings::{PoolSettings, ResetPolicy};
+use crate::settings::{DIALS_PER_POOL_MAX, PoolSettings, ResetPolicy};
 use crate::tally::{Outcome, Tally};
 
 /// How many idle servers are looked at for one with the client's startup parameters. The hot end
@@ -51,6 +54,7 @@ pub struct Pools<S> {
     orders: VecDeque<Order<S>>,
     next_timer: Tick,
     draining: bool,
+    pauses: operating::Pauses,
 }
 
 /// What happened to a server.
@@ -88,6 +92,10 @@ pub struct View {
     pub pools: Vec<PoolView>,
     /// Whether the gate shuts down.
     pub draining: bool,
+    /// Whether an operator has paused everything.
+    pub is_all_paused: bool,
+    /// The databases that an operator has paused by their names.
+    pub paused_databases: Vec<std::sync::Arc<str>>,
 }
 
 impl<S> Pools<S> {
@@ -106,6 +114,7 @@ impl<S> Pools<S> {
             orders: VecDeque::new(),
             next_timer: Tick::NEVER,
             draining: false,
+            pauses: operating::Pauses::default(),
         }
     }
 
@@ -142,6 +151,7 @@ impl<S> Pools<S> {
         self.pools[place] = Some(Pool {
             key: key.clone(),
             settings,
+            is_paused: self.pauses.cover(&key.database),
             queues: [Queue::default(), Queue::default()],
             idle: Vec::new(),
             refused: None,
@@ -180,6 +190,7 @@ impl<S> Pools<S> {
             return Checkout::Refused(error);
         }
         if self.pool(id).tally.waiting() == 0
+            && !self.pool(id).is_paused
             && let Some(server) = self.pick_idle(id, flavour)
         {
             let lease = self.lease(server, port, now);
@@ -209,7 +220,7 @@ impl<S> Pools<S> {
         }
         let pool = self.pool(id);
         match &pool.refused {
-            Some((failure, until)) if now < *until && pool.tally.live() == 0 => {
+            Some((failure, until)) if now < *until && pool.tally.live() == 0 && !pool.is_paused => {
                 Some(CheckoutError::Refused(failure.clone()))
             }
             _ => None,
@@ -299,7 +310,9 @@ impl<S> Pools<S> {
     /// The server is clean and goes to the first waiter, or idles, or is closed by an order.
     pub fn give_back(&mut self, lease: Lease<S>, now: Tick) {
         if let Some(reason) = self.due_to_close(&lease, now) {
+            let pool = lease.pool;
             self.close(lease, reason, now);
+            self.rest(pool, now);
             return;
         }
         self.apply(lease.server, Event::Returned, now);
@@ -309,7 +322,9 @@ impl<S> Pools<S> {
     /// Hands the server to the first waiter, or lets it idle. Its state is `Idle`.
     fn place(&mut self, lease: Lease<S>, now: Tick) {
         let id = lease.pool;
-        if let Some((port, waiting)) = self.pool_mut(id).pop_waiting(now) {
+        if !self.pool(id).is_paused
+            && let Some((port, waiting)) = self.pool_mut(id).pop_waiting(now)
+        {
             self.waiting -= 1;
             self.pool_mut(id).tally.ports[port.index()].checkout_ended(
                 Outcome::Ok,
@@ -330,6 +345,7 @@ impl<S> Pools<S> {
         self.pool_mut(pool).idle.push(server);
         let due = self.idle_due(server);
         self.wake_at(due);
+        self.rest(pool, now);
         if self.is_anyone_waiting() {
             self.feed(now); // It may have to make room for another pool.
         }
@@ -341,7 +357,13 @@ impl<S> Pools<S> {
         }
         let entry = self.entry(lease.server)?;
         let pool = self.pool(lease.pool);
-        if entry.expires <= now && pool.tally.in_state(State::Closing) == 0 {
+        let closing = pool.tally.in_state(State::Closing);
+        if entry.retired {
+            let missing = closing + pool.tally.in_state(State::Dialing);
+            let may_close = missing < DIALS_PER_POOL_MAX && self.retry.next(now).is_none();
+            return (may_close && !pool.is_paused).then_some(CloseReason::Reconnect);
+        }
+        if entry.expires <= now && closing == 0 && !pool.is_paused {
             return Some(CloseReason::Lifetime);
         }
         self.owes_to_another(lease.pool, now).then_some(CloseReason::Evicted)
@@ -389,11 +411,9 @@ impl<S> Pools<S> {
         if let Some(entry) = self.entry_mut(server) {
             entry.pid = pid;
             entry.checked = now;
-            entry.expires = match recycle {
-                // The last tenth: servers opened together must not end together.
-                Some(age) => now + age.mul_f64(1.0 - 0.1 * jitter),
-                None => Tick::NEVER,
-            };
+            if !entry.retired {
+                entry.expires = operating::expiry(now, recycle, jitter);
+            }
         }
         let pool = self.pool_mut(id);
         pool.refused = None;
@@ -405,7 +425,8 @@ impl<S> Pools<S> {
         let replaced = pool.replacing.take();
         self.apply(server, Event::Authenticated, now);
         if let Some(old) = replaced {
-            self.close_idle(old, CloseReason::Lifetime, now);
+            let reason = self.reason_to_replace(old);
+            self.close_idle(old, reason, now);
         }
         let lease = Lease { server, pool: id, payload, flavour };
         if self.draining {
@@ -446,12 +467,16 @@ impl<S> Pools<S> {
                 self.wake_at(next);
             }
         }
+        self.rest(id, now);
     }
 
     /// The server in a worker's hands has ended or is being taken leave of. Its slot is held
     /// until [`Pools::gone`].
     pub fn closing(&mut self, server: ServerId, reason: CloseReason, now: Tick) {
         self.apply(server, Event::Ended(reason), now);
+        if let Some(pool) = self.entry(server).map(|entry| entry.pool) {
+            self.rest(pool, now);
+        }
         self.feed(now); // A waiter may have counted on it.
     }
 
@@ -469,6 +494,7 @@ impl<S> Pools<S> {
         let pool = entry.pool;
         drop(entry._slot);
         self.feed(now);
+        self.renew(pool, now);
         self.forget_if_unused(pool);
     }
 
@@ -493,11 +519,17 @@ impl<S> Pools<S> {
 
     /// Closes a server if it is idle.
     fn close_idle(&mut self, server: ServerId, reason: CloseReason, now: Tick) {
-        let Some(entry) = self.entry_mut(server) else { return };
-        let Some(payload) = entry.payload.take() else { return };
-        let (pool, flavour) = (entry.pool, entry.flavour);
-        self.pool_mut(pool).idle.retain(|idle| *idle != server);
-        self.close(Lease { server, pool, payload, flavour }, reason, now);
+        let Some(lease) = self.idle_lease(server) else { return };
+        self.pool_mut(lease.pool).idle.retain(|idle| *idle != server);
+        self.close(lease, reason, now);
+    }
+
+    /// An idle server, for what is to be done with it; its state and its place in the list of idle
+    /// ones are the caller's.
+    fn idle_lease(&mut self, server: ServerId) -> Option<Lease<S>> {
+        let entry = self.entry_mut(server)?;
+        let payload = entry.payload.take()?;
+        Some(Lease { server, pool: entry.pool, payload, flavour: entry.flavour })
     }
 
     // --- The rest. ---
@@ -559,6 +591,8 @@ impl<S> Pools<S> {
             last_failure: self.retry.last().cloned(),
             pools: self.pools().map(|(_, pool)| pool.view(now)).collect(),
             draining: self.draining,
+            is_all_paused: self.pauses.is_all,
+            paused_databases: self.pauses.databases.iter().cloned().collect(),
         }
     }
 

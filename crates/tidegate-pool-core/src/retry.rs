@@ -115,6 +115,13 @@ impl Retry {
         self.last = None;
     }
 
+    /// Somebody says that the upstream is back: the next dial may start at once.
+    pub(crate) fn forgive(&mut self) {
+        self.failures = 0;
+        self.not_before = Tick::ZERO;
+        self.last = None;
+    }
+
     /// A dial failed in a way that may pass. Says when the next may start.
     pub fn failed(&mut self, failure: DialFailure, now: Tick) -> Tick {
         let pause = if self.tokens >= 1.0 {

@@ -134,6 +134,10 @@ pub enum CloseReason {
     Idle,
     /// It was older than `pool_recycle`.
     Lifetime,
+    /// Its pool was paused and at rest.
+    Pause,
+    /// An operator had all servers replaced.
+    Reconnect,
     /// The client vanished in mid-exchange and the server could not be recovered in time.
     Recovery,
     /// The reset failed.
@@ -144,7 +148,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All reasons, for metrics that start at zero.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Bug,
         Self::CheckFailed,
         Self::DialFailed,
@@ -152,6 +156,8 @@ impl CloseReason {
         Self::Evicted,
         Self::Idle,
         Self::Lifetime,
+        Self::Pause,
+        Self::Reconnect,
         Self::Recovery,
         Self::ResetFailed,
         Self::Upstream,
@@ -167,6 +173,8 @@ impl CloseReason {
             Self::Evicted => "evicted",
             Self::Idle => "idle",
             Self::Lifetime => "lifetime",
+            Self::Pause => "pause",
+            Self::Reconnect => "reconnect",
             Self::Recovery => "recovery",
             Self::ResetFailed => "reset_failed",
             Self::Upstream => "upstream",
@@ -286,5 +294,7 @@ pub(crate) struct Entry<S> {
     pub(crate) flavour: Flavour,
     /// Present while idle.
     pub(crate) payload: Option<S>,
+    /// It is to be replaced, whatever its age.
+    pub(crate) retired: bool,
     pub(crate) _slot: Slot,
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tidegate_pool_core::pools::Pools;
+use tidegate_pool_core::pools::operating::PauseError;
 use tidegate_pool_core::retry::FailureKind;
 use tidegate_pool_core::server::{CloseReason, Port, State};
 use tidegate_pool_core::settings::{PoolSettings, PrePing};
@@ -28,6 +29,9 @@ enum Op {
     Finish(usize, bool, FailureKind),
     Foreign(u32),
     GiveUp(usize),
+    Pause(Option<usize>),
+    Reconnect(Option<usize>),
+    Resume,
     Visit(u8),
 }
 
@@ -43,6 +47,9 @@ fn op() -> impl Strategy<Value = Op> {
         2 => any::<usize>().prop_map(Op::GiveUp),
         1 => any::<usize>().prop_map(Op::BreakLeased),
         1 => (0..9_u32).prop_map(Op::Foreign),
+        1 => proptest::option::of(0..3_usize).prop_map(Op::Pause),
+        1 => Just(Op::Resume),
+        1 => proptest::option::of(0..3_usize).prop_map(Op::Reconnect),
         1 => any::<u8>().prop_map(Op::Visit),
     ]
 }
@@ -78,6 +85,11 @@ fn play(world: &mut World, op: Op) {
         Op::Finish(pick, well, kind) => world.finish_some(pick, well, kind),
         Op::Foreign(foreign) => world.set_foreign(foreign),
         Op::GiveUp(pick) => world.give_up(pick),
+        Op::Pause(pool) => world.pause(pool),
+        Op::Reconnect(pool) => {
+            world.reconnect(pool);
+        }
+        Op::Resume => world.resume(),
         Op::Visit(name) => world.visit(name),
     }
 }
@@ -365,6 +377,160 @@ fn a_drain_refuses_waiters_closes_what_is_idle_and_what_comes_back() {
     assert_eq!(world.checkout(0, Session), Got::Refused);
     world.finish_all(State::Leased(Transaction));
     assert_eq!(world.log(), "close:0:Drain close:0:Drain");
+}
+
+// --- An operator. ---
+
+#[test]
+fn a_pause_lets_work_end_then_closes_everything_and_a_resume_serves_in_order() {
+    let mut world = World::new(1, 5, settings());
+    open(&mut world, 0, 3);
+    world.finish(world.in_state(State::Leased(Transaction))[0], true, Transient);
+    world.log();
+    world.pause(None);
+    world.checkout(0, Session);
+    world.checkout(0, Transaction);
+    world.finish(world.in_state(State::Leased(Transaction))[0], true, Transient);
+    assert_eq!(world.log(), "", "nothing is handed out, and nothing closed while one holds out");
+    let standing = world.pools.standing(&world.scope(None));
+    assert_eq!((standing.leased, standing.idle, standing.waiting), ([0, 1], 2, 2));
+    assert!(standing.is_paused && !standing.is_at_rest());
+    world.finish_all(State::Leased(Transaction));
+    assert_eq!(world.log(), "close:0:Pause close:0:Pause close:0:Pause");
+    assert!(!world.pools.standing(&world.scope(None)).is_at_rest(), "their backends still end");
+    world.finish_all(State::Closing);
+    assert!(world.pools.standing(&world.scope(None)).is_at_rest());
+    world.advance(10 * SECOND);
+    assert_eq!(world.log(), "", "nothing is dialed");
+    world.resume();
+    world.finish_all(State::Dialing);
+    assert_eq!(world.log(), "dial:0 dial:0 hand-off:0:4 hand-off:0:5");
+}
+
+#[test]
+fn a_pause_that_is_called_off_has_closed_nothing() {
+    let mut world = World::new(1, 5, settings());
+    open(&mut world, 0, 2);
+    world.finish(world.in_state(State::Leased(Transaction))[0], true, Transient);
+    world.pause(Some(0));
+    world.checkout(0, Transaction);
+    world.log();
+    world.resume();
+    assert_eq!(world.log(), "hand-off:0:3");
+}
+
+#[test]
+fn who_waits_for_a_paused_pool_is_told_so_when_its_time_is_up() {
+    let mut world = World::new(2, 5, settings());
+    world.pause(Some(0));
+    world.checkout(0, Session);
+    world.checkout(1, Session);
+    world.finish_all(State::Dialing);
+    assert_eq!(world.log(), "dial:1 hand-off:1:2", "the other database is served");
+    world.advance(30 * SECOND);
+    assert_eq!(world.log(), "paused:1");
+}
+
+#[test]
+fn a_server_that_logs_in_while_its_pool_is_paused_is_closed() {
+    let mut world = World::new(1, 5, settings());
+    world.checkout(0, Session);
+    world.pause(None);
+    world.finish_all(State::Dialing);
+    assert_eq!(world.log(), "dial:0 close:0:Pause");
+}
+
+/// The last one to come back may be closed for a reason of its own.
+#[test]
+fn a_pool_comes_to_rest_also_when_the_last_server_is_not_given_back() {
+    let mut world = World::new(1, 5, settings());
+    open(&mut world, 0, 2);
+    world.finish(world.in_state(State::Leased(Transaction))[0], true, Transient);
+    world.pause(None);
+    world.log();
+    world.break_leased(0);
+    assert_eq!(world.log(), "close:0:Pause");
+}
+
+#[test]
+fn one_database_is_not_resumed_while_all_are_paused() {
+    let mut world = World::new(2, 5, settings());
+    world.pause(None);
+    let (scope, now) = (world.scope(Some(0)), world.now);
+    assert_eq!(world.pools.resume(&scope, now), Err(PauseError::AllPaused));
+    world.checkout(0, Session);
+    assert_eq!(world.log(), "");
+}
+
+#[test]
+fn a_resume_forgets_that_dialing_failed_while_the_database_was_away() {
+    let mut world = World::new(1, 5, settings());
+    for _ in 0..5 {
+        world.checkout(0, Session);
+        world.finish_some(0, false, Transient);
+        world.finish_all(State::Closing);
+        world.advance(10 * SECOND);
+    }
+    world.pause(None);
+    world.finish_all(State::Dialing);
+    world.finish_all(State::Closing);
+    world.log();
+    world.resume();
+    assert!(world.log().starts_with("dial:0"));
+}
+
+#[test]
+fn idle_servers_are_replaced_one_at_a_time_and_made_before_broken() {
+    let mut world = pool_with(2, settings());
+    let old = world.in_state(State::Idle);
+    assert_eq!(world.reconnect(Some(0)), 2);
+    for left in [1, 0] {
+        assert_eq!(world.log(), "dial:0");
+        world.finish_all(State::Dialing);
+        assert_eq!(world.log(), "close:0:Reconnect");
+        world.finish_all(State::Closing);
+        assert_eq!(world.pools.standing(&world.scope(None)).retired, left);
+    }
+    assert_eq!(world.log(), "");
+    assert_eq!(world.count(0), 2);
+    assert!(world.in_state(State::Idle).iter().all(|server| !old.contains(server)));
+}
+
+#[test]
+fn a_retired_server_that_comes_back_is_closed_and_no_more_than_two_are_missing() {
+    let wide = PoolSettings { pool_size: 4, max_overflow: 0, ..settings() };
+    let mut world = World::new(1, 5, wide);
+    open(&mut world, 0, 4);
+    let old = world.in_state(State::Leased(Transaction));
+    world.log();
+    assert_eq!(world.reconnect(None), 4);
+    assert_eq!(world.log(), "", "a client keeps its server");
+    for _ in 0..4 {
+        world.checkout(0, Transaction);
+    }
+    for server in &old {
+        world.finish(*server, true, Transient);
+    }
+    assert_eq!(world.log(), "close:0:Reconnect close:0:Reconnect hand-off:0:5 hand-off:0:6");
+    for _ in 0..4 {
+        world.finish_all(State::Closing);
+        world.finish_all(State::Dialing);
+        world.finish_all(State::Leased(Transaction));
+    }
+    assert_eq!(world.pools.standing(&world.scope(None)).retired, 0);
+}
+
+#[test]
+fn a_server_that_works_is_kept_while_others_cannot_be_had() {
+    let mut world = World::new(1, 5, settings());
+    open(&mut world, 0, 2);
+    world.checkout(0, Transaction);
+    world.finish(world.in_state(State::Dialing)[0], false, Transient);
+    world.finish_all(State::Closing);
+    world.log();
+    world.reconnect(None);
+    world.finish(world.in_state(State::Leased(Transaction))[0], true, Transient);
+    assert_eq!(world.log(), "hand-off:0:3");
 }
 
 // --- Several pools. ---

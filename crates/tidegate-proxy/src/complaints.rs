@@ -22,6 +22,7 @@ pub(crate) fn reject_reason(refusal: Refusal) -> RejectReason {
 /// Why a client got no server. `upstream` is its address, without secrets.
 pub(crate) fn checkout(error: &CheckoutError, upstream: &str, failures: u32) -> Complaint {
     match error {
+        CheckoutError::Paused { waited, database } => Complaint::paused(database, *waited),
         CheckoutError::Refused(failure) if failure.sqlstate == Some(SqlState::CANNOT_CONNECT) => {
             Complaint::upstream_insecure(upstream, &*failure.cause)
         }

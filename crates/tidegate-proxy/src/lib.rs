@@ -10,6 +10,7 @@ pub mod gate;
 
 mod worker;
 
+mod operate;
 pub mod shared;
 
 mod complaints;

@@ -270,6 +270,12 @@ catalogue! {
         detail: "The connection that listens for this client was lost, or more came than is kept while a client is in a transaction.",
         hint: "Look at the tables that the notifications are about; what comes from now on is told.",
     }
+    /// The pool is paused, and was not resumed in time.
+    Paused = "TG027", CANNOT_CONNECT_NOW, ErrorOnceLoggedIn {
+        message: "database \"{database}\" is paused",
+        detail: "An operator has paused it, and it was not resumed within {waited}. The statement was not sent.",
+        hint: "Try again once the maintenance is over.",
+    }
 }
 
 impl Code {
@@ -525,6 +531,12 @@ impl Complaint {
     /// The client listens, and may have missed something.
     pub fn notifications_lost() -> Self {
         Filling::of(Code::NotificationsLost).done()
+    }
+
+    /// The pool is paused, and was not resumed in time.
+    pub fn paused(database: &str, waited: Duration) -> Self {
+        let filling = Filling::of(Code::Paused).fill("database", database);
+        filling.fill("waited", &seconds(waited)).done()
     }
 
     /// TLS towards the upstream did not come about as the settings demand it.

@@ -75,6 +75,7 @@ impl<S> Pools<S> {
             pid: 0,
             flavour: Flavour::default(),
             payload: None,
+            retired: false,
             _slot: slot,
         };
         self.entries[place] = Some((server, entry));

@@ -52,6 +52,9 @@ impl<S> Pools<S> {
     pub(super) fn timed_out(&mut self, id: PoolId, waited: Duration) -> CheckoutError {
         let budget = self.budget.view();
         let pool = self.pool(id);
+        if pool.is_paused {
+            return CheckoutError::Paused { waited, database: pool.key.database.clone() };
+        }
         if pool.tally.live() == 0
             && let Some(failure) = self.retry.last()
         {
@@ -80,6 +83,9 @@ impl<S> Pools<S> {
 
     /// Closes idle servers that are too old or too many, and has the others checked.
     pub(super) fn tend_idle(&mut self, id: PoolId, now: Tick) {
+        if self.pool(id).is_paused {
+            return; // It comes to rest by itself, and then nothing of it is idle.
+        }
         for server in self.pool(id).idle.clone() {
             let Some(entry) = self.entry(server) else { continue };
             let (since, expires, checked) = (entry.since, entry.expires, entry.checked);
@@ -106,15 +112,27 @@ impl<S> Pools<S> {
     /// Replaces a server that is over its age: made before broken where the budget allows, one
     /// at a time.
     pub(super) fn replace(&mut self, id: PoolId, old: ServerId, now: Tick) {
+        let reason = self.reason_to_replace(old);
         let pool = self.pool(id);
         if pool.replacing.is_some() || pool.tally.in_state(State::Closing) > 0 {
+            return;
+        }
+        if reason == CloseReason::Reconnect && self.retry.next(now).is_some() {
             return;
         }
         let has_room = pool.tally.total() < pool.settings.servers_max();
         if has_room && self.may_dial(id, now) && self.dial(id, now).is_ok() {
             self.pool_mut(id).replacing = Some(old);
         } else {
-            self.close_idle(old, CloseReason::Lifetime, now);
+            self.close_idle(old, reason, now);
+        }
+    }
+
+    /// Why a server whose time is over is replaced: somebody wants it to be, or its age.
+    pub(super) fn reason_to_replace(&self, server: ServerId) -> CloseReason {
+        match self.entry(server) {
+            Some(entry) if entry.retired => CloseReason::Reconnect,
+            _ => CloseReason::Lifetime,
         }
     }
 
@@ -152,7 +170,7 @@ impl<S> Pools<S> {
         for waiting in pool.queues.iter().filter_map(Queue::first) {
             due = due.min(waiting.deadline);
         }
-        if pool.tally.waiting() > 0 {
+        if pool.tally.waiting() > 0 && !pool.is_paused {
             due = due.min(self.retry.next(now).unwrap_or(Tick::NEVER));
             if pool.denied.is_some() {
                 // A refusal passes, and idle servers of others become old enough to be taken.
@@ -164,7 +182,7 @@ impl<S> Pools<S> {
                 due = due.min(*until);
             }
         }
-        for server in &pool.idle {
+        for server in pool.idle.iter().filter(|_| !pool.is_paused) {
             // What could not be done now (one replacement at a time) is tried a little later.
             due = due.min(self.idle_due(*server).max(now + Duration::from_millis(100)));
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tidegate_budget::budget::{Budget, Census};
 use tidegate_budget::limits::{Limits, Server};
 use tidegate_pool_core::order::{Checkout, CheckoutError, Dial, Order};
+use tidegate_pool_core::pools::operating::Scope;
 use tidegate_pool_core::pools::{Pools, View};
 use tidegate_pool_core::queue::Ticket;
 use tidegate_pool_core::retry::{DialFailure, FailureKind, Retry};
@@ -69,6 +70,7 @@ pub(crate) struct World {
     pub(crate) ids: Vec<PoolId>,
     settings: PoolSettings,
     budget: u32,
+    paused: Vec<bool>,
     servers: BTreeMap<ServerId, (usize, Hand)>,
     waiting: Vec<VecDeque<Waiting>>,
     waiters: u64,
@@ -92,6 +94,17 @@ pub(crate) fn settings() -> PoolSettings {
     }
 }
 
+pub(crate) fn retry_settings() -> RetrySettings {
+    RetrySettings {
+        attempts: 3,
+        multiplier: Duration::from_secs(1),
+        min: Duration::from_secs(2),
+        max: Duration::from_secs(10),
+        jitter: true,
+        budget: 0.1,
+    }
+}
+
 pub(crate) fn failure(kind: FailureKind) -> DialFailure {
     DialFailure { kind, sqlstate: None, cause: kind.as_str().into() }
 }
@@ -111,15 +124,7 @@ impl World {
             server: Server::Unasked,
         });
         ledger.census(census(0));
-        let retry = RetrySettings {
-            attempts: 3,
-            multiplier: Duration::from_secs(1),
-            min: Duration::from_secs(2),
-            max: Duration::from_secs(10),
-            jitter: true,
-            budget: 0.1,
-        };
-        let mut pools = Pools::new(ledger, Retry::new(retry, 1));
+        let mut pools = Pools::new(ledger, Retry::new(retry_settings(), 1));
         let mut ids = Vec::new();
         for pool in 0..count {
             let key = PoolKey { database: format!("d{pool}").into(), user: "u".into() };
@@ -137,6 +142,7 @@ impl World {
             ids,
             settings,
             budget,
+            paused: vec![false; count],
             servers: BTreeMap::new(),
             waiting: vec![VecDeque::new(); count],
             waiters: 0,
@@ -167,7 +173,7 @@ impl World {
         let got = match self.pools.checkout(id, port, waiter, Flavour(flavour), now) {
             Checkout::Ready(lease) => {
                 assert!(self.waiting[pool].is_empty(), "nobody is overtaken");
-                assert!(!self.draining);
+                assert!(!self.draining && !self.paused[pool]);
                 let server = lease.server;
                 self.lend(port, lease);
                 Got::Server(server)
@@ -317,6 +323,37 @@ impl World {
         assert!(self.in_state(State::Idle).is_empty(), "a drain closes what is idle");
     }
 
+    // --- What an operator does. ---
+
+    /// Pauses one pool's database, or all.
+    pub(crate) fn pause(&mut self, pool: Option<usize>) {
+        self.pools.pause(&self.scope(pool), self.now).expect("few are paused");
+        match pool {
+            Some(pool) => self.paused[pool] = true,
+            None => self.paused.fill(true),
+        }
+        self.settle();
+    }
+
+    /// Resumes everything, whatever was paused.
+    pub(crate) fn resume(&mut self) {
+        self.paused.fill(false);
+        self.pools.resume(&Scope::All, self.now).expect("everything can be resumed");
+        self.settle();
+    }
+
+    pub(crate) fn reconnect(&mut self, pool: Option<usize>) -> u32 {
+        let retired = self.pools.reconnect(&self.scope(pool), self.now);
+        self.settle();
+        retired
+    }
+
+    pub(crate) fn scope(&self, pool: Option<usize>) -> Scope {
+        pool.map_or(Scope::All, |pool| {
+            Scope::Database(self.pools.key(self.ids[pool]).database.clone())
+        })
+    }
+
     /// Time passes, and the pools are called when they asked to be.
     pub(crate) fn advance(&mut self, by: Duration) {
         let target = self.now + by;
@@ -353,7 +390,7 @@ impl World {
                 assert!(count < self.budget, "{count} servers in a budget of {}", self.budget);
                 let own = u32::try_from(self.count(pool)).expect("few");
                 assert!(own < self.settings.servers_max(), "pool {pool} has {own} servers");
-                assert!(!self.draining);
+                assert!(!self.draining && !self.paused[pool]);
                 let dialing = self
                     .servers
                     .values()
@@ -366,7 +403,7 @@ impl World {
                 let pool = self.place_of(lease.pool);
                 let first = self.waiting[pool].pop_front().expect("somebody waits");
                 assert_eq!(first.waiter, waiter, "first come, first served, on both ports");
-                assert!(!self.draining);
+                assert!(!self.draining && !self.paused[pool]);
                 self.log.push(format!("hand-off:{pool}:{}", waiter.client));
                 self.lend(first.port, lease);
             }
@@ -380,12 +417,13 @@ impl World {
                 let waiting = place.and_then(|place| queue.remove(place)).expect("just found");
                 let word = match error {
                     CheckoutError::Draining => "draining",
+                    CheckoutError::Paused { .. } => "paused",
                     CheckoutError::Refused(_) => "refused",
                     CheckoutError::TimedOut { .. } => "timed-out",
                     CheckoutError::Unreachable(_) => "unreachable",
                     _ => "otherwise",
                 };
-                let waits_out = matches!(word, "timed-out" | "unreachable");
+                let waits_out = matches!(word, "paused" | "timed-out" | "unreachable");
                 assert!(!waits_out || waiting.deadline <= self.now, "nobody ends too early");
                 self.log.push(format!("{word}:{}", waiter.client));
             }
@@ -398,6 +436,13 @@ impl World {
             Order::Close(lease, reason) => {
                 let pool = self.place_of(lease.pool);
                 self.log.push(format!("close:{pool}:{reason:?}"));
+                if reason == CloseReason::Reconnect {
+                    let closing = self
+                        .servers
+                        .values()
+                        .filter(|(of, hand)| *of == pool && matches!(hand, Hand::Closing));
+                    assert!(closing.count() < DIALS_PER_POOL_MAX as usize, "a wave");
+                }
                 let was = self.take_hand(lease.server, Hand::Closing);
                 assert!(matches!(was, Hand::Idle), "{was:?} was to be closed");
             }
@@ -423,7 +468,17 @@ impl World {
                 assert_eq!(tally.clients, 1);
             }
             let idle = found.tally.in_state(State::Idle);
-            assert!(idle == 0 || self.waiting[pool].is_empty(), "one waits beside an idle server");
+            if self.paused[pool] {
+                let moving = State::ALL.iter().filter(|state| {
+                    !matches!(state, State::Idle | State::Closing)
+                        && found.tally.in_state(**state) > 0
+                });
+                assert!(idle == 0 || moving.count() > 0, "idle while all else is at rest");
+            } else {
+                let waits = !self.waiting[pool].is_empty();
+                assert!(idle == 0 || !waits, "one waits beside an idle server");
+            }
+            assert_eq!(found.is_paused, self.paused[pool]);
             let first = self.waiting[pool].front().map(|waiting| waiting.deadline);
             if let Some(deadline) = first {
                 let due = self.pools.next_timer().unwrap_or(Tick::NEVER);

@@ -47,6 +47,7 @@ fn one_of_each() -> Vec<Complaint> {
         Complaint::settings_refused("role \"x\" does not exist"),
         Complaint::ahead_failed("canceling statement due to statement timeout"),
         Complaint::notifications_lost(),
+        Complaint::paused("app", s(30)),
     ]
 }
 
