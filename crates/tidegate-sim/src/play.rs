@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tidegate_budget::budget::Census;
 use tidegate_budget::limits::{Server, ServerLimits};
+use tidegate_pool_core::pools::operating::Scope;
 use tidegate_pool_core::server::{Port, State};
 use tidegate_proxy::played::{Play, PlayedGate};
 use tidegate_proxy::resolver::Target;
@@ -313,6 +314,21 @@ impl Stage {
             Plot::Drain => {
                 self.drained = Some(self.now());
                 self.gates.iter().for_each(|gate| gate.shared.drain());
+            }
+            Plot::Pause(time) => {
+                self.gates.iter().for_each(|gate| {
+                    gate.shared.pause(&Scope::All).expect("everything can be paused");
+                });
+                self.later(time, Plot::Resume);
+            }
+            Plot::Reconnect => {
+                let gate = self.random.below(self.gates.len());
+                self.gates[gate].shared.reconnect(&Scope::All);
+            }
+            Plot::Resume => {
+                self.gates.iter().for_each(|gate| {
+                    gate.shared.resume(&Scope::All).expect("everything can be resumed");
+                });
             }
             Plot::Terminate => self.postgres.terminate_one(&mut self.net.get()),
             Plot::Crash(recovery) if self.postgres.phase == Phase::Up => {

@@ -69,12 +69,18 @@ pub enum Plot {
     CutServer,
     /// The gates are shut down.
     Drain,
+    /// An operator pauses all gates, for so long.
+    Pause(Duration),
+    /// An operator has the servers of a gate replaced.
+    Reconnect,
     /// A connection from an application is reset.
     ResetClient,
     /// A connection to PostgreSQL is reset.
     ResetServer,
     /// PostgreSQL is shut down, and started again after so long.
     Restart(Duration),
+    /// An operator resumes what is paused.
+    Resume,
     /// PostgreSQL, which was shut down, recovers.
     Start,
     /// A superuser ends a backend.
@@ -162,13 +168,15 @@ impl Scenario {
 
 fn plots(random: &mut Random) -> Vec<(Duration, Plot)> {
     let count = random.between(1, 8);
-    let plot = |random: &mut Random| match random.below(12) {
+    let plot = |random: &mut Random| match random.below(15) {
         0 => Plot::Crash(random.time(Duration::from_secs(3))),
         1 => Plot::Restart(random.time(Duration::from_secs(5))),
         2 | 3 => Plot::CutServer,
         4 => Plot::CutClient,
         5 | 6 => Plot::ResetServer,
         7 | 8 => Plot::ResetClient,
+        9 => Plot::Pause(random.time(Duration::from_secs(5))),
+        10 | 11 => Plot::Reconnect,
         _ => Plot::Terminate,
     };
     (0..count).map(|_| (random.time(Duration::from_secs(20)), plot(random))).collect()
