@@ -7,7 +7,7 @@ use tidegate_wire::tick::Tick;
 
 use crate::queue::{Queue, Waiting};
 use crate::retry::DialFailure;
-use crate::server::{PoolKey, Port, ServerId, State};
+use crate::server::{PoolKey, Port, ServerId};
 use crate::settings::PoolSettings;
 use crate::tally::Tally;
 
@@ -48,9 +48,7 @@ impl Pool {
         if self.is_paused {
             return 0;
         }
-        let coming = [State::Dialing, State::Resetting, State::Checking];
-        let coming: u32 = coming.iter().map(|state| self.tally.in_state(*state)).sum();
-        self.tally.waiting().saturating_sub(coming)
+        self.tally.waiting().saturating_sub(self.tally.coming())
     }
 
     pub(crate) fn has_work(&self) -> bool {

@@ -11,6 +11,7 @@ mod dialing;
 pub mod operating;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_budget::budget::{Budget, BudgetView, Denied};
@@ -95,7 +96,7 @@ pub struct View {
     /// Whether an operator has paused everything.
     pub is_all_paused: bool,
     /// The databases that an operator has paused by their names.
-    pub paused_databases: Vec<std::sync::Arc<str>>,
+    pub paused_databases: Vec<Arc<str>>,
 }
 
 impl<S> Pools<S> {
@@ -412,7 +413,11 @@ impl<S> Pools<S> {
             entry.pid = pid;
             entry.checked = now;
             if !entry.retired {
-                entry.expires = operating::expiry(now, recycle, jitter);
+                entry.expires = match recycle {
+                    // The last tenth: servers opened together must not end together.
+                    Some(age) => now + age.mul_f64(1.0 - 0.1 * jitter),
+                    None => Tick::NEVER,
+                };
             }
         }
         let pool = self.pool_mut(id);

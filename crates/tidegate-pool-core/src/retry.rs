@@ -110,9 +110,7 @@ impl Retry {
     /// A dial succeeded.
     pub fn succeeded(&mut self) {
         self.tokens = (self.tokens + self.settings.budget).min(TOKENS_MAX);
-        self.failures = 0;
-        self.not_before = Tick::ZERO;
-        self.last = None;
+        self.forgive();
     }
 
     /// Somebody says that the upstream is back: the next dial may start at once.

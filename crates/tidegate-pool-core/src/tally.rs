@@ -150,6 +150,13 @@ impl Tally {
         Port::ALL.iter().map(|port| self.in_state(State::Leased(*port))).sum()
     }
 
+    /// Servers that are between two clients, or on their way to the first: being opened, checked,
+    /// or reset.
+    pub fn coming(&self) -> u32 {
+        let coming = [State::Dialing, State::Resetting, State::Checking];
+        coming.iter().map(|state| self.in_state(*state)).sum()
+    }
+
     /// Clients that wait.
     pub fn waiting(&self) -> u32 {
         self.ports.iter().map(|port| port.waiting).sum()

@@ -102,7 +102,7 @@ type Checked = Result<(), String>;
 impl Stage {
     fn new(seed: u64, focus: Option<Focus>) -> Self {
         let mut random = Random::new(seed);
-        // Half of all runs have some of everything.
+        // Three runs in five have some of everything.
         let drawn = random.pick(&Focus::ALL);
         let drawn = if random.one_in(2) { Focus::Everything } else { drawn };
         let scenario = Scenario::new(&mut random, focus.unwrap_or(drawn));
@@ -236,11 +236,8 @@ impl Stage {
     /// Finds the workers that have something to do, and when they will.
     fn look_for_turns(&mut self) {
         let now = self.now();
-        let alarmed: Vec<_> = self.net.get().alarmed().collect();
-        for (gate, worker) in alarmed {
-            self.plan_turn(gate, usize::from(worker), now);
-        }
-        let mut dues = Vec::new();
+        let due_now = |(gate, worker)| (gate, usize::from(worker), now);
+        let mut dues: Vec<_> = self.net.get().alarmed().map(due_now).collect();
         for (number, gate) in self.gates.iter_mut().enumerate() {
             for worker in 0..gate.workers() {
                 let due = gate.due(worker);

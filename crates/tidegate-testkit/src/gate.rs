@@ -143,10 +143,28 @@ impl Gate {
     /// # Panics
     /// When it does not answer.
     pub fn get(&self, path: &str) -> (u16, String) {
+        self.request("GET", path, "", "")
+    }
+
+    /// What the gate answers to a POST of `body`, with these lines of a head if there are any.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub fn post(&self, path: &str, head: &str, body: &str) -> (u16, String) {
+        self.request("POST", path, head, body)
+    }
+
+    fn request(&self, method: &str, path: &str, head: &str, body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.http)).expect("http answers");
         stream.set_read_timeout(Some(wait::DEADLINE)).expect("a time-out is set");
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n\r\n")
-            .expect("the request is sent");
+        let head = if head.is_empty() { String::new() } else { format!("{head}\r\n") };
+        let length = body.len();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n{head}\
+             Content-Length: {length}\r\n\r\n{body}"
+        )
+        .expect("the request is sent");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("the answer is text");
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");

@@ -15,7 +15,7 @@ pub enum Bug {
     DoubleReturn,
     /// A drain lets those wait on who wait for a server.
     DrainForgetsWaiters,
-    /// A server that is handed to a client that has gone meanwhile comes back from nowhere.
+    /// A server that is handed to a client that has gone meanwhile does not come back.
     HandOffToNobody,
     /// A server is handed out while a cancel is on its way to it.
     LateCancel,
@@ -27,22 +27,6 @@ pub enum Bug {
     SettingsLeak,
     /// A statement is taken for another that the server has.
     StatementOfAnother,
-}
-
-impl Bug {
-    /// All of them.
-    pub const ALL: [Self; 10] = [
-        Self::BudgetForgetsClosing,
-        Self::DirtyReuse,
-        Self::DoubleReturn,
-        Self::DrainForgetsWaiters,
-        Self::HandOffToNobody,
-        Self::LateCancel,
-        Self::LostWaiter,
-        Self::ReplyToAnother,
-        Self::SettingsLeak,
-        Self::StatementOfAnother,
-    ];
 }
 
 #[cfg(feature = "planted")]

@@ -1,11 +1,10 @@
 //! What an operator does to a running gate over HTTP: pause, resume, reconnect.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::process::Command;
 use std::thread;
 
 use serde_json::Value;
+use tidegate_testkit::raw::Raw;
 use tidegate_testkit::scene::{APP, ONE_SERVER, Scene};
 use tidegate_testkit::wait;
 
@@ -24,20 +23,8 @@ fn scene(settings: &str) -> (Scene, tempfile::TempDir) {
 
 /// Posts to the gate; the code and the JSON of the answer.
 fn post(scene: &Scene, operation: &str, head: &str, body: &str) -> (u16, Value) {
-    let mut stream = TcpStream::connect(("127.0.0.1", scene.gate.http)).expect("http answers");
-    stream.set_read_timeout(Some(wait::DEADLINE)).expect("a time limit");
-    let head = if head.is_empty() { String::new() } else { format!("{head}\r\n") };
-    write!(
-        stream,
-        "POST /api/v1/{operation} HTTP/1.0\r\n{head}Content-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .expect("the request is sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("the answer is text");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-    let code = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a code");
-    let json: Value = serde_json::from_str(body).unwrap_or_else(|_| panic!("no JSON: {answer}"));
+    let (code, body) = scene.gate.post(&format!("/api/v1/{operation}"), head, body);
+    let json: Value = serde_json::from_str(&body).unwrap_or_else(|_| panic!("no JSON: {body}"));
     assert_eq!(json["schema"], "tidegate.operation.v1");
     (code, json)
 }
@@ -124,8 +111,8 @@ fn who_waits_through_a_pause_for_too_long_is_told_that_it_is_one() {
 fn a_reconnect_replaces_each_server_and_no_client_sees_an_error() {
     let (scene, _folder) = scene("[pool]\npool_size = 3\nmax_overflow = 0\n");
     let mut clients: Vec<_> = (0..3).map(|_| scene.client(scene.gate.transaction)).collect();
-    clients.iter_mut().for_each(tidegate_testkit::raw::Raw::begin);
-    let old: Vec<_> = clients.iter_mut().map(tidegate_testkit::raw::Raw::backend).collect();
+    clients.iter_mut().for_each(Raw::begin);
+    let old: Vec<_> = clients.iter_mut().map(Raw::backend).collect();
     let answer = operate(&scene, "reconnect", OF_APP);
     assert_eq!(answer["servers"]["retired"], 3, "{answer}");
     let working = clients.into_iter().map(|mut client| {

@@ -12,7 +12,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tidegate_wire::tick::Tick;
 
@@ -165,9 +164,7 @@ impl<S> Pools<S> {
     /// Closes the idle servers of a paused pool once nothing else of it moves.
     pub(super) fn rest(&mut self, id: PoolId, now: Tick) {
         let pool = self.pool(id);
-        let moving = [State::Dialing, State::Resetting, State::Checking];
-        let moving: u32 = moving.iter().map(|state| pool.tally.in_state(*state)).sum();
-        if !pool.is_paused || moving + pool.tally.leased() > 0 {
+        if !pool.is_paused || pool.tally.coming() + pool.tally.leased() > 0 {
             return;
         }
         for server in pool.idle.clone() {
@@ -221,8 +218,7 @@ impl<S> Pools<S> {
             for port in Port::ALL {
                 standing.leased[port.index()] += tally.in_state(State::Leased(port));
             }
-            let busy = [State::Dialing, State::Resetting, State::Checking];
-            standing.busy += busy.iter().map(|state| tally.in_state(*state)).sum::<u32>();
+            standing.busy += tally.coming();
             standing.idle += tally.in_state(State::Idle);
             standing.closing += tally.in_state(State::Closing);
             standing.pinned += tally.pinned;
@@ -248,10 +244,4 @@ impl<S> Pools<S> {
     fn in_scope(&self, scope: &Scope) -> BTreeSet<PoolId> {
         self.pools().filter(|(_, pool)| scope.covers(&pool.key)).map(|(id, _)| id).collect()
     }
-}
-
-/// When a server of this age limit is replaced. The last tenth is drawn: servers that were opened
-/// together must not end together.
-pub(super) fn expiry(opened: Tick, recycle: Option<Duration>, jitter: f64) -> Tick {
-    recycle.map_or(Tick::NEVER, |age| opened + age.mul_f64(1.0 - 0.1 * jitter))
 }

@@ -94,17 +94,6 @@ pub(crate) fn settings() -> PoolSettings {
     }
 }
 
-pub(crate) fn retry_settings() -> RetrySettings {
-    RetrySettings {
-        attempts: 3,
-        multiplier: Duration::from_secs(1),
-        min: Duration::from_secs(2),
-        max: Duration::from_secs(10),
-        jitter: true,
-        budget: 0.1,
-    }
-}
-
 pub(crate) fn failure(kind: FailureKind) -> DialFailure {
     DialFailure { kind, sqlstate: None, cause: kind.as_str().into() }
 }
@@ -124,7 +113,15 @@ impl World {
             server: Server::Unasked,
         });
         ledger.census(census(0));
-        let mut pools = Pools::new(ledger, Retry::new(retry_settings(), 1));
+        let retry = RetrySettings {
+            attempts: 3,
+            multiplier: Duration::from_secs(1),
+            min: Duration::from_secs(2),
+            max: Duration::from_secs(10),
+            jitter: true,
+            budget: 0.1,
+        };
+        let mut pools = Pools::new(ledger, Retry::new(retry, 1));
         let mut ids = Vec::new();
         for pool in 0..count {
             let key = PoolKey { database: format!("d{pool}").into(), user: "u".into() };

@@ -315,11 +315,11 @@ impl Worker {
             return self.ear_handed_off(key, lease);
         }
         let waits = self.client(key).is_some_and(|client| client.ticket.take().is_some());
-        if !waits && is_planted(Bug::HandOffToNobody) {
-            return;
-        }
         if !waits {
-            return self.return_unused(lease);
+            if !is_planted(Bug::HandOffToNobody) {
+                self.return_unused(lease);
+            }
+            return;
         }
         if let Some(id) = self.attach(key, lease)
             && let Some(client) = self.client(key)

@@ -410,12 +410,12 @@ impl Worker {
         self.ears.iter().position(|ear| ear.pool.number() == key.place && ear.server.is_none())
     }
 
-    /// A listening server may be asked for again.
     /// How many wait for a server to listen on.
     pub(super) fn ears_waiting(&self) -> usize {
         self.ears.iter().filter(|ear| ear.ticket.is_some()).count()
     }
 
+    /// A listening server may be asked for again.
     pub(super) fn ear_timer(&mut self, key: ClientKey) {
         let now = self.now;
         let Some(place) = self.ear_of(key) else { return };

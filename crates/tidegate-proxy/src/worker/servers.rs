@@ -506,12 +506,8 @@ impl Worker {
         if server.is_cut || exchange.is_unsure() {
             return self.close_server(id, CloseReason::Recovery);
         }
-        let is_let_be = if exchange.is_busy() {
-            is_planted(Bug::ReplyToAnother)
-        } else {
-            is_planted(Bug::DirtyReuse)
-        };
-        if exchange.is_at_rest() || is_let_be {
+        let bug = if exchange.is_busy() { Bug::ReplyToAnother } else { Bug::DirtyReuse };
+        if exchange.is_at_rest() || is_planted(bug) {
             return self.lease_ended(id);
         }
         // A BEGIN that is cancelled would let what stands behind it commit by itself. No BEGIN

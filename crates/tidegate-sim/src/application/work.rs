@@ -74,8 +74,15 @@ pub(crate) struct Work {
     pub(crate) mischief: Mischief,
 }
 
+/// The kinds of work below so many come by themselves.
+const KINDS: usize = 12;
+
+// Those that a focus asks for.
+const STATEMENT: usize = 0;
+const TRANSACTION: usize = 3;
+const CANCELLED: usize = 9;
 /// What can be hit by a cancel of another's.
-const SLEEP: usize = 12;
+const SLEEP: usize = KINDS;
 
 /// Makes up work for one application.
 pub(crate) struct Maker {
@@ -122,15 +129,15 @@ impl Maker {
     pub(crate) fn work(&mut self, random: &mut Random) -> Work {
         let mut mischief = Mischief::None;
         let usual = match self.focus {
-            Focus::Cancels => random.pick(&[9, 9, SLEEP]),
-            Focus::Leaving => random.pick(&[3, SLEEP]),
-            Focus::Prepared => 0,
-            Focus::Everything | Focus::Drain => random.below(12),
+            Focus::Cancels => random.pick(&[CANCELLED, CANCELLED, SLEEP]),
+            Focus::Leaving => random.pick(&[TRANSACTION, SLEEP]),
+            Focus::Prepared => STATEMENT,
+            Focus::Everything | Focus::Drain => random.below(KINDS),
         };
-        let work = if random.one_in(6) { random.below(12) } else { usual };
+        let work = if random.one_in(6) { random.below(KINDS) } else { usual };
         let steps = match work {
-            0..=2 => vec![self.statement(random)],
-            3 | 4 => self.transaction(random),
+            STATEMENT..TRANSACTION => vec![self.statement(random)],
+            TRANSACTION | 4 => self.transaction(random),
             5 => {
                 // In one piece.
                 let mut steps = self.transaction(random);
@@ -148,18 +155,14 @@ impl Maker {
                 .collect(),
             7 => vec![self.setting(random)],
             8 => vec![self.copy(random)],
-            9 | SLEEP => {
-                let millis = random.between(1, if work == SLEEP { 150 } else { 60 });
-                let identity = self.identity();
-                let sql = format!("SELECT '{identity}' FROM pg_sleep(0.{millis:03})");
-                let step = simple(&sql, Want::Rows(vec![vec![Some(identity)]]));
-                if work == 9 {
-                    // Near its end, whether there was a wait before it or not.
-                    let millis = random.between(millis / 2, millis + 200) as u64;
-                    mischief = Mischief::Cancel(Duration::from_millis(millis));
-                }
-                vec![step]
+            CANCELLED => {
+                let millis = random.between(1, 60);
+                // Near its end, whether there was a wait before it or not.
+                let after = random.between(millis / 2, millis + 200) as u64;
+                mischief = Mischief::Cancel(Duration::from_millis(after));
+                vec![sleep(self.identity(), millis)]
             }
+            SLEEP => vec![sleep(self.identity(), random.between(1, 150))],
             10 => self.locked(random),
             _ => vec![self.statement(random), self.setting(random), self.statement(random)],
         };
@@ -180,6 +183,7 @@ impl Maker {
 
     fn statement(&mut self, random: &mut Random) -> Step {
         let identity = self.identity();
+        // What is beyond the table below is prepared.
         let kinds = if self.focus == Focus::Prepared { 14 } else { 9 };
         match random.below(kinds) {
             0 | 1 => {
@@ -202,11 +206,7 @@ impl Maker {
                 let step = self.extended(random, sql, &identity, Want::Anything);
                 Step { lines: vec![identity], ..step }
             }
-            6 => {
-                let millis = random.between(1, 30);
-                let sql = format!("SELECT '{identity}' FROM pg_sleep(0.{millis:03})");
-                simple(&sql, Want::Rows(vec![vec![Some(identity)]]))
-            }
+            6 => sleep(identity, random.between(1, 30)),
             _ => {
                 let sql = "SELECT $1::text, current_setting('app.who', true)";
                 self.extended(random, sql, &identity, Want::Setting(identity.clone()))
@@ -303,6 +303,12 @@ impl Maker {
         }
         steps
     }
+}
+
+/// A statement that takes so long.
+fn sleep(identity: String, millis: usize) -> Step {
+    let sql = format!("SELECT '{identity}' FROM pg_sleep(0.{millis:03})");
+    simple(&sql, Want::Rows(vec![vec![Some(identity)]]))
 }
 
 pub(crate) fn simple(sql: &str, want: Want) -> Step {
