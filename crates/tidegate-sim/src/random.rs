@@ -1,5 +1,6 @@
 //! Choices that follow from a seed.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use tidegate_pool_core::retry;
@@ -32,6 +33,11 @@ impl Random {
     /// A number from `from` to `to`.
     pub fn between(&mut self, from: usize, to: usize) -> usize {
         from + self.below(to - from + 1)
+    }
+
+    /// A number of this range.
+    pub fn within(&mut self, range: &RangeInclusive<usize>) -> usize {
+        self.between(*range.start(), *range.end())
     }
 
     /// True once in `times`.

@@ -1,6 +1,7 @@
 //! What is played: how many of everything, with which settings, and what goes wrong when. All of it
 //! follows from the seed.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +30,81 @@ impl Focus {
     /// All of them.
     pub const ALL: [Self; 5] =
         [Self::Everything, Self::Cancels, Self::Drain, Self::Leaving, Self::Prepared];
+
+    const fn shape(self) -> Shape {
+        match self {
+            Self::Everything => Shape {
+                gates: &[1, 1, 1, 2],
+                connections: 1..=6,
+                applications: 2..=14,
+                sessions_in: 5,
+                work_max: 30,
+                ..CROWDED
+            },
+            // With more applications most would cancel while they wait for a server.
+            Self::Cancels => Shape {
+                connections: 1..=1,
+                applications: 4..=6,
+                work_max: 300,
+                delays: &[50_000, 100_000],
+                rooms: ROOMY,
+                ..CROWDED
+            },
+            Self::Drain => Shape { delays: &[50, 500], ..CROWDED },
+            Self::Leaving => Shape {
+                may_be_quiet: false,
+                connections: 1..=1,
+                workers: &["3"],
+                delays: &[50, 500],
+                rooms: ROOMY,
+                turn_delays: &[500_000],
+                ..CROWDED
+            },
+            Self::Prepared => Shape { statements_max: &["1", "3", "200"], ..CROWDED },
+        }
+    }
 }
+
+/// What a run is drawn from: one of each list, and a number of each range.
+struct Shape {
+    /// One run in three has nothing go wrong.
+    may_be_quiet: bool,
+    gates: &'static [usize],
+    /// Connections that each gate may have.
+    connections: RangeInclusive<usize>,
+    workers: &'static [&'static str],
+    statements_max: &'static [&'static str],
+    applications: RangeInclusive<usize>,
+    /// One application in so many goes to the session port.
+    sessions_in: usize,
+    /// How much each does at most.
+    work_max: usize,
+    /// Microseconds that the network needs at most.
+    delays: &'static [u64],
+    /// Bytes that the network has room for.
+    rooms: &'static [(usize, usize)],
+    /// Microseconds after which a worker turns to what has happened at most: what the kernel needs
+    /// to wake a thread, or how long others keep the machine busy.
+    turn_delays: &'static [u64],
+}
+
+/// Many applications, few servers.
+const CROWDED: Shape = Shape {
+    may_be_quiet: true,
+    gates: &[1],
+    connections: 1..=2,
+    workers: &["1", "1", "2", "3"],
+    statements_max: &["1", "3", "200", "off"],
+    applications: 8..=14,
+    sessions_in: 20,
+    work_max: 80,
+    delays: &[50, 500, 5000, 50_000],
+    rooms: &[(200, 2000), (4096, 65_536), (65_536, 300_000)],
+    turn_delays: &[60, 60, 60, 10_000],
+};
+
+/// Every byte that is cut off costs steps in which nobody leaves or cancels.
+const ROOMY: &[(usize, usize)] = &[(4096, 65_536)];
 
 /// One run.
 #[derive(Debug)]
@@ -95,62 +170,29 @@ impl Scenario {
     /// # Panics
     /// The settings that it makes up are not in order, which is a bug here.
     pub fn new(random: &mut Random, focus: Focus) -> Self {
-        let is_quiet = random.one_in(3) && focus != Focus::Leaving;
-        let is_crowded = focus != Focus::Everything;
-        let gates = if is_crowded { 1 } else { random.pick(&[1, 1, 1, 2]) };
-        let connections = match focus {
-            Focus::Everything => random.between(1, 6),
-            Focus::Cancels | Focus::Leaving => 1,
-            Focus::Drain | Focus::Prepared => random.between(1, 2),
-        };
-        let work_max = match focus {
-            Focus::Everything => 30,
-            Focus::Cancels => 300,
-            Focus::Drain | Focus::Leaving | Focus::Prepared => 80,
-        };
-        let count = match focus {
-            Focus::Everything => random.between(2, 14),
-            // More would cancel while they wait for a server.
-            Focus::Cancels => random.between(4, 6),
-            Focus::Drain | Focus::Leaving | Focus::Prepared => random.between(8, 14),
-        };
-        let applications = (0..count)
+        let shape = focus.shape();
+        let is_quiet = random.one_in(3) && shape.may_be_quiet;
+        let gates = random.pick(shape.gates);
+        let connections = random.within(&shape.connections);
+        let applications = (0..random.within(&shape.applications))
             .map(|_| {
-                let is_session = random.one_in(if is_crowded { 20 } else { 5 });
+                let is_session = random.one_in(shape.sessions_in);
                 let port = if is_session { Port::Session } else { Port::Transaction };
-                (port, random.between(3, work_max))
+                (port, random.between(3, shape.work_max))
             })
             .collect();
-        let delays: &[u64] = match focus {
-            Focus::Everything | Focus::Prepared => &[50, 500, 5000, 50_000],
-            Focus::Cancels => &[50_000, 100_000],
-            Focus::Drain | Focus::Leaving => &[50, 500],
-        };
-        let rooms: &[(usize, usize)] = match focus {
-            // Every byte that is cut off costs steps in which nobody leaves or cancels.
-            Focus::Cancels | Focus::Leaving => &[(4096, 65_536)],
-            _ => &[(200, 2000), (4096, 65_536), (65_536, 300_000)],
-        };
         let weather = Weather {
-            delay_max: Duration::from_micros(random.pick(delays)),
-            room: random.pick(rooms),
+            delay_max: Duration::from_micros(random.pick(shape.delays)),
+            room: random.pick(shape.rooms),
         };
-        // What the kernel needs to wake a thread, or how long others keep the machine busy.
-        let turn_delay = Duration::from_micros(match focus {
-            Focus::Leaving => 500_000,
-            _ => random.pick(&[60, 60, 60, 10_000]),
-        });
+        let turn_delay = Duration::from_micros(random.pick(shape.turn_delays));
         let plots = if is_quiet { Vec::new() } else { plots(random) };
         let drain_after = match focus {
             Focus::Drain => Some(Duration::from_millis(random.between(50, 500) as u64)),
             Focus::Everything => random.one_in(6).then(|| random.time(Duration::from_secs(20))),
             Focus::Cancels | Focus::Leaving | Focus::Prepared => None,
         };
-        let workers = match focus {
-            Focus::Leaving => "3",
-            _ => random.pick(&["1", "1", "2", "3"]),
-        };
-        let config = Arc::new(config(random, focus, connections, workers));
+        let config = Arc::new(config(random, &shape, connections));
         Self {
             focus,
             is_quiet,
@@ -182,12 +224,8 @@ fn plots(random: &mut Random) -> Vec<(Duration, Plot)> {
     (0..count).map(|_| (random.time(Duration::from_secs(20)), plot(random))).collect()
 }
 
-fn config(random: &mut Random, focus: Focus, connections: usize, workers: &str) -> Config {
+fn config(random: &mut Random, shape: &Shape, connections: usize) -> Config {
     let pool_size = random.between(1, connections);
-    let statements_max = match focus {
-        Focus::Prepared => random.pick(&["1", "3", "200"]),
-        _ => random.pick(&["1", "3", "200", "off"]),
-    };
     let settings = [
         ("upstream.url", "postgres://app@10.0.1.1:5432/app?sslmode=disable".to_owned()),
         ("upstream.kind", "direct".into()),
@@ -195,7 +233,7 @@ fn config(random: &mut Random, focus: Focus, connections: usize, workers: &str) 
         ("upstream.headroom", "0".into()),
         ("upstream.census", "off".into()),
         ("plan", "custom".into()),
-        ("listen.workers", workers.into()),
+        ("listen.workers", random.pick(shape.workers).into()),
         ("pool.pool_size", pool_size.to_string()),
         ("pool.max_overflow", (connections - pool_size).to_string()),
         ("pool.pool_timeout", "10m".into()),
@@ -206,7 +244,7 @@ fn config(random: &mut Random, focus: Focus, connections: usize, workers: &str) 
         ("pool.overflow_linger", random.pick(&["1s", "10s"]).into()),
         ("pool.reset", random.pick(&["auto", "auto", "always"]).into()),
         ("pool.answer_probes", random.pick(&["off", "begin", "all"]).into()),
-        ("prepared.statements_max", statements_max.into()),
+        ("prepared.statements_max", random.pick(shape.statements_max).into()),
         ("retry.multiplier", "100ms".into()),
         ("retry.min", "50ms".into()),
         ("retry.max", "2s".into()),
