@@ -13,8 +13,8 @@ use std::time::Duration;
 use tidegate_pool_core::settings::{PoolSettings, PrePing, RetrySettings};
 
 use crate::config::{
-    Auth, Config, Credential, Listen, ListenAddress, Log, PoolFor, PoolOverrides, Prepared,
-    Timeouts, Upstream, User,
+    Auth, ClientTimeouts, Config, Credential, Listen, ListenAddress, Log, PoolFor, PoolOverrides,
+    Prepared, TimeoutOverrides, Timeouts, Upstream, User,
 };
 use crate::duration::format_duration;
 use crate::gather::{Gathered, Sheet};
@@ -60,7 +60,12 @@ pub(crate) fn check(
         connect: checker.read(sheet, &table::CONNECT),
         cancel: checker.read(sheet, &table::CANCEL),
         drain: checker.read(sheet, &table::DRAIN),
-        idle_in_transaction: checker.read(sheet, &table::IDLE_IN_TRANSACTION),
+        clients: ClientTimeouts {
+            idle_in_transaction: checker.read(sheet, &table::IDLE_IN_TRANSACTION),
+            transaction: checker.read(sheet, &table::TRANSACTION_TIMEOUT),
+            query: checker.read(sheet, &table::QUERY_TIMEOUT),
+            client_idle: checker.read(sheet, &table::CLIENT_IDLE),
+        },
     };
     let retry = checker.retry(sheet);
     let prepared = Prepared {
@@ -397,6 +402,12 @@ impl Checker<'_> {
                 overflow_linger: self.given(row, &table::OVERFLOW_LINGER),
                 server_idle_timeout: self.given(row, &table::SERVER_IDLE_TIMEOUT),
                 reset: self.given(row, &table::RESET),
+            },
+            timeouts: TimeoutOverrides {
+                idle_in_transaction: self.given(row, &table::IDLE_IN_TRANSACTION),
+                transaction: self.given(row, &table::TRANSACTION_TIMEOUT),
+                query: self.given(row, &table::QUERY_TIMEOUT),
+                client_idle: self.given(row, &table::CLIENT_IDLE),
             },
         };
         if self.problems.len() > before {

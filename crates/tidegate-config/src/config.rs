@@ -52,6 +52,15 @@ impl Config {
         }
         settings
     }
+
+    /// How long clients of `database` and `user` may take, by the same rule.
+    pub fn client_timeouts(&self, database: &str, user: &str) -> ClientTimeouts {
+        let mut timeouts = self.timeouts.clients;
+        for pool_for in self.pool_for.iter().filter(|p| p.matches(database, user)) {
+            pool_for.timeouts.apply(&mut timeouts);
+        }
+        timeouts
+    }
 }
 
 /// Gives an enum of words its one `as_str`, its `Display`, and the list that the parser reads.
@@ -599,6 +608,8 @@ pub struct PoolFor {
     pub user: Option<String>,
     /// What is different there.
     pub overrides: PoolOverrides,
+    /// What clients there may take.
+    pub timeouts: TimeoutOverrides,
 }
 
 impl PoolFor {
@@ -657,8 +668,42 @@ pub struct Timeouts {
     pub cancel: Duration,
     /// What is under way may finish for this long when the gate shuts down.
     pub drain: Duration,
-    /// A transaction in which the client is silent; `None` is off.
+    /// What clients may take that no [`PoolFor`] speaks of.
+    pub clients: ClientTimeouts,
+}
+
+/// How long a client may take for what it does; `None` is off.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ClientTimeouts {
+    /// Silent, while PostgreSQL waits for the rest of what it has begun.
     pub idle_in_transaction: Option<Duration>,
+    /// A transaction, busy or idle.
+    pub transaction: Option<Duration>,
+    /// A statement.
+    pub query: Option<Duration>,
+    /// Silent, with nothing under way.
+    pub client_idle: Option<Duration>,
+}
+
+/// The part of [`ClientTimeouts`] that a `[[pool_for]]` sets; `None` leaves a key as it was.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each field is the field of `ClientTimeouts` with its name")]
+pub struct TimeoutOverrides {
+    pub idle_in_transaction: Option<Option<Duration>>,
+    pub transaction: Option<Option<Duration>>,
+    pub query: Option<Option<Duration>>,
+    pub client_idle: Option<Option<Duration>>,
+}
+
+impl TimeoutOverrides {
+    /// Changes `timeouts` where this says so.
+    pub fn apply(&self, timeouts: &mut ClientTimeouts) {
+        let Self { idle_in_transaction, transaction, query, client_idle } = *self;
+        timeouts.idle_in_transaction = idle_in_transaction.unwrap_or(timeouts.idle_in_transaction);
+        timeouts.transaction = transaction.unwrap_or(timeouts.transaction);
+        timeouts.query = query.unwrap_or(timeouts.query);
+        timeouts.client_idle = client_idle.unwrap_or(timeouts.client_idle);
+    }
 }
 
 /// What is done about prepared statements.

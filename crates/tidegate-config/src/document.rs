@@ -130,9 +130,7 @@ pub fn schema_json() -> Value {
     for (section, doc) in SECTIONS {
         let mut properties = Map::new();
         for (setting, info) in TABLE.iter().zip(settings()) {
-            let here =
-                info.section() == section || (section == "pool_for" && info.section() == "pool");
-            if here {
+            if info.may_stand_in(section) {
                 let mut schema = setting.schema();
                 schema["description"] = json!(info.doc);
                 properties.insert(info.key().to_owned(), schema);

@@ -282,19 +282,14 @@ fn is_variable(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// The setting of a key: within `[[pool_for]]` those of `[pool]` count too.
+/// The setting of a key: within `[[pool_for]]` those that it may override count too.
 fn setting(section: &str, key: &str) -> Option<&'static SettingInfo> {
-    let find = |section: &str| settings().iter().find(|s| s.section() == section && s.key() == key);
-    find(section).or_else(|| if section == "pool_for" { find("pool") } else { None })
+    settings().iter().find(|s| s.key() == key && s.may_stand_in(section))
 }
 
 /// Keys that may stand in a section.
 fn keys(section: &str) -> Vec<&'static str> {
-    settings()
-        .iter()
-        .filter(|s| s.section() == section || (section == "pool_for" && s.section() == "pool"))
-        .map(SettingInfo::key)
-        .collect()
+    settings().iter().filter(|s| s.may_stand_in(section)).map(SettingInfo::key).collect()
 }
 
 /// What to say of a key that does not exist: the section where it does, the nearest name in its

@@ -7,7 +7,9 @@ use serde_json::{Map, Value, json};
 
 use tidegate_pool_core::settings::{PoolSettings, PrePing};
 
-use crate::config::{Config, Credential, ListenAddress, PoolOverrides, User};
+use crate::config::{
+    ClientTimeouts, Config, Credential, ListenAddress, PoolOverrides, TimeoutOverrides, User,
+};
 use crate::duration::format_duration;
 use crate::load::Loaded;
 use crate::secret::Secret;
@@ -124,19 +126,28 @@ fn rows(config: &Config, section: &str) -> Vec<Row> {
                     row.extend(pool_for.database.iter().map(|name| ("database", json!(name))));
                     row.extend(pool_for.user.iter().map(|name| ("user", json!(name))));
                     row.extend(pool(&pool_for.overrides));
+                    row.extend(client_timeouts(&pool_for.timeouts));
                     row
                 })
                 .collect();
         }
         "timeouts" => {
             let timeouts = &config.timeouts;
-            vec![
+            let ClientTimeouts { idle_in_transaction, transaction, query, client_idle } =
+                timeouts.clients;
+            let mut row = vec![
                 ("client_login", duration(timeouts.client_login)),
                 ("connect", duration(timeouts.connect)),
-                ("idle_in_transaction", duration_or_off(timeouts.idle_in_transaction)),
-                ("cancel", duration(timeouts.cancel)),
-                ("drain", duration(timeouts.drain)),
-            ]
+            ];
+            row.extend(client_timeouts(&TimeoutOverrides {
+                idle_in_transaction: Some(idle_in_transaction),
+                transaction: Some(transaction),
+                query: Some(query),
+                client_idle: Some(client_idle),
+            }));
+            row.push(("cancel", duration(timeouts.cancel)));
+            row.push(("drain", duration(timeouts.drain)));
+            row
         }
         "retry" => {
             let retry = &config.retry;
@@ -205,6 +216,16 @@ fn pool(pool: &PoolOverrides) -> Row {
         ("reset", pool.reset.map(|reset| word(reset.as_str()))),
     ];
     rows.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+}
+
+fn client_timeouts(timeouts: &TimeoutOverrides) -> Row {
+    let rows = [
+        ("idle_in_transaction", timeouts.idle_in_transaction),
+        ("transaction", timeouts.transaction),
+        ("query", timeouts.query),
+        ("client_idle", timeouts.client_idle),
+    ];
+    rows.into_iter().filter_map(|(key, value)| Some((key, duration_or_off(value?)))).collect()
 }
 
 fn user(user: &User) -> Row {

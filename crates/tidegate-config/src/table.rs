@@ -60,6 +60,12 @@ impl SettingInfo {
         self.name.split_once('.').map_or("", |(section, _)| section)
     }
 
+    /// Whether it may stand in this section: its own, or `[[pool_for]]` where that can override it.
+    pub fn may_stand_in(&self, section: &str) -> bool {
+        let is_overridden = || self.section() == "pool" || TIMEOUTS_OF_POOLS.contains(&self.name);
+        self.section() == section || section == "pool_for" && is_overridden()
+    }
+
     /// The part of the name after the dot.
     pub fn key(&self) -> &'static str {
         self.name.split_once('.').map_or(self.name, |(_, key)| key)
@@ -125,6 +131,14 @@ fn is_repeated(name: &str) -> bool {
 /// Sections that may be given several times, with `[[…]]`.
 pub(crate) const SECTIONS_REPEATED: [&str; 2] = ["pool_for", "user"];
 
+/// Settings outside of `[pool]` that a `[[pool_for]]` may override.
+const TIMEOUTS_OF_POOLS: [&str; 4] = [
+    "timeouts.idle_in_transaction",
+    "timeouts.transaction",
+    "timeouts.query",
+    "timeouts.client_idle",
+];
+
 /// The sections, in the order of the documentation, and what each is about.
 pub(crate) const SECTIONS: [(&str, &str); 12] = [
     ("", "What was bought."),
@@ -138,8 +152,9 @@ pub(crate) const SECTIONS: [(&str, &str); 12] = [
     (
         "pool_for",
         "Changes to `[pool]` for the pools of one database, one user, or both; any key of \
-         `[pool]` may stand here. All that match apply in the order of the file, so the last one \
-         to set a key wins.",
+         `[pool]` may stand here, and of `[timeouts]` those that bound what clients do: \
+         `idle_in_transaction`, `transaction`, `query`, `client_idle`. All that match apply in the \
+         order of the file, so the last one to set a key wins.",
     ),
     ("timeouts", "How long things may take."),
     ("retry", "Connecting to the upstream. Nothing that may have been executed is sent again."),
@@ -198,6 +213,9 @@ pub(crate) static TABLE: &[&dyn Declared] = &[
     &CLIENT_LOGIN,
     &CONNECT,
     &IDLE_IN_TRANSACTION,
+    &TRANSACTION_TIMEOUT,
+    &QUERY_TIMEOUT,
+    &CLIENT_IDLE,
     &CANCEL,
     &DRAIN,
     &ATTEMPTS,
@@ -595,8 +613,45 @@ pub(crate) static IDLE_IN_TRANSACTION: Setting<Or<Period>> = Setting {
     default: "60s",
     kind: Or { word: "off", kind: period(ms(10), d(1)) },
     reload: Reload::Restart,
-    doc: "How long a client may be silent within a transaction. Above it the transaction is \
-          rolled back and the client gets SQLSTATE 25P03.",
+    doc: "How long a client may be silent within a transaction, a batch, a `COPY`, or a message \
+          that it has begun. Above it the transaction is rolled back and the client is closed with \
+          SQLSTATE 25P03. A `[[pool_for]]` may say otherwise.",
+};
+
+/// Off: what a job may take is for its owner to say, and a limit that is wrong breaks it in the
+/// midst. Who sets it wants a ceiling for everybody, against transactions that hold back VACUUM.
+pub(crate) static TRANSACTION_TIMEOUT: Setting<Or<Period>> = Setting {
+    name: "timeouts.transaction",
+    default: "off",
+    kind: Or { word: "off", kind: period(ms(10), d(30)) },
+    reload: Reload::Restart,
+    doc: "The longest that a transaction may last, be it busy or idle; a statement outside of one \
+          is a transaction of its own. Above it the client is closed with SQLSTATE 25P04, and what \
+          was not committed is rolled back. A `[[pool_for]]` may say otherwise.",
+};
+
+/// Off, for the same reason; `statement_timeout` of PostgreSQL is the role's own business.
+pub(crate) static QUERY_TIMEOUT: Setting<Or<Period>> = Setting {
+    name: "timeouts.query",
+    default: "off",
+    kind: Or { word: "off", kind: period(ms(10), d(30)) },
+    reload: Reload::Restart,
+    doc: "The longest that a statement (a Query, or what is sent up to a Sync) may run, from when \
+          it is sent to PostgreSQL to the end of its answer. Above it the statement is cancelled: \
+          the client gets SQLSTATE 57014 and can go on. If that does not end it within \
+          `timeouts.cancel`, the client is closed. A `[[pool_for]]` may say otherwise.",
+};
+
+/// Off: an idle client costs a few kilobytes, and pools of applications keep connections on
+/// purpose.
+pub(crate) static CLIENT_IDLE: Setting<Or<Period>> = Setting {
+    name: "timeouts.client_idle",
+    default: "off",
+    kind: Or { word: "off", kind: period(ms(10), d(30)) },
+    reload: Reload::Restart,
+    doc: "How long a client may be silent with no transaction of its under way. Above it the client \
+          is closed with SQLSTATE 57P05. A client of the transaction port that listens is not idle. \
+          A `[[pool_for]]` may say otherwise.",
 };
 
 /// As long as connecting may take, since that is nearly all it is.
@@ -605,7 +660,8 @@ pub(crate) static CANCEL: Setting<Period> = Setting {
     default: "5s",
     kind: period(ms(10), m(10)),
     reload: Reload::Restart,
-    doc: "The longest time that the delivery of one cancel request may take.",
+    doc: "The longest time that the delivery of one cancel request may take, and that a statement \
+          may go on once `timeouts.query` has cancelled it.",
 };
 
 /// 30 s: what Kubernetes grants by default (`terminationGracePeriodSeconds`). 0 cancels at once.

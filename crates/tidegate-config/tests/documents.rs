@@ -145,6 +145,9 @@ pool_pre_ping = "always"                 # tidegate.toml:12
 client_login = "15s"                     # default
 connect = "5s"                           # default
 idle_in_transaction = "1m"               # default
+transaction = "off"                      # default
+query = "off"                            # default
+client_idle = "off"                      # default
 cancel = "5s"                            # default
 drain = "30s"                            # default
 

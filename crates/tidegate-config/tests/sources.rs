@@ -105,7 +105,7 @@ fn a_database_url_is_enough_and_the_rest_has_the_documented_defaults() {
     assert_eq!(timeouts.connect, seconds(5));
     assert_eq!(timeouts.cancel, seconds(5));
     assert_eq!(timeouts.drain, seconds(30));
-    assert_eq!(timeouts.idle_in_transaction, Some(seconds(60)));
+    assert_eq!(timeouts.clients.idle_in_transaction, Some(seconds(60)));
 
     let retry = config.retry;
     assert_eq!((retry.attempts, retry.jitter, retry.budget), (3, true, 0.1));
@@ -183,7 +183,7 @@ fn off_is_off() {
                 reset = \"off\"\n[timeouts]\nidle_in_transaction = \"off\"\n\
                 [prepared]\nstatements_max = \"off\"\n";
     let config = loaded(file, &[DATABASE_URL], &[]).config;
-    assert_eq!((config.upstream.census, config.timeouts.idle_in_transaction), (None, None));
+    assert_eq!((config.upstream.census, config.timeouts.clients.idle_in_transaction), (None, None));
     assert_eq!((config.pool.pool_recycle, config.pool.server_idle_timeout), (None, None));
     assert_eq!((config.pool.pool_pre_ping, config.pool.reset), (PrePing::Off, ResetPolicy::Off));
     assert_eq!((config.listen.session.len(), config.listen.http.len()), (0, 0));

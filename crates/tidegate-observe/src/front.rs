@@ -68,6 +68,8 @@ pub enum Goodbye {
     ServerLost,
     /// It said goodbye.
     Terminate,
+    /// It took longer than it may; see [`Timeout`].
+    Timeout,
     /// It hung up without a word, or the connection broke.
     Vanished,
     /// It broke the protocol.
@@ -76,11 +78,12 @@ pub enum Goodbye {
 
 impl Goodbye {
     /// All reasons, for metrics that start at zero.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Drain,
         Self::Refused,
         Self::ServerLost,
         Self::Terminate,
+        Self::Timeout,
         Self::Vanished,
         Self::Violation,
     ];
@@ -92,8 +95,38 @@ impl Goodbye {
             Self::Refused => "refused",
             Self::ServerLost => "server_lost",
             Self::Terminate => "terminate",
+            Self::Timeout => "timeout",
             Self::Vanished => "vanished",
             Self::Violation => "violation",
+        }
+    }
+}
+
+/// For what a client took longer than it may. The names are those of the settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timeout {
+    /// It was silent, with nothing under way.
+    ClientIdle,
+    /// It was silent, while PostgreSQL waited for it.
+    IdleInTransaction,
+    /// Its statement ran.
+    Query,
+    /// Its transaction lasted.
+    Transaction,
+}
+
+impl Timeout {
+    /// All of them, for metrics that start at zero.
+    pub const ALL: [Self; 4] =
+        [Self::ClientIdle, Self::IdleInTransaction, Self::Query, Self::Transaction];
+
+    /// The word for logs and metric labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientIdle => "client_idle",
+            Self::IdleInTransaction => "idle_in_transaction",
+            Self::Query => "query",
+            Self::Transaction => "transaction",
         }
     }
 }

@@ -268,6 +268,14 @@ fn clients(page: &mut Page, snapshot: &Snapshot) {
             }
         });
     });
+    let help = "Times that a client took longer than it may, by setting of [timeouts].";
+    page.family("tidegate_timeouts", Counter, help, |of| {
+        each(snapshot, |pool, port| {
+            for (kind, count) in &port.timeouts {
+                of.sample(&with(labels(pool, port), ("kind", kind)), *count);
+            }
+        });
+    });
     let help = "Connections refused before they were clients, by reason.";
     page.family("tidegate_client_connections_rejected", Counter, help, |of| {
         for port in &snapshot.listeners {

@@ -22,7 +22,7 @@ use tidegate_pool_core::tally::{Outcome, PortTally};
 use tidegate_session::pin::PinReason;
 
 use crate::counter::Counter;
-use crate::front::{CancelOutcome, Front, Goodbye, RejectReason};
+use crate::front::{CancelOutcome, Front, Goodbye, RejectReason, Timeout};
 use crate::traffic::Traffic;
 
 /// The name of this form of the JSON.
@@ -299,6 +299,8 @@ pub struct PoolPort {
     pub pins: Counts,
     /// Clients that were logged in and have gone, by reason.
     pub closed: Counts,
+    /// Times that a client took longer than it may, by setting.
+    pub timeouts: Counts,
 }
 
 impl PoolPort {
@@ -486,6 +488,10 @@ impl PoolPort {
             let count = traffic.map_or(0, |of| of.closed[goodbye as usize].value());
             word(goodbye.as_str(), count)
         });
+        let timeouts = Timeout::ALL.map(|timeout| {
+            let count = traffic.map_or(0, |of| of.timeouts[timeout as usize].value());
+            word(timeout.as_str(), count)
+        });
         let wait_time = Outcome::ALL.map(|outcome| {
             (outcome.as_str().to_owned(), Histogram::from(&tally.waits[outcome as usize]))
         });
@@ -512,6 +518,7 @@ impl PoolPort {
             prepared_healed: count(|of| &of.prepared_healed),
             pins: pins.into(),
             closed: closed.into(),
+            timeouts: timeouts.into(),
         }
     }
 }

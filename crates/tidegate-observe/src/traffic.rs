@@ -4,7 +4,7 @@ use tidegate_session::pin::PinReason;
 use tidegate_session::server::naming::Followed;
 
 use crate::counter::Counter;
-use crate::front::Goodbye;
+use crate::front::{Goodbye, Timeout};
 
 /// The work of one port of a pool.
 #[derive(Debug, Default)]
@@ -35,6 +35,8 @@ pub struct Traffic {
     pub pins: [Counter; PinReason::ALL.len()],
     /// Clients that were logged in and have gone, by [`Goodbye`].
     pub closed: [Counter; Goodbye::ALL.len()],
+    /// Times that a client took longer than it may, by [`Timeout`].
+    pub timeouts: [Counter; Timeout::ALL.len()],
 }
 
 impl Traffic {

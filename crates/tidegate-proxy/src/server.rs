@@ -1,6 +1,7 @@
 //! A server as a worker has it: the connection, its machine, and whose it is at the moment.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidegate_pool_core::order::Dial;
 use tidegate_pool_core::server::{Flavour, Lease, ServerId};
@@ -57,6 +58,20 @@ impl Habits {
     }
 }
 
+/// Whether what a client runs was cancelled because it took too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Overdue {
+    /// It was not.
+    No,
+    /// It was, and has not ended yet.
+    Cancelled {
+        /// How long it might have taken.
+        limit: Duration,
+    },
+    /// It has ended, but a cancel is still on its way: the client must not go on before.
+    Arriving,
+}
+
 /// A connection to PostgreSQL.
 pub struct Server {
     pub(crate) id: ServerId,
@@ -97,6 +112,10 @@ pub struct Server {
     pub(crate) cancels: u32,
     /// A cancel is wanted as soon as one may be sent.
     pub(crate) cancel_wanted: bool,
+    /// Whether what its client runs took too long.
+    pub(crate) overdue: Overdue,
+    /// The client itself asked for a cancel of what it runs: the cancel is in its own words.
+    pub(crate) client_asked: bool,
     /// A cancel was sent through another pooler, which may deliver it at any time.
     pub(crate) is_spoilt: bool,
     /// The lease has ended; what remains to be done waits for the cancels.

@@ -12,6 +12,7 @@
 //! - [`dialing`]: connections to PostgreSQL until they are servers: dialing, TLS, login.
 //! - [`servers`]: servers: in and out of a worker's hands, answers, errands, the end.
 //! - [`cancels`]: cancel requests, from clients and to PostgreSQL.
+//! - [`timeouts`]: clients that take too long; [`deadlines`]: when it is too long.
 
 mod cancels;
 mod logins;
@@ -20,6 +21,8 @@ mod keeping;
 mod listening;
 mod dialing;
 mod servers;
+mod timeouts;
+mod deadlines;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;

@@ -144,6 +144,12 @@ impl<K: Copy + Ord> Fanout<K> {
         self.unlisten(client, None)
     }
 
+    /// Whether this client listens, or is about to.
+    pub fn has(&self, client: K) -> bool {
+        self.listeners.values().any(|listeners| listeners.contains(&client))
+            || self.moving.values().any(|(moving, _)| *moving == client)
+    }
+
     /// How many listen.
     pub fn clients(&self) -> usize {
         self.listeners.values().flatten().collect::<BTreeSet<_>>().len()

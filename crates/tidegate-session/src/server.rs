@@ -18,6 +18,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tidegate_wire::backend::{self, Severity, TransactionStatus};
+use tidegate_wire::catalogue::Complaint;
 use tidegate_wire::frame::FrameError;
 use tidegate_wire::frontend;
 use tidegate_wire::sqlstate::SqlState;
@@ -171,6 +172,8 @@ pub struct Heard {
     pub farewell: Option<Box<[u8]>>,
     /// The client was told of it, as it answers something of the client's.
     pub is_fatal_told: bool,
+    /// Batches whose answer ended: each ReadyForQuery that went to the client.
+    pub batches: u32,
     /// Transactions that ended.
     pub transactions: u32,
     /// Statements that ended: CommandComplete, EmptyQueryResponse, PortalSuspended.
@@ -229,7 +232,14 @@ pub struct ServerMachine {
     bound: naming::Bound,
     /// The batch under way, as long as it could be sent again.
     kept: Kept,
+    /// What the client is told where PostgreSQL says next that its statement was cancelled: it was
+    /// on Tidegate's behalf.
+    cancelled_for: Option<Box<Complaint>>,
 }
+
+/// PostgreSQL's words for its `statement_timeout`, whose SQLSTATE is that of a cancel. Where it
+/// speaks another language they can't be told from those for a cancel, and pass for one.
+const STATEMENT_TIMEOUT: &[u8] = b"canceling statement due to statement timeout";
 
 /// What a client may have done to the session.
 #[derive(Debug, Default)]
@@ -303,6 +313,7 @@ impl ServerMachine {
             has_unnamed: false,
             bound: naming::Bound::default(),
             kept: Kept::default(),
+            cancelled_for: None,
         }
     }
 
@@ -581,6 +592,7 @@ impl ServerMachine {
                         None => self.errand_answered(server, heard),
                     }
                 } else {
+                    heard.batches += 1;
                     heard.transactions += u32::from(status == TransactionStatus::Idle);
                     let was_last = std::mem::take(&mut self.discarding);
                     heard.discarded |= was_last && self.exchange.owes_nothing();
@@ -658,7 +670,18 @@ impl ServerMachine {
                         heard.useless = self.statements.useless(known).or(heard.useless.take());
                     }
                     let name = used.and_then(|(used, _)| names.as_deref()?.name(used.client));
-                    renamed = in_the_clients_words(&fields, name);
+                    // One cancel ends one statement: another is somebody else's, as is a timeout
+                    // of PostgreSQL's own.
+                    let is_cancelled = sqlstate == SqlState::QUERY_CANCELED
+                        && fields.message() != Some(STATEMENT_TIMEOUT);
+                    renamed = match self.cancelled_for.take_if(|_| is_cancelled) {
+                        Some(complaint) => {
+                            let mut error = Vec::new();
+                            complaint.encode(Severity::Error, &mut error);
+                            Some(error)
+                        }
+                        None => in_the_clients_words(&fields, name),
+                    };
                 }
             }
             _ => {}
@@ -701,6 +724,12 @@ impl ServerMachine {
         self.exchange.sent(tag, Fate::Forward);
     }
 
+    /// A cancel was sent for this reason: when what the client runs fails with it, the client is
+    /// told so in PostgreSQL's stead, once. None: none was, or not for this alone.
+    pub fn set_cancelled_for(&mut self, complaint: Option<Complaint>) {
+        self.cancelled_for = complaint.map(Box::new);
+    }
+
     /// What the server owes.
     pub fn exchange(&self) -> &Exchange {
         &self.exchange
@@ -724,6 +753,7 @@ impl ServerMachine {
         self.is_fresh = true;
         self.deeds = Deeds::default();
         self.hand_over = None;
+        self.cancelled_for = None;
         self.bound.forget();
         self.statements.begin_lease();
     }

@@ -276,6 +276,30 @@ catalogue! {
         detail: "An operator has paused it, and it was not resumed within {waited}. The statement was not sent.",
         hint: "Try again once the maintenance is over.",
     }
+    /// A statement ran for too long, and was cancelled.
+    QueryTimeout = "TG028", QUERY_CANCELED, ErrorOnceLoggedIn {
+        message: "canceling statement due to Tidegate's query timeout",
+        detail: "The statement, or the batch that it belongs to, had not ended after {limit}.",
+        hint: "Let the statement do less at a time, or raise timeouts.query; a [[pool_for]] sets it for one user or database.",
+    }
+    /// A statement ran for too long, and cancelling it has not ended it.
+    QueryNotCancelled = "TG029", QUERY_CANCELED, Fatal {
+        message: "terminating connection due to Tidegate's query timeout",
+        detail: "The statement had not ended after {limit}, nor within {waited} of being cancelled. A transaction that it belongs to is rolled back; a statement outside of one may still be carried out.",
+        hint: "Read results as they come, let the statement do less at a time, or raise timeouts.query.",
+    }
+    /// A transaction lasted for too long.
+    TransactionTimeout = "TG030", TRANSACTION_TIMEOUT, Fatal {
+        message: "terminating connection due to transaction timeout",
+        detail: "The transaction had not ended after {limit}; what it had not committed is rolled back.",
+        hint: "Do the work in several transactions, or raise timeouts.transaction; a [[pool_for]] sets it for one user or database.",
+    }
+    /// A client had nothing to say for too long.
+    ClientIdle = "TG031", IDLE_SESSION_TIMEOUT, Fatal {
+        message: "terminating connection due to idle-session timeout",
+        detail: "The client had nothing under way and said nothing for {limit}.",
+        hint: "Let the application's pool close idle connections sooner, or check them before use, or raise timeouts.client_idle; a [[pool_for]] sets it for one user or database.",
+    }
 }
 
 impl Code {
@@ -479,6 +503,27 @@ impl Complaint {
     /// The client owed the next message of its transaction for `limit`.
     pub fn idle_in_transaction(limit: Duration) -> Self {
         Filling::of(Code::IdleInTransaction).fill("limit", &seconds(limit)).done()
+    }
+
+    /// A statement had not ended after `limit`, and was cancelled.
+    pub fn query_timeout(limit: Duration) -> Self {
+        Filling::of(Code::QueryTimeout).fill("limit", &seconds(limit)).done()
+    }
+
+    /// A statement had not ended after `limit`, nor within `waited` of being cancelled.
+    pub fn query_not_cancelled(limit: Duration, waited: Duration) -> Self {
+        let filling = Filling::of(Code::QueryNotCancelled).fill("limit", &seconds(limit));
+        filling.fill("waited", &seconds(waited)).done()
+    }
+
+    /// A transaction had not ended after `limit`.
+    pub fn transaction_timeout(limit: Duration) -> Self {
+        Filling::of(Code::TransactionTimeout).fill("limit", &seconds(limit)).done()
+    }
+
+    /// The client had nothing to say for `limit`.
+    pub fn client_idle(limit: Duration) -> Self {
+        Filling::of(Code::ClientIdle).fill("limit", &seconds(limit)).done()
     }
 
     /// The gate is being stopped.

@@ -26,6 +26,7 @@ use crate::tls::connection::{Handshake, Stepped};
 use crate::token::{CancelKey, ClientKey, SERIAL_MAX, Source};
 use crate::worker::Worker;
 use crate::worker::clients::{self, client_of_pid};
+use crate::worker::timeouts;
 
 /// Cancel requests under way at once: each makes PostgreSQL fork, and a burst of them
 /// (impatient users, short time-outs) must not become a burst of processes.
@@ -95,6 +96,7 @@ impl Worker {
         match self.lease_of(key) {
             Some(id) if self.is_busy(id) => {
                 self.count(CancelOutcome::Forwarded);
+                self.client_asks_to_cancel(id);
                 self.want_cancel(id);
                 if self.askers.len() < ASKERS_MAX {
                     self.askers.push((id, asker));
@@ -221,6 +223,7 @@ impl Worker {
         }
         server.cancels += 1;
         server.is_spoilt |= is_pooler;
+        timeouts::cancel_is_sent(server);
         entry.insert(CancelRequest {
             key,
             server: id,
@@ -357,6 +360,8 @@ impl Worker {
             server.is_spoilt |= was_sent && !is_delivered;
             if server.cancels == 0 && std::mem::take(&mut server.parked) {
                 self.lease_ended(id);
+            } else if server.cancels == 0 {
+                self.cancels_have_arrived(id);
             }
         }
         self.send_cancels();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tidegate_config::ClientTimeouts;
 use tidegate_observe::front::{Goodbye, RejectReason};
 use tidegate_observe::traffic::Traffic;
 use tidegate_pool_core::order::{Checkout, CheckoutError};
@@ -14,7 +15,6 @@ use tidegate_pool_core::tally::Outcome;
 use tidegate_session::client::answers::{Answers, Probes};
 use tidegate_session::client::{ClientMachine, GATHERED_BYTES_MAX, Gathered, Naming, Rules};
 use tidegate_session::client_login::{ClientLogin, LoggedIn};
-use tidegate_session::exchange::Waits;
 use tidegate_session::parameters::{ReportedValues, SessionSettings};
 use tidegate_session::pin::{PinReason, PinReasons};
 use tidegate_session::prepared::Environment;
@@ -22,16 +22,16 @@ use tidegate_session::server::{Errand, ServerError};
 use tidegate_wire::backend::Severity;
 use tidegate_wire::catalogue::Complaint;
 use tidegate_wire::planted::{Bug, is_planted};
-use tidegate_wire::tick::Tick;
 
 use crate::channel::{Channel, Input};
 use crate::complaints;
-use crate::server::Server;
+use crate::server::{Overdue, Server};
 use crate::shared::SharedLibrary;
 use crate::timers::Alarm;
 use crate::token::{ClientKey, Source};
 use crate::welcome;
 use crate::worker::Worker;
+use crate::worker::deadlines::Deadlines;
 use crate::worker::keeping::Keeps;
 use crate::worker::listening::Listening;
 
@@ -51,6 +51,7 @@ pub(super) struct Client {
     pub(super) lease: Option<ServerId>,
     /// What it has left in its server's session, so that it keeps it.
     pub(super) pins: PinReasons,
+    pub(super) deadlines: Deadlines,
 }
 
 pub(super) enum Stage {
@@ -79,6 +80,8 @@ pub(super) struct Session {
     pub(super) environment: Environment,
     /// The parameters that it has been told.
     pub(super) known: Arc<ReportedValues>,
+    /// How long it may take for what it does.
+    pub(super) timeouts: ClientTimeouts,
     /// What it is answered without a server.
     pub(super) probes: Probes,
     /// It would have kept its server for this, where too many clients did. It is told before it can
@@ -183,16 +186,8 @@ impl Worker {
             }
             Stage::Closing => self.remove_client(key),
             Stage::Welcoming(_) => {}
-            Stage::Ready => self.idle_in_transaction(key),
+            Stage::Ready => self.out_of_time(key),
         }
-    }
-
-    /// The client has owed the next message of its transaction for too long.
-    fn idle_in_transaction(&mut self, key: ClientKey) {
-        let Some(limit) = self.shared.config.timeouts.idle_in_transaction else { return };
-        let port = self.client(key).map_or("", |client| client.port.as_str());
-        tracing::warn!(port, ?limit, "closed a client that was idle in a transaction");
-        self.turn_away(key, &Complaint::idle_in_transaction(limit));
     }
 
     pub(super) fn read_client(&mut self, key: ClientKey, buffer: &mut [u8]) {
@@ -229,7 +224,9 @@ impl Worker {
     }
 
     pub(super) fn client_says(&mut self, key: ClientKey, bytes: &[u8]) {
+        let now = self.now;
         let Some(client) = self.client(key) else { return };
+        client.deadlines.spoke(now);
         match (&client.stage, client.lease) {
             (Stage::Login(_), _) => self.log_in(key, bytes),
             // Something that it said before is not passed on yet.
@@ -517,23 +514,21 @@ impl Worker {
                 return self.balance(key, id);
             }
         }
-        let waits_for_client = waits_for_client(server);
-        if let Some(limit) = self.shared.config.timeouts.idle_in_transaction {
-            let due = if waits_for_client { self.now + limit } else { Tick::NEVER };
-            self.timers.set(Source::Client(key), &mut client.alarm, due);
-        }
         self.balance(key, id);
     }
 
-    /// Back-pressure: neither side is read from while the other can't take what it says.
-    fn balance(&mut self, key: ClientKey, id: ServerId) {
+    /// Back-pressure: neither side is read from while the other can't take what it says. What is
+    /// not read from the client, it does not owe.
+    pub(super) fn balance(&mut self, key: ClientKey, id: ServerId) {
         let Some(client) = self.clients.get_mut(key.place as usize) else { return };
         let Some(server) = self.servers.get_mut(id.place()).and_then(Option::as_deref_mut) else {
             return;
         };
         let (is_full, has_errand) = match &server.stage {
             crate::server::Stage::Up(machine) => {
-                let is_held = machine.errand().is_some() || server.holds_client;
+                let is_held = machine.errand().is_some()
+                    || server.holds_client
+                    || server.overdue == Overdue::Arriving;
                 (machine.exchange().is_full(), is_held)
             }
             _ => (false, true),
@@ -547,6 +542,7 @@ impl Worker {
         if server.channel.wants_turn() {
             self.ready.push_back(Source::Server(id));
         }
+        self.watch(key);
     }
 
     /// The server can take more again.
@@ -570,8 +566,8 @@ impl Worker {
             client.lease = None;
             client.machine.end_lease();
             client.channel.paused = false;
-            self.timers.set(Source::Client(key), &mut client.alarm, Tick::NEVER);
         }
+        self.watch(key);
         self.tell_notifications(key);
         self.queue_client(key);
     }
@@ -608,6 +604,7 @@ impl Worker {
         if self.drain.is_some() {
             return self.drain_client(key, false);
         }
+        self.watch(key);
         self.queue_client(key);
     }
 
@@ -677,6 +674,13 @@ impl Worker {
     ) {
         self.part(key, Goodbye::ServerLost);
         self.close_with(key, complaint, mid_answer || told);
+    }
+
+    /// Closes a client that took too long; in the midst of an answer nothing can be said.
+    pub(super) fn time_out(&mut self, key: ClientKey, complaint: &Complaint) {
+        let mid_answer = self.is_mid_answer(key);
+        self.part(key, Goodbye::Timeout);
+        self.close_with(key, complaint, mid_answer);
     }
 
     fn close_with(&mut self, key: ClientKey, complaint: &Complaint, in_silence: bool) {
@@ -789,11 +793,3 @@ pub(super) fn client_of_pid(pid: u32) -> Option<(u16, usize)> {
 
 /// 16 million clients a worker and 127 workers keep a pid positive, as drivers expect.
 const PLACE_BITS: u32 = 24;
-
-/// Whether the server waits for what the client owes it: the next statement of its transaction, or
-/// the rest of a batch or copy.
-fn waits_for_client(server: &Server) -> bool {
-    let crate::server::Stage::Up(machine) = &server.stage else { return false };
-    // What the server does not read yet, the client can't add to.
-    machine.exchange().waits_for() != Waits::Nothing && !server.channel.is_clogged()
-}

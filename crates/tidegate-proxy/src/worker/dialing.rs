@@ -20,7 +20,7 @@ use tidegate_wire::tick::Tick;
 use crate::channel::Channel;
 use crate::dial;
 use crate::resolver::Target;
-use crate::server::{Claim, Habits, Server, Stage};
+use crate::server::{Claim, Habits, Overdue, Server, Stage};
 use crate::settings;
 use crate::shared::Kind;
 use crate::timers::Alarm;
@@ -90,6 +90,8 @@ impl Worker {
             is_cut: false,
             cancels: 0,
             cancel_wanted: false,
+            overdue: Overdue::No,
+            client_asked: false,
             is_spoilt: false,
             parked: false,
             recover_until: Tick::ZERO,

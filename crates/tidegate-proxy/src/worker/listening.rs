@@ -226,6 +226,11 @@ impl Worker {
         }
     }
 
+    /// Whether a server listens for this client.
+    pub(super) fn is_listening(&self, key: ClientKey, database: &str) -> bool {
+        self.ears.iter().any(|ear| *ear.database == *database && ear.fanout.has(key))
+    }
+
     /// The client has gone.
     pub(super) fn leave_ear(&mut self, key: ClientKey, database: &str) {
         self.tell_ear(database, |fanout| fanout.leave(key));

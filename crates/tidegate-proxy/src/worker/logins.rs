@@ -32,6 +32,7 @@ use crate::tls::connection::{Handshake, Stepped, Tls};
 use crate::token::{ClientKey, SERIAL_MAX, Source};
 use crate::welcome::{self, Welcome};
 use crate::worker::clients::{Client, SECRET_BYTES, Session, Stage, client_pid};
+use crate::worker::deadlines::Deadlines;
 use crate::worker::{ACCEPTS_PER_TURN, Worker};
 
 impl Worker {
@@ -108,6 +109,7 @@ impl Worker {
             ticket: None,
             lease: None,
             pins: PinReasons::NONE,
+            deadlines: Deadlines::default(),
         });
         self.logging_in += 1;
         // Its first words are mostly there by now: they are read in this turn.
@@ -304,6 +306,7 @@ impl Worker {
             settings: parameters.clone(),
             startup: parameters,
             known: Arc::default(),
+            timeouts: config.client_timeouts(&logged_in.database, &logged_in.user),
             probes,
             refused_pin: None,
             listening: None,
@@ -362,6 +365,7 @@ impl Worker {
         if !logged_in.rest.is_empty() {
             self.client_says(key, &logged_in.rest);
         }
+        self.watch(key);
         self.queue_client(key);
     }
 }

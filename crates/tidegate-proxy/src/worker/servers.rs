@@ -14,11 +14,11 @@ use crate::channel::Input;
 use crate::complaints;
 use crate::dial;
 use crate::locks::lock;
-use crate::server::{Claim, Server, Stage};
+use crate::server::{Claim, Overdue, Server, Stage};
 use crate::settings;
 use crate::shared::Kind;
 use crate::token::{ClientKey, Source};
-use crate::worker::Worker;
+use crate::worker::{Worker, timeouts};
 
 /// The longest that an errand may take (setting parameters, a check, a reset): each is one round
 /// trip of a statement that takes microseconds. A server that needs longer is not healthy.
@@ -227,8 +227,12 @@ impl Worker {
             traffic.server_rx.add(bytes.len() as u64);
             traffic.client_tx.add(bytes.len() as u64);
         }
+        client.deadlines.answered(heard.batches, heard.transactions);
         if client.channel.send(&self.to_client, bytes).is_err() {
             return self.client_gone(key, tidegate_observe::front::Goodbye::Vanished);
+        }
+        if heard.batches > 0 {
+            self.overdue_answered(id);
         }
         if let Some(findings) = &heard.findings {
             self.quiet(id);
@@ -251,10 +255,19 @@ impl Worker {
             return self.relay(key, id, batch);
         }
         if client.machine.is_stalled() {
-            let held = client.machine.take_held();
-            return self.relay(key, id, &held);
+            return self.relay_held(key, id);
         }
         self.after_exchange(key, id);
+    }
+
+    /// Passes on what waited for answers, unless a cancel could still hit it.
+    pub(super) fn relay_held(&mut self, key: ClientKey, id: ServerId) {
+        if self.server(id).is_some_and(|server| server.overdue == Overdue::Arriving) {
+            return self.balance_server(id);
+        }
+        let Some(client) = self.client(key) else { return };
+        let held = client.machine.take_held();
+        self.relay(key, id, &held);
     }
 
     /// PostgreSQL takes its leave of a client that still has the server.
@@ -442,6 +455,8 @@ impl Worker {
         server.client = None;
         server.was_reset = false;
         server.holds_client = false;
+        timeouts::settle(server);
+        server.client_asked = false;
         server.ahead = None;
         server.cancel_wanted = false;
         server.channel.paused = false;

@@ -48,6 +48,10 @@ fn one_of_each() -> Vec<Complaint> {
         Complaint::ahead_failed("canceling statement due to statement timeout"),
         Complaint::notifications_lost(),
         Complaint::paused("app", s(30)),
+        Complaint::query_timeout(s(30)),
+        Complaint::query_not_cancelled(s(30), s(5)),
+        Complaint::transaction_timeout(s(600)),
+        Complaint::client_idle(s(900)),
     ]
 }
 
