@@ -105,7 +105,9 @@ fn a_database_url_is_enough_and_the_rest_has_the_documented_defaults() {
     assert_eq!(timeouts.connect, seconds(5));
     assert_eq!(timeouts.cancel, seconds(5));
     assert_eq!(timeouts.drain, seconds(30));
-    assert_eq!(timeouts.clients.idle_in_transaction, Some(seconds(60)));
+    let clients = timeouts.clients;
+    assert_eq!(clients.idle_in_transaction, Some(seconds(60)));
+    assert_eq!((clients.transaction, clients.query, clients.client_idle), (None, None, None));
 
     let retry = config.retry;
     assert_eq!((retry.attempts, retry.jitter, retry.budget), (3, true, 0.1));
@@ -384,6 +386,24 @@ fn of_the_pool_fors_that_match_the_last_to_set_a_key_wins() {
     assert_eq!(settings("shop", "web"), (1, 10, ResetPolicy::Always, true));
     assert_eq!(settings("other", "cron"), (2, 10, ResetPolicy::Auto, false));
     assert_eq!(settings("shop", "cron"), (2, 10, ResetPolicy::Always, false));
+}
+
+#[test]
+fn a_pool_for_says_how_long_clients_may_take_too() {
+    let file = "plan = \"free\"\n[timeouts]\nquery = \"10s\"\nclient_idle = \"1h\"\n\
+                [[pool_for]]\ndatabase = \"shop\"\nquery = \"off\"\ntransaction = \"2m\"\n\
+                [[pool_for]]\nuser = \"cron\"\ntransaction = \"5m\"\nidle_in_transaction = \"off\"\n";
+    let config = loaded(file, &[DATABASE_URL], &[]).config;
+    let timeouts = |database, user| {
+        let of = config.client_timeouts(database, user);
+        assert_eq!(of.client_idle, Some(seconds(3600)));
+        (of.query, of.transaction, of.idle_in_transaction)
+    };
+    let (ten, minute) = (Some(seconds(10)), Some(seconds(60)));
+    assert_eq!(timeouts("other", "web"), (ten, None, minute));
+    assert_eq!(timeouts("shop", "web"), (None, Some(seconds(120)), minute));
+    assert_eq!(timeouts("other", "cron"), (ten, Some(seconds(300)), None));
+    assert_eq!(timeouts("shop", "cron"), (None, Some(seconds(300)), None));
 }
 
 #[test]

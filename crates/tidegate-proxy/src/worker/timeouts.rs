@@ -150,7 +150,7 @@ impl Worker {
         }
         if server.cancels == 0 {
             settle(server);
-        } else if !server.machine().is_some_and(|machine| machine.exchange().is_busy()) {
+        } else if !server.machine().is_some_and(|machine| machine.exchange().is_busy_for_client()) {
             server.overdue = Overdue::Arriving;
         }
     }
@@ -158,6 +158,10 @@ impl Worker {
     /// No cancel is on its way to a server any more.
     pub(super) fn cancels_have_arrived(&mut self, id: ServerId) {
         let Some(server) = self.server(id) else { return };
+        // It can have hit what the client runs; what it runs next, it can't.
+        let is_busy =
+            server.machine().is_some_and(|machine| machine.exchange().is_busy_for_client());
+        server.client_asked &= is_busy;
         if server.overdue != Overdue::Arriving {
             return;
         }
