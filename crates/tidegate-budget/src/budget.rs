@@ -90,15 +90,33 @@ impl Census {
     }
 }
 
+/// How the budget is shared with another process of the same gate, while one takes over from the
+/// other. What the two hold together never exceeds what one may hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Share {
+    /// There is no other.
+    #[default]
+    Whole,
+    /// The other holds so many, from dialing until the backend has gone. The census does not count
+    /// them among those of others.
+    Beside(u32),
+    /// The other may have all but so many.
+    AtMost(u32),
+}
+
 /// All slots of one upstream.
 pub struct Budget {
     limits: Limits,
+    share: Share,
     foreign: u32,
     databases: BTreeMap<Arc<str>, Scope>,
     users: BTreeMap<Arc<str>, Scope>,
     held: Vec<Option<Held>>,
     free_numbers: Vec<u32>,
     used: u32,
+    /// A connection of Tidegate's own was denied a slot: the next that is free is kept for it, as pools
+    /// that are busy would never leave it one.
+    control_waits: bool,
     refused: Option<Refusal>,
     returns: Returns,
 }
@@ -146,12 +164,14 @@ impl Budget {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
+            share: Share::Whole,
             foreign: 0,
             databases: BTreeMap::new(),
             users: BTreeMap::new(),
             held: Vec::new(),
             free_numbers: Vec::new(),
             used: 0,
+            control_waits: false,
             refused: None,
             returns: Returns::default(),
         }
@@ -173,10 +193,14 @@ impl Budget {
         // Before the first census only the connection that will ask may be opened.
         let limit = match (self.limits.server, purpose) {
             (Server::Unasked, Purpose::Pool) => 0,
-            (Server::Unasked, Purpose::Control) => usable.connections.max(1),
-            _ => usable.connections,
+            (Server::Unasked, Purpose::Control) if self.share == Share::Whole => {
+                usable.connections.max(1)
+            }
+            (_, Purpose::Pool) => usable.connections.saturating_sub(u32::from(self.control_waits)),
+            (_, Purpose::Control) => usable.connections,
         };
         if self.used >= limit {
+            self.control_waits |= purpose == Purpose::Control;
             return Err(Denied::Upstream { usable });
         }
         if let Some(refusal) = self.refused {
@@ -192,6 +216,7 @@ impl Budget {
         if let Some(limit) = self.users.get(user).and_then(Scope::is_full) {
             return Err(Denied::User { user: user.clone(), limit });
         }
+        self.control_waits &= purpose != Purpose::Control;
         self.used += 1;
         self.databases.entry(database.clone()).or_default().used += 1;
         self.users.entry(user.clone()).or_default().used += 1;
@@ -205,6 +230,11 @@ impl Budget {
         };
         self.held[number as usize] = Some(held);
         Ok(Slot::new(number, self.returns.clone()))
+    }
+
+    /// No connection of Tidegate's own is wanted any more.
+    pub fn control_gives_up(&mut self) {
+        self.control_waits = false;
     }
 
     /// Counts down the slots that were dropped since the last call. [`Budget::take`] and
@@ -240,9 +270,30 @@ impl Budget {
         replace_limits(&mut self.users, census.users);
     }
 
-    /// The connections that Tidegate may hold now, and what says so.
+    /// The connections that this process may hold now, and what says so.
     pub fn usable(&self) -> Usable {
-        self.limits.usable(self.foreign)
+        let all = self.limits.usable(self.foreign);
+        let connections = match self.share {
+            Share::Whole => all.connections,
+            Share::Beside(held) => all.connections.saturating_sub(held),
+            Share::AtMost(limit) => all.connections.min(limit),
+        };
+        Usable { connections, ..all }
+    }
+
+    /// The connections that this process and another one may hold together.
+    pub fn usable_together(&self) -> u32 {
+        self.limits.usable(self.foreign).connections
+    }
+
+    /// From now on the budget is shared so.
+    pub fn set_share(&mut self, share: Share) {
+        self.share = share;
+    }
+
+    /// How it is shared.
+    pub fn share(&self) -> Share {
+        self.share
     }
 
     /// What the live server allows, when it is known.
@@ -342,6 +393,26 @@ mod tests {
     }
 
     #[test]
+    fn a_slot_is_kept_for_the_census_that_was_denied_one() {
+        let mut budget = budget(2);
+        let control = |budget: &mut Budget| {
+            budget.take(&name("app"), &name("app"), Purpose::Control, Tick::ZERO)
+        };
+        let first = take(&mut budget).expect("one of two");
+        let _second = take(&mut budget).expect("two of two");
+        assert!(control(&mut budget).is_err());
+        drop(first);
+        assert!(take(&mut budget).is_err(), "it is the census's");
+        let census = control(&mut budget).expect("it was kept");
+        drop(census);
+        let third = take(&mut budget).expect("nobody waits any more");
+        assert!(control(&mut budget).is_err());
+        drop(third);
+        budget.control_gives_up();
+        assert!(take(&mut budget).is_ok());
+    }
+
+    #[test]
     fn foreign_connections_shrink_the_budget_and_take_nothing_back() {
         let mut budget = budget(3);
         let slots: Vec<_> = (0..3).map(|_| take(&mut budget).expect("three")).collect();
@@ -368,6 +439,26 @@ mod tests {
         let later = budget.take(&name("app"), &name("app"), Purpose::Pool, until);
         assert!(later.is_ok());
         drop(again);
+    }
+
+    #[test]
+    fn two_processes_hold_no_more_than_one_may() {
+        let (mut old, mut new) = (budget(3), budget(3));
+        let mut slots: Vec<_> = (0..3).map(|_| take(&mut old).expect("three")).collect();
+        new.set_share(Share::Beside(3));
+        assert!(take(&mut new).is_err());
+        old.set_share(Share::AtMost(1));
+        assert_eq!((old.usable().connections, old.usable_together()), (1, 3));
+        slots.pop();
+        assert!(take(&mut old).is_err(), "two are more than one");
+        new.set_share(Share::Beside(2));
+        let _first = take(&mut new).expect("one went over");
+        assert!(take(&mut new).is_err());
+        slots.clear();
+        let _again = take(&mut old).expect("one is its own still");
+        assert!(take(&mut old).is_err());
+        new.set_share(Share::Whole);
+        assert_eq!(new.usable().connections, 3);
     }
 
     #[test]

@@ -84,10 +84,12 @@ pub async fn run(shared: Arc<Shared>, mut link: Link) {
                 }
             }
             Err(error) => {
-                if !has_failed_before {
+                // What the process knows that this one takes over from holds for now.
+                let is_expected = shared.has_elder() && matches!(error, LinkError::Denied(_));
+                if !has_failed_before && !is_expected {
                     tracing::warn!("the census can't connect: {error}");
                 }
-                has_failed_before = true;
+                has_failed_before |= !is_expected;
                 go_without(&shared, &error);
             }
         }
@@ -145,7 +147,7 @@ async fn count(shared: &Shared, client: &Client) -> Result<(), CensusError> {
         let (after, dialing_after) = ours(shared);
         let mut ours: BTreeSet<u32> = before.into_iter().chain(after).collect();
         ours.insert(answer.own_pid);
-        let census = answer.census(&ours);
+        let census = answer.census(&ours, &shared.elder_pids());
         let in_doubt = census.foreign > 0 && dialing_before + dialing_after > 0;
         if in_doubt && recount < RECOUNTS_MAX {
             tokio::time::sleep(RECOUNT_PAUSE).await;
@@ -207,8 +209,10 @@ impl Answer {
         answer.limits.is_some().then_some(answer)
     }
 
-    /// What it means for the budget, when these pids are ours.
-    fn census(&self, ours: &BTreeSet<u32>) -> Census {
+    /// What it means for the budget, when these pids are ours. Those of the process that this one
+    /// takes over from are counted where the budget is shared with it; within the limits of databases
+    /// and roles they are others'.
+    fn census(&self, ours: &BTreeSet<u32>, elders: &[u32]) -> Census {
         let foreign: Vec<&Backend> =
             self.backends.iter().filter(|backend| !ours.contains(&backend.pid)).collect();
         let count = |matches: &dyn Fn(&Backend) -> bool| {
@@ -225,7 +229,7 @@ impl Answer {
         });
         Census {
             server: self.limits.map_or(Server::Unknown, Server::Known),
-            foreign: count(&|_| true),
+            foreign: count(&|backend| !elders.contains(&backend.pid)),
             databases: databases.collect(),
             users: users.collect(),
         }
@@ -255,10 +259,13 @@ mod tests {
             database_limits: vec![("app".into(), 10)],
             user_limits: vec![("app".into(), 1), ("bob".into(), 0)],
         };
-        let census = answer.census(&BTreeSet::from([1, 2]));
+        let census = answer.census(&BTreeSet::from([1, 2]), &[]);
         assert_eq!(census.foreign, 2);
         assert_eq!(census.databases.get("app"), Some(&9));
         assert_eq!(census.users.get("app"), Some(&0));
         assert_eq!(census.users.get("bob"), Some(&0));
+        let beside = answer.census(&BTreeSet::from([1, 2]), &[3]);
+        assert_eq!(beside.foreign, 1, "the other process of the gate has one of them");
+        assert_eq!(beside.databases, census.databases);
     }
 }

@@ -19,14 +19,20 @@ use crate::open::{self, OpenError, Opened};
 /// The pause before it connects again. Its failure is not a client's.
 const RECONNECT_PAUSE: Duration = Duration::from_secs(2);
 
+/// To say goodbye takes a write. PostgreSQL closes then, or the kernel does when we exit.
+const GOODBYE_MAX: Duration = Duration::from_secs(1);
+
 /// Why there is no connection.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum LinkError {
-    /// The upstream could not be reached, or the budget denied the slot.
+    /// The upstream could not be reached.
     #[error("{0}")]
     Connect(String),
+    /// The budget has no slot for it.
+    #[error("{0}")]
+    Denied(String),
     /// It is not needed any more.
-    #[error("the upstream is a pooler, to which the control plane keeps no connection")]
+    #[error("the control plane needs no connection to the upstream any more")]
     Ended,
     /// PostgreSQL refused.
     #[error("{0}")]
@@ -45,15 +51,22 @@ enum State {
 pub struct Link {
     state: watch::Receiver<State>,
     give_up: Arc<Notify>,
+    stop: Arc<Notify>,
 }
 
 impl Link {
     /// Starts to connect. `for_lookups`: it is needed even when the upstream is a pooler.
     pub fn start(shared: Arc<Shared>, for_lookups: bool) -> Self {
         let (report, state) = watch::channel(State::Connecting);
-        let give_up = Arc::new(Notify::new());
-        tokio::spawn(keep(shared, report, give_up.clone(), for_lookups));
-        Self { state, give_up }
+        let (give_up, stop) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        tokio::spawn(keep(shared, report, give_up.clone(), stop.clone(), for_lookups));
+        Self { state, give_up, stop }
+    }
+
+    /// It is not needed any more: the connection is closed, and its slot is free afterwards. Whoever
+    /// has asked something must have been stopped before.
+    pub fn stop(&self) {
+        self.stop.notify_one();
     }
 
     /// The connection, or why there is none, once either is known.
@@ -96,6 +109,7 @@ async fn keep(
     shared: Arc<Shared>,
     report: watch::Sender<State>,
     give_up: Arc<Notify>,
+    stop: Arc<Notify>,
     for_lookups: bool,
 ) {
     let mut slot = None;
@@ -107,6 +121,11 @@ async fn keep(
                     _ = &mut connection => {}
                     () = give_up.notified() => connection.abort(),
                     () = not_needed(&shared, for_lookups) => connection.abort(),
+                    () = stop.notified() => {
+                        report.send_replace(State::Failed(LinkError::Ended)); // The client goes.
+                        let _ = tokio::time::timeout(GOODBYE_MAX, &mut connection).await;
+                        break;
+                    }
                 }
                 report.send_replace(State::Connecting);
             }
@@ -114,11 +133,15 @@ async fn keep(
                 report.send_replace(State::Failed(error));
             }
         }
-        tokio::time::sleep(RECONNECT_PAUSE).await;
+        tokio::select! {
+            () = tokio::time::sleep(RECONNECT_PAUSE) => {}
+            () = stop.notified() => break,
+        }
     }
     let now = shared.clock.now();
     shared.with_pools(|pools| {
         drop(slot);
+        pools.budget_mut().control_gives_up();
         pools.budget_changed(now);
     });
 }
@@ -141,7 +164,7 @@ async fn connect(
         let now = shared.clock.now();
         let taken = shared
             .with_pools(|pools| pools.budget_mut().take(&database, &user, Purpose::Control, now));
-        *slot = Some(taken.map_err(|denied| LinkError::Connect(denied.to_string()))?);
+        *slot = Some(taken.map_err(|denied| LinkError::Denied(denied.to_string()))?);
     }
     let target = shared.resolver.target().map_err(LinkError::Connect)?;
     let deadline = config.timeouts.connect;

@@ -10,9 +10,9 @@
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -33,8 +33,10 @@ use tidegate_budget::limits::Server;
 use tidegate_config::ListenAddress;
 use tidegate_observe::openmetrics;
 use tidegate_observe::snapshot::{Parts, Snapshot};
-use tidegate_proxy::listener::remedy;
+use tidegate_proxy::listener::{SocketFile, bind_unix, remedy};
 use tidegate_proxy::shared::Shared;
+use tidegate_proxy::takeover::giving::{Offer, Role};
+use tidegate_proxy::takeover::taking::Elder;
 
 use crate::{operations, process};
 
@@ -73,7 +75,17 @@ pub struct BindError {
 /// Open listeners that nobody serves yet. Callers may connect and are kept waiting.
 #[derive(Debug)]
 pub struct Bound {
-    sockets: Vec<(ListenAddress, Socket)>,
+    sockets: Vec<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    role: Role,
+    /// As the settings have it.
+    configured: String,
+    /// With the port that the kernel chose.
+    address: ListenAddress,
+    socket: Socket,
 }
 
 #[derive(Debug)]
@@ -82,67 +94,106 @@ enum Socket {
     Unix(UnixListener, SocketFile),
 }
 
-/// The file of a Unix socket; it goes with the listener.
-#[derive(Debug)]
-struct SocketFile(PathBuf);
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 impl Bound {
     /// Where it listens, with the ports that the kernel chose.
     pub fn addresses(&self) -> impl Iterator<Item = &ListenAddress> {
-        self.sockets.iter().map(|(address, _)| address)
+        self.sockets.iter().map(|open| &open.address)
+    }
+
+    /// The listeners once more, to be served again should a take-over be broken off.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        let sockets = self.sockets.iter().map(|open| {
+            let Open { role, configured, address, socket } = open;
+            let (role, configured, address) = (*role, configured.clone(), address.clone());
+            Ok(Open { role, configured, address, socket: socket.try_clone()? })
+        });
+        Ok(Self { sockets: sockets.collect::<io::Result<_>>()? })
+    }
+
+    /// The listening sockets, for a process that takes over.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn offers(&self) -> io::Result<Vec<Offer>> {
+        let offers = self.sockets.iter().map(|open| {
+            let socket = match open.socket.try_clone()? {
+                Socket::Tcp(listener) => listener.into(),
+                Socket::Unix(listener, _) => listener.into(),
+            };
+            Ok(Offer { role: open.role, address: open.configured.clone(), socket })
+        });
+        offers.collect()
+    }
+
+    /// Another process listens there too, so that the files of the sockets are its own, or does so no
+    /// more.
+    pub fn set_anothers(&self, is_anothers: bool) {
+        for open in &self.sockets {
+            if let Socket::Unix(_, file) = &open.socket {
+                file.set_anothers(is_anothers);
+            }
+        }
     }
 }
 
-/// Opens the listeners of `listen.http` and of the control socket.
+impl Socket {
+    fn try_clone(&self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(listener) => Self::Tcp(listener.try_clone()?),
+            Self::Unix(listener, file) => Self::Unix(listener.try_clone()?, file.clone()),
+        })
+    }
+}
+
+/// Opens the listeners of `listen.http` and of the control socket, but for those that come from
+/// `elder`.
 ///
 /// # Errors
 /// [`BindError`] names the address, the cause, and the remedy; nothing stays open.
-pub fn bind(addresses: &[ListenAddress], control: Option<&Path>) -> Result<Bound, BindError> {
+pub fn bind(
+    addresses: &[ListenAddress],
+    control: Option<&Path>,
+    mut elder: Option<&mut Elder>,
+) -> Result<Bound, BindError> {
+    let control = control.map(|path| ListenAddress::Unix(path.to_owned()));
+    let http = addresses.iter().map(|address| (Role::Http, "listen.http", address));
+    let control = control.iter().map(|address| (Role::Control, "listen.control", address));
     let mut sockets = Vec::new();
-    for address in addresses {
-        let opened = match address {
-            ListenAddress::Tcp(address) => open_tcp(*address),
-            // As the pooler ports: whoever may reach the folder may connect.
-            ListenAddress::Unix(path) => open_unix(path, 0o777),
+    for (role, setting, configured) in http.chain(control) {
+        let name = configured.to_string();
+        let inherited = elder.as_mut().and_then(|elder| elder.take(role, &name));
+        let opened = match configured {
+            ListenAddress::Tcp(address) => tcp(*address, inherited),
+            // As the pooler ports: whoever may reach the folder may connect. The control socket is its
+            // owner's alone: what can be done there goes beyond looking.
+            ListenAddress::Unix(path) => {
+                unix(path, if role == Role::Control { 0o600 } else { 0o777 }, inherited)
+            }
         };
-        let failed =
-            |source| BindError { setting: "listen.http", address: address.clone(), source };
-        sockets.push(opened.map_err(failed)?);
-    }
-    if let Some(path) = control {
-        let address = ListenAddress::Unix(path.to_owned());
-        // Its owner's alone: what can be done there goes beyond looking.
-        let opened = open_unix(path, 0o600);
-        let failed = |source| BindError { setting: "listen.control", address, source };
-        sockets.push(opened.map_err(failed)?);
+        let failed = |source| BindError { setting, address: configured.clone(), source };
+        let (address, socket) = opened.map_err(failed)?;
+        sockets.push(Open { role, configured: name, address, socket });
     }
     Ok(Bound { sockets })
 }
 
-fn open_tcp(address: SocketAddr) -> io::Result<(ListenAddress, Socket)> {
-    let listener = TcpListener::bind(address)?;
+fn tcp(address: SocketAddr, inherited: Option<OwnedFd>) -> io::Result<(ListenAddress, Socket)> {
+    let listener = match inherited {
+        Some(socket) => TcpListener::from(socket),
+        None => TcpListener::bind(address)?,
+    };
     listener.set_nonblocking(true)?;
     Ok((ListenAddress::Tcp(listener.local_addr()?), Socket::Tcp(listener)))
 }
 
-/// A file that is a socket on which nobody listens is left over from a crash and is replaced.
-fn open_unix(path: &Path, mode: u32) -> io::Result<(ListenAddress, Socket)> {
-    let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
-    if let Ok(found) = std::fs::symlink_metadata(path)
-        && found.file_type().is_socket()
-        && UnixStream::connect(path).is_err_and(refused)
-    {
-        std::fs::remove_file(path)?;
-    }
-    let listener = UnixListener::bind(path)?;
-    let file = SocketFile(path.to_owned());
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+fn unix(path: &Path, mode: u32, inherited: Option<OwnedFd>) -> io::Result<(ListenAddress, Socket)> {
+    let (listener, file) = match inherited {
+        Some(socket) => (UnixListener::from(socket), SocketFile::of_another(path)),
+        None => bind_unix(path, mode)?,
+    };
     listener.set_nonblocking(true)?;
     Ok((ListenAddress::Unix(path.to_owned()), Socket::Unix(listener, file)))
 }
@@ -164,7 +215,7 @@ pub async fn serve(
     let (stop, stopped) = watch::channel(());
     let mut serving = JoinSet::new();
     let mut files = Vec::new();
-    for (_, socket) in bound.sockets {
+    for Open { socket, .. } in bound.sockets {
         let routes = routes.clone();
         let mut stopped = stopped.clone();
         let until = async move {
@@ -349,6 +400,7 @@ mod tests {
     use super::*;
 
     use std::io::{Read, Write};
+    use std::os::unix::fs::PermissionsExt as _;
     use std::thread::JoinHandle;
 
     use tidegate_budget::budget::Census;
@@ -383,10 +435,11 @@ mod tests {
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
         let sources = Sources { file: None, search: Vec::new(), env: &[], flags: &flags };
         let loaded = load(&sources).unwrap_or_else(|problems| panic!("{problems:?}"));
-        let gate = Gate::start(Arc::new(loaded.config)).expect("it starts");
+        let gate = Gate::prepare(Arc::new(loaded.config), None).expect("it opens its ports");
+        let gate = gate.start(None).expect("it starts");
         let socket = folder.path().join("control.sock");
         let any = ListenAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], 0)));
-        let bound = bind(&[any], Some(&socket)).expect("free addresses");
+        let bound = bind(&[any], Some(&socket), None).expect("free addresses");
         let addresses: Vec<String> = bound.addresses().map(ToString::to_string).collect();
         let (stop, stopped) = oneshot::channel();
         let shared = gate.shared.clone();
@@ -492,7 +545,7 @@ mod tests {
     fn an_address_that_is_taken_is_named_with_the_remedy() {
         let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = taken.local_addr().expect("an address");
-        let error = bind(&[ListenAddress::Tcp(address)], None).expect_err("it is taken");
+        let error = bind(&[ListenAddress::Tcp(address)], None, None).expect_err("it is taken");
         let said = error.to_string();
         let wanted = format!("can't serve listen.http on {address}: ");
         assert!(said.starts_with(&wanted) && said.contains("choose another address"), "{said}");
@@ -503,10 +556,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("control.sock");
         drop(UnixListener::bind(&path).expect("a socket that a crash leaves behind"));
-        let bound = bind(&[], Some(&path)).expect("it is replaced");
+        let bound = bind(&[], Some(&path), None).expect("it is replaced");
         let mode = std::fs::metadata(&path).expect("it is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let error = bind(&[], Some(&path)).expect_err("somebody listens there now");
+        let error = bind(&[], Some(&path), None).expect_err("somebody listens there now");
         assert!(error.to_string().contains("another process has it"), "{error}");
         drop(bound);
         assert!(!path.exists());

@@ -66,6 +66,8 @@ pub enum Goodbye {
     Refused,
     /// Its server was lost in the midst of its work.
     ServerLost,
+    /// Another process has taken it over; it has noticed nothing.
+    Takeover,
     /// It said goodbye.
     Terminate,
     /// It took longer than it may; see [`Timeout`].
@@ -78,10 +80,11 @@ pub enum Goodbye {
 
 impl Goodbye {
     /// All reasons, for metrics that start at zero.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Drain,
         Self::Refused,
         Self::ServerLost,
+        Self::Takeover,
         Self::Terminate,
         Self::Timeout,
         Self::Vanished,
@@ -94,6 +97,7 @@ impl Goodbye {
             Self::Drain => "drain",
             Self::Refused => "refused",
             Self::ServerLost => "server_lost",
+            Self::Takeover => "takeover",
             Self::Terminate => "terminate",
             Self::Timeout => "timeout",
             Self::Vanished => "vanished",

@@ -3,12 +3,15 @@
 //! - [`tending`]: what time brings: waits that end, idle servers that are closed or checked.
 //! - [`dialing`]: who may open a server, and at whose cost.
 //! - [`operating`]: what an operator does: pause, resume, replace.
+//! - [`sharing`]: another process takes over, and the slots go there one by one.
 
 mod tending;
 
 mod dialing;
 
 pub mod operating;
+
+mod sharing;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -356,6 +359,9 @@ impl<S> Pools<S> {
         if self.draining {
             return Some(CloseReason::Drain);
         }
+        if self.excess() > 0 {
+            return Some(CloseReason::Takeover);
+        }
         let entry = self.entry(lease.server)?;
         let pool = self.pool(lease.pool);
         let closing = pool.tally.in_state(State::Closing);
@@ -436,6 +442,8 @@ impl<S> Pools<S> {
         let lease = Lease { server, pool: id, payload, flavour };
         if self.draining {
             self.close(lease, CloseReason::Drain, now);
+        } else if self.excess() > 0 {
+            self.close(lease, CloseReason::Takeover, now);
         } else {
             self.place(lease, now);
         }

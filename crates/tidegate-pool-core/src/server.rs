@@ -142,13 +142,15 @@ pub enum CloseReason {
     Recovery,
     /// The reset failed.
     ResetFailed,
+    /// Another process takes over, and its slot goes there.
+    Takeover,
     /// PostgreSQL closed the connection, or it broke.
     Upstream,
 }
 
 impl CloseReason {
     /// All reasons, for metrics that start at zero.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Bug,
         Self::CheckFailed,
         Self::DialFailed,
@@ -160,6 +162,7 @@ impl CloseReason {
         Self::Reconnect,
         Self::Recovery,
         Self::ResetFailed,
+        Self::Takeover,
         Self::Upstream,
     ];
 
@@ -177,6 +180,7 @@ impl CloseReason {
             Self::Reconnect => "reconnect",
             Self::Recovery => "recovery",
             Self::ResetFailed => "reset_failed",
+            Self::Takeover => "takeover",
             Self::Upstream => "upstream",
         }
     }

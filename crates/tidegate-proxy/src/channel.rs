@@ -171,6 +171,17 @@ impl Channel {
         }
     }
 
+    /// Whether another process can go on with it: nothing waits to be written, and nothing of it is
+    /// anywhere but in the kernel.
+    pub(crate) fn may_move(&self) -> bool {
+        self.secure.is_none() && self.is_drained() && !self.hung_up
+    }
+
+    /// The socket of one that may move.
+    pub(crate) fn into_socket(self) -> Socket {
+        self.socket
+    }
+
     /// Whether a connect that was begun has succeeded.
     pub(crate) fn connected(&self) -> io::Result<bool> {
         let (error, peer) = match &self.socket {

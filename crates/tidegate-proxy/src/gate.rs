@@ -1,4 +1,7 @@
 //! The gate: opens the listeners, starts the workers, and stops them.
+//!
+//! It is started in two steps, since one that takes over from another ([`crate::takeover`]) must have
+//! done everything that can fail before the other stops accepting.
 
 use std::io;
 use std::sync::Arc;
@@ -18,6 +21,8 @@ use crate::listener::{ListenError, Listener, PortListener};
 use crate::resolver::Resolver;
 use crate::settings;
 use crate::shared::{Mailbox, Parts, Shared, Tls};
+use crate::takeover::giving::{Offer, Role};
+use crate::takeover::taking::{Begun, Elder};
 use crate::tasks;
 use crate::tls::files::FileError;
 use crate::token::Source;
@@ -58,7 +63,16 @@ pub struct Gate {
     /// What the workers share with the rest of the process.
     pub shared: Arc<Shared>,
     addresses: Vec<(Port, ListenAddress)>,
+    offers: Vec<Offer>,
     workers: Vec<JoinHandle<()>>,
+}
+
+/// A gate whose listeners are open and that accepts nothing yet.
+pub struct Prepared {
+    shared: Arc<Shared>,
+    listeners: Vec<PortListener>,
+    offers: Vec<Offer>,
+    polls: Vec<Poll>,
 }
 
 /// How many servers a budget may have that no plan limits: enough for what one PostgreSQL can
@@ -84,11 +98,15 @@ pub fn check(config: &Config) -> Result<(), GateError> {
 }
 
 impl Gate {
-    /// Opens the listeners and starts the workers.
+    /// Opens the listeners, but for those that come from `elder`, and makes everything that workers
+    /// need.
     ///
     /// # Errors
-    /// [`GateError`]; nothing was started.
-    pub fn start(config: Arc<Config>) -> Result<Self, GateError> {
+    /// [`GateError`]; nothing was started, and nothing stays open.
+    pub fn prepare(
+        config: Arc<Config>,
+        mut elder: Option<&mut Elder>,
+    ) -> Result<Prepared, GateError> {
         let servers_max = config.plan.limit().or(config.upstream.connections);
         let servers_max = servers_max.unwrap_or(SERVERS_MAX);
         let descriptors = limits::raise(config.listen.clients_max, servers_max);
@@ -108,17 +126,23 @@ impl Gate {
         let mut entropy = Entropy::new();
         let users = Users::new(&config, &mut entropy)?;
         let tls = Tls::load(&config)?;
-        let mut listeners = Vec::new();
+        let (mut listeners, mut offers) = (Vec::new(), Vec::new());
         let ports = [
-            (Port::Session, &config.listen.session),
-            (Port::Transaction, &config.listen.transaction),
+            (Port::Session, Role::Session, &config.listen.session),
+            (Port::Transaction, Role::Transaction, &config.listen.transaction),
         ];
-        for (port, addresses) in ports {
+        for (port, role, addresses) in ports {
             for address in addresses {
-                listeners.push(PortListener { port, listener: Listener::open(address)? });
+                let name = address.to_string();
+                let inherited = elder.as_mut().and_then(|elder| elder.take(role, &name));
+                let listener = match inherited {
+                    Some(socket) => Listener::inherited(address, socket)?,
+                    None => Listener::open(address)?,
+                };
+                offers.push(Offer { role, address: name, socket: listener.offer()? });
+                listeners.push(PortListener { port, listener });
             }
         }
-        let addresses = listeners.iter().map(|open| (open.port, open.listener.address())).collect();
         let count = config.listen.workers.get();
         let mut polls = Vec::new();
         let mut mailboxes = Vec::new();
@@ -142,26 +166,17 @@ impl Gate {
             clients_max: descriptors.clients_max,
             config,
         }));
-        let mut workers = Vec::new();
-        for (index, poll) in polls.into_iter().enumerate() {
-            let own: Vec<_> = listeners
-                .iter()
-                .map(|open| {
-                    let listener = open.listener.try_clone()?;
-                    Ok(PortListener { port: open.port, listener })
-                })
-                .collect::<io::Result<_>>()?;
-            let index = u16::try_from(index).unwrap_or(u16::MAX);
-            let registry = Registry::Kernel(poll.registry().try_clone()?);
-            let worker = Worker::new(index, shared.clone(), registry, own, Entropy::new())?;
-            workers.push(tasks::spawn(&format!("tg-worker-{index}"), move || worker.run(poll)));
-        }
-        Ok(Self { shared, addresses, workers })
+        Ok(Prepared { shared, listeners, offers, polls })
     }
 
     /// Where it listens, with the ports that the kernel chose.
     pub fn addresses(&self) -> &[(Port, ListenAddress)] {
         &self.addresses
+    }
+
+    /// The listening sockets of its ports, for a process that takes over.
+    pub fn take_offers(&mut self) -> Vec<Offer> {
+        std::mem::take(&mut self.offers)
     }
 
     /// Lets the work end and waits for it, at most `timeouts.drain`.
@@ -178,5 +193,43 @@ impl Gate {
     /// Whether a thread has ended by itself, which only a bug can do.
     pub fn is_broken(&self) -> bool {
         self.workers.iter().any(JoinHandle::is_finished) || self.shared.crew.is_broken()
+    }
+}
+
+impl Prepared {
+    /// What its workers will share.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Starts the workers; with what the gate held that this one takes over from.
+    ///
+    /// # Errors
+    /// [`GateError::Kernel`]; no worker runs.
+    pub fn start(self, begun: Option<&Begun>) -> Result<Gate, GateError> {
+        let Self { shared, listeners, offers, polls } = self;
+        if let Some(begun) = begun {
+            begun.prepare(&shared);
+            listeners.iter().for_each(|open| open.listener.set_anothers(false));
+        }
+        let addresses = listeners.iter().map(|open| (open.port, open.listener.address())).collect();
+        let mut ready = Vec::new();
+        for (index, poll) in polls.into_iter().enumerate() {
+            let own: Vec<_> = listeners
+                .iter()
+                .map(|open| {
+                    let listener = open.listener.try_clone()?;
+                    Ok(PortListener { port: open.port, listener })
+                })
+                .collect::<io::Result<_>>()?;
+            let index = u16::try_from(index).unwrap_or(u16::MAX);
+            let registry = Registry::Kernel(poll.registry().try_clone()?);
+            ready.push((Worker::new(index, shared.clone(), registry, own, Entropy::new())?, poll));
+        }
+        let workers = ready.into_iter().enumerate().map(|(index, (worker, poll))| {
+            tasks::spawn(&format!("tg-worker-{index}"), move || worker.run(poll))
+        });
+        let workers = workers.collect();
+        Ok(Gate { shared, addresses, offers, workers })
     }
 }

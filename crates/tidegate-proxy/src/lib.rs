@@ -8,10 +8,13 @@
 pub mod played;
 pub mod gate;
 
+pub mod takeover;
+
 mod worker;
 
 mod operate;
 pub mod shared;
+mod succession;
 
 mod complaints;
 pub mod settings;

@@ -2,9 +2,12 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mio::net::{TcpListener, UnixListener};
@@ -67,28 +70,114 @@ pub fn remedy(error: &io::Error) -> &'static str {
 #[derive(Debug)]
 pub(crate) enum Listener {
     Tcp(TcpListener),
-    Unix(UnixListener, Arc<SocketFile>),
+    Unix(UnixListener, SocketFile),
     Played(Arc<dyn Arrivals>),
 }
 
-/// The file of a Unix socket.
-#[derive(Debug)]
-pub(crate) struct SocketFile(PathBuf);
+/// The file of a Unix socket; it goes with the last who has it, unless another process listens there.
+#[derive(Debug, Clone)]
+pub struct SocketFile(Arc<FileOfSocket>);
 
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+#[derive(Debug)]
+struct FileOfSocket {
+    path: PathBuf,
+    is_anothers: AtomicBool,
+}
+
+impl SocketFile {
+    /// That of a socket that is bound to `path`.
+    pub fn new(path: &Path) -> Self {
+        Self(Arc::new(FileOfSocket { path: path.to_owned(), is_anothers: false.into() }))
     }
+
+    /// That of a socket that still is another process's, too.
+    pub fn of_another(path: &Path) -> Self {
+        let file = Self::new(path);
+        file.set_anothers(true);
+        file
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// Whether another process listens there, so that the file must stay.
+    pub fn set_anothers(&self, is_anothers: bool) {
+        self.0.is_anothers.store(is_anothers, Ordering::Relaxed);
+    }
+}
+
+impl Drop for FileOfSocket {
+    fn drop(&mut self) {
+        if !self.is_anothers.load(Ordering::Relaxed) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Listens on a Unix socket whose file has this mode. A file that is a socket on which nobody listens
+/// is left over from a crash and is replaced.
+///
+/// # Errors
+/// Somebody listens there, or it may not be made.
+pub fn bind_unix(path: &Path, mode: u32) -> io::Result<(net::UnixListener, SocketFile)> {
+    if let Ok(found) = std::fs::symlink_metadata(path)
+        && found.file_type().is_socket()
+        && net::UnixStream::connect(path)
+            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    {
+        std::fs::remove_file(path)?;
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&socket2::SockAddr::unix(path)?)?;
+    let file = SocketFile::new(path);
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    socket.listen(BACKLOG)?;
+    Ok((socket.into(), file))
 }
 
 impl Listener {
     pub(crate) fn open(address: &ListenAddress) -> Result<Self, ListenError> {
         let opened = match address {
             ListenAddress::Tcp(address) => open_tcp(*address).map(Self::Tcp),
-            ListenAddress::Unix(path) => open_unix(path)
-                .map(|listener| Self::Unix(listener, Arc::new(SocketFile(path.clone())))),
+            ListenAddress::Unix(path) => open_unix(path),
         };
         opened.map_err(|source| ListenError { address: address.clone(), source })
+    }
+
+    /// One that another process has opened for this address.
+    pub(crate) fn inherited(address: &ListenAddress, socket: OwnedFd) -> Result<Self, ListenError> {
+        let inherited = match address {
+            ListenAddress::Tcp(_) => {
+                let listener = std::net::TcpListener::from(socket);
+                listener.set_nonblocking(true).map(|()| Self::Tcp(TcpListener::from_std(listener)))
+            }
+            ListenAddress::Unix(path) => {
+                let listener = net::UnixListener::from(socket);
+                let file = SocketFile::of_another(path);
+                listener
+                    .set_nonblocking(true)
+                    .map(|()| Self::Unix(UnixListener::from_std(listener), file))
+            }
+        };
+        inherited.map_err(|source| ListenError { address: address.clone(), source })
+    }
+
+    /// The socket once more, for another process.
+    pub(crate) fn offer(&self) -> io::Result<OwnedFd> {
+        match self {
+            Self::Tcp(listener) => Ok(SockRef::from(listener).try_clone()?.into()),
+            Self::Unix(listener, _) => Ok(SockRef::from(listener).try_clone()?.into()),
+            Self::Played(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Another process listens there too, or does so no more.
+    pub(crate) fn set_anothers(&self, is_anothers: bool) {
+        if let Self::Unix(_, file) = self {
+            file.set_anothers(is_anothers);
+        }
     }
 
     /// The same listener for another worker.
@@ -112,7 +201,7 @@ impl Listener {
             Self::Tcp(listener) => ListenAddress::Tcp(
                 listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0))),
             ),
-            Self::Unix(_, file) => ListenAddress::Unix(file.0.clone()),
+            Self::Unix(_, file) => ListenAddress::Unix(file.path().to_owned()),
             Self::Played(_) => ListenAddress::Tcp(SocketAddr::from(([0, 0, 0, 0], 0))),
         }
     }
@@ -185,20 +274,9 @@ fn open_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(TcpListener::from_std(socket.into()))
 }
 
-/// A file that is a socket on which nobody listens is left over from a crash and is replaced.
-fn open_unix(path: &Path) -> io::Result<UnixListener> {
-    if let Ok(found) = std::fs::symlink_metadata(path)
-        && found.file_type().is_socket()
-        && std::os::unix::net::UnixStream::connect(path)
-            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-    {
-        std::fs::remove_file(path)?;
-    }
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&socket2::SockAddr::unix(path)?)?;
-    socket.listen(BACKLOG)?;
+fn open_unix(path: &Path) -> io::Result<Listener> {
     // As PostgreSQL's own: whoever may reach the folder may connect and must then log in.
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777))?;
-    Ok(UnixListener::from_std(socket.into()))
+    let (listener, file) = bind_unix(path, 0o777)?;
+    listener.set_nonblocking(true)?;
+    Ok(Listener::Unix(UnixListener::from_std(listener), file))
 }

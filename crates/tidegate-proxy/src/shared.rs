@@ -30,6 +30,7 @@ use crate::logins::FailedLogins;
 use crate::resolver::Resolver;
 use crate::server::Server;
 use crate::settings;
+use crate::succession::{Asker, Giving, Moved, Succession};
 use crate::tls::acceptor::Acceptor;
 use crate::tls::connection::{Step, Stepped};
 use crate::tls::connector::Connector;
@@ -61,13 +62,6 @@ impl Kind {
     }
 }
 
-/// A connection that has asked for a cancel, and the worker that has it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Asker {
-    pub(crate) worker: u16,
-    pub(crate) key: ClientKey,
-}
-
 /// Something for a worker from elsewhere.
 pub(crate) enum Mail {
     /// Cancel what the client with this key runs, if this is its secret.
@@ -84,6 +78,8 @@ pub(crate) enum Mail {
     Stepped(Source, Box<Stepped>),
     /// What was found of the user that a client logs in as; or why nobody could be asked.
     UserFound(ClientKey, Result<Credential, Arc<str>>),
+    /// A client comes from another process.
+    TakeIn(Box<Moved>),
 }
 
 /// Where a worker is reached.
@@ -165,6 +161,7 @@ pub struct Shared {
     tls: Mutex<Tls>,
     /// Who looks up users, once it has said so.
     ask: OnceLock<Ask>,
+    pub(crate) succession: Succession,
     pub(crate) failed_logins: Mutex<FailedLogins>,
     pub(crate) zombies: Mutex<Zombies>,
     /// Connections that are logged in or have a place reserved to.
@@ -230,6 +227,7 @@ impl Shared {
             crew,
             tls: Mutex::new(tls),
             ask: OnceLock::new(),
+            succession: Succession::default(),
             failed_logins: Mutex::default(),
             zombies: Mutex::default(),
             clients: AtomicU32::new(0),
@@ -406,6 +404,28 @@ impl Shared {
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
         self.wake_all();
+        self.succession.wake();
+    }
+
+    /// From now on this process gives this to another.
+    pub(crate) fn set_giving(&self, giving: Giving) {
+        self.succession.set_giving(giving);
+        self.wake_all();
+    }
+
+    /// Whether this process has taken over from another that has not ended yet.
+    pub fn has_elder(&self) -> bool {
+        self.succession.has_elder()
+    }
+
+    /// Backends of the process that this one takes over from. They are none of others'.
+    pub fn elder_pids(&self) -> Arc<[u32]> {
+        self.succession.elder_pids()
+    }
+
+    /// A client of another process comes; `number` says to which worker.
+    pub(crate) fn take_in(&self, moved: Moved, number: usize) {
+        self.mailboxes[number % self.mailboxes.len()].put(Mail::TakeIn(Box::new(moved)));
     }
 
     /// Whether the gate shuts down.

@@ -12,10 +12,12 @@
 //! - [`dialing`]: connections to PostgreSQL until they are servers: dialing, TLS, login.
 //! - [`servers`]: servers: in and out of a worker's hands, answers, errands, the end.
 //! - [`cancels`]: cancel requests, from clients and to PostgreSQL.
+//! - [`moving`]: clients that go over to another process, and those that come from one.
 //! - [`timeouts`]: clients that take too long; [`deadlines`]: when it is too long.
 
 mod cancels;
 mod logins;
+mod moving;
 mod clients;
 mod keeping;
 mod listening;
@@ -45,13 +47,15 @@ use crate::limits::LOGINS_MAX;
 use crate::listener::PortListener;
 use crate::locks::lock;
 use crate::server::Server;
-use crate::shared::{Asker, Mail, Shared};
+use crate::shared::{Mail, Shared};
+use crate::succession::{Asker, Giving};
 use crate::timers::{Alarm, Timers};
 use crate::token::{ClientKey, Source};
 use crate::world::{Event, Registry};
 
 use cancels::CancelRequest;
 use clients::Client;
+pub(crate) use clients::client_of_pid;
 use keeping::Accepted;
 use listening::Ear;
 
@@ -112,6 +116,10 @@ pub(crate) struct Worker {
     pools_due: Tick,
     has_mail: bool,
     drain: Option<Drain>,
+    /// What it gives to another process.
+    giving: Giving,
+    /// Clients that may have come to rest in this turn, while it gives them.
+    resting: Vec<ClientKey>,
 }
 
 /// A shutdown that is under way.
@@ -164,6 +172,8 @@ impl Worker {
             pools_due: Tick::ZERO,
             has_mail: false,
             drain: None,
+            giving: Giving::Nothing,
+            resting: Vec::new(),
         })
     }
 
@@ -197,6 +207,7 @@ impl Worker {
         self.carry_out_orders();
         self.release_askers();
         self.go_on_draining();
+        self.go_on_giving();
     }
 
     /// How many servers it has in hand, and how many of its clients wait for one.
@@ -307,6 +318,7 @@ impl Worker {
                     Source::Listener(_) | Source::Mailbox => {}
                 },
                 Some(Mail::UserFound(key, found)) => self.user_found(key, found),
+                Some(Mail::TakeIn(moved)) => self.take_in(*moved),
             }
         }
         // The control plane may have left orders when it changed the budget.
@@ -314,6 +326,7 @@ impl Worker {
         if self.shared.is_draining() && self.drain.is_none() {
             self.start_draining();
         }
+        self.follow_takeover();
     }
 
     fn mailbox(&self) -> &crate::shared::Mailbox {

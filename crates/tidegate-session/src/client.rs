@@ -8,7 +8,9 @@
 //! An idle client owns no buffer.
 //!
 //! - [`answers`]: what it is answered without a server.
+//! - [`moving`]: what of it goes along when another process takes it over.
 
+pub mod moving;
 pub mod answers;
 mod probe;
 

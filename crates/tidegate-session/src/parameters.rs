@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use tidegate_wire::parcel::{Malformed, Packer, Unpacker};
+
 /// Startup parameters that concern the connection itself and not the session's settings.
 const NOT_SETTINGS: [&str; 5] = ["database", "options", "replication", "user", "_pq_"];
 
@@ -93,6 +95,27 @@ impl SessionSettings {
 
     pub(crate) fn from_map(settings: &BTreeMap<Arc<str>, Arc<str>>) -> Self {
         Self(settings.iter().map(|(name, value)| (name.clone(), value.clone())).collect())
+    }
+
+    /// Packs them.
+    pub fn pack(&self, packer: &mut Packer) {
+        packer.count(self.0.len());
+        for (name, value) in self.iter() {
+            packer.bytes(name.as_bytes());
+            packer.bytes(value.as_bytes());
+        }
+    }
+
+    /// Those that another process has packed.
+    ///
+    /// # Errors
+    /// They were not.
+    pub fn unpack(unpacker: &mut Unpacker<'_>) -> Result<Self, Malformed> {
+        let mut settings = BTreeMap::new();
+        for _ in 0..unpacker.count()? {
+            settings.insert(unpacker.text()?.into(), unpacker.text()?.into());
+        }
+        Ok(Self::from_map(&settings))
     }
 
     pub(crate) fn settings(&self) -> impl Iterator<Item = &Setting> {

@@ -18,11 +18,13 @@ pub mod interner;
 pub mod server;
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use tidegate_wire::parcel::{Malformed, Packer, Unpacker};
+
 use crate::parameters::{SessionSettings, is_meaningless};
+use crate::prepared::interner::Library;
 use crate::traces::Traces;
 
 /// The front of every name that Tidegate gives a statement.
@@ -164,6 +166,29 @@ impl Statement {
         self.is_remarked.load(Ordering::Relaxed)
     }
 
+    fn pack(&self, packer: &mut Packer) {
+        packer.maybe(self.environment.as_ref().map(|environment| environment.0.as_bytes()));
+        packer.bytes(&self.definition);
+        packer.maybe(self.parameters());
+        packer.flag(self.is_remarked());
+    }
+
+    fn unpack(
+        unpacker: &mut Unpacker<'_>,
+        library: &mut dyn Library,
+    ) -> Result<Arc<Self>, Malformed> {
+        let environment = unpacker.maybe()?.map(std::str::from_utf8).transpose();
+        let environment = environment.map_err(|_| Malformed)?.map(|text| Environment(text.into()));
+        let statement = library.intern(environment.as_ref(), unpacker.bytes()?);
+        if let Some(parameters) = unpacker.maybe()? {
+            statement.set_parameters(parameters);
+        }
+        if unpacker.flag()? {
+            statement.set_remarked();
+        }
+        Ok(statement)
+    }
+
     /// Whether it may be kept for clients that give it no name: one whose plan is worth keeping, and
     /// that does nothing but read and write tables.
     fn is_plain(&self) -> bool {
@@ -193,16 +218,33 @@ impl Columns {
     /// Of a RowDescription; nothing where it is malformed.
     pub(crate) fn of(description: &[u8]) -> Option<Self> {
         let (count, mut rest) = description.split_first_chunk::<2>()?;
-        let mut hasher = DefaultHasher::new();
-        count.hash(&mut hasher);
+        let mut hash = Fnv::default();
+        hash.add(count);
         for _ in 0..u16::from_be_bytes(*count) {
             let name = rest.iter().position(|byte| *byte == 0)?;
             let column = rest.get(name + 1..name + 1 + COLUMN_BYTES)?;
-            rest.get(..name)?.hash(&mut hasher);
-            column.get(TYPE_AT..FORMAT_AT)?.hash(&mut hasher);
+            hash.add(rest.get(..=name)?);
+            hash.add(column.get(TYPE_AT..FORMAT_AT)?);
             rest = rest.get(name + 1 + COLUMN_BYTES..)?;
         }
-        Some(Self(hasher.finish()))
+        Some(Self(hash.0))
+    }
+}
+
+/// FNV-1a (64 bits): the same in every build, so that a client can be taken over by another.
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Fnv {
+    fn add(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
     }
 }
 

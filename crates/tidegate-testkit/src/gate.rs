@@ -17,7 +17,8 @@ pub struct Gate {
     child: Child,
     log: Arc<Mutex<Vec<Value>>>,
     reader: Option<JoinHandle<()>>,
-    folder: TempDir,
+    folder: Arc<TempDir>,
+    flags: Vec<String>,
     allowed: Vec<String>,
     /// The session port.
     pub session: u16,
@@ -51,11 +52,25 @@ impl Gate {
         let (top, tables) = settings.split_at(settings.find('[').unwrap_or(settings.len()));
         let text = format!("{top}\n{SETTINGS}[upstream]\nurl = \"{url}\"\n{tables}");
         std::fs::write(&file, text).expect("the settings are written");
+        let flags: Vec<_> = flags.iter().flat_map(|flag| ["--set", *flag]).collect();
+        Self::run(binary, &file, &flags, Arc::new(folder))
+    }
+
+    /// Starts `binary` with the settings of this gate, to take over from it.
+    ///
+    /// # Panics
+    /// When it does not start within the deadline.
+    pub fn successor(&self, binary: &str) -> Self {
+        let mut flags: Vec<_> = self.flags.iter().map(String::as_str).collect();
+        if !flags.contains(&"--takeover") {
+            flags.push("--takeover");
+        }
+        Self::run(binary, &self.settings_file(), &flags, self.folder.clone())
+    }
+
+    fn run(binary: &str, file: &Path, flags: &[&str], folder: Arc<TempDir>) -> Self {
         let mut command = Command::new(binary);
-        command.arg("run").arg("--config").arg(&file);
-        flags.iter().for_each(|flag| {
-            command.arg("--set").arg(flag);
-        });
+        command.arg("run").arg("--config").arg(file).args(flags);
         command.env_clear().env("RUST_BACKTRACE", "1");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
@@ -73,6 +88,7 @@ impl Gate {
             log,
             reader: Some(reader),
             folder,
+            flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
             allowed: Vec::new(),
             session: 0,
             transaction: 0,
@@ -173,8 +189,20 @@ impl Gate {
     }
 
     /// The value of a metric: the sum of all its series whose labels contain each of `labels`.
+    ///
+    /// # Panics
+    /// When there is no such metric, which would be zero for ever.
     pub fn metric(&self, name: &str, labels: &[&str]) -> f64 {
         let (_, body) = self.get("/metrics");
+        let mut families = body.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let is_known = families.any(|line| {
+            let family = line.split(' ').next().unwrap_or_default();
+            let suffix = name.strip_prefix(family);
+            suffix.is_some_and(|s| matches!(s, "" | "_total" | "_sum" | "_count" | "_bucket"))
+        });
+        // Before the first client there are no pools, and nothing is said of them.
+        let has_pools = body.contains("database=");
+        assert!(is_known || !has_pools, "there is no metric {name}");
         let series = body.lines().filter(|line| {
             let rest = line.strip_prefix(name).unwrap_or_default();
             rest.starts_with(['{', ' ']) && labels.iter().all(|label| rest.contains(label))

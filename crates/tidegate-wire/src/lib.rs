@@ -38,6 +38,7 @@ pub mod scram;
 pub mod certificate;
 
 pub mod body;
+pub mod parcel;
 pub mod sqlstate;
 pub mod tick;
 

@@ -63,6 +63,10 @@ pub(crate) struct SettingsOptions {
 pub(crate) struct RunOptions {
     #[command(flatten)]
     pub(crate) settings: SettingsOptions,
+    /// Take over from the gate that runs with the same `listen.control`: its ports, its clients, and
+    /// its connections to PostgreSQL, without that a client notices. Without one it starts as usual
+    #[arg(long)]
+    pub(crate) takeover: bool,
 }
 
 #[derive(Debug, Args)]

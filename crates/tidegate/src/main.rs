@@ -4,6 +4,7 @@
 //! interrupted.
 
 mod run;
+mod takeover;
 
 mod config;
 mod init;

@@ -8,11 +8,15 @@ use tidegate_config::Config;
 use tidegate_control::link::Link;
 use tidegate_control::{census, lookups, web};
 use tidegate_pool_core::server::Port;
-use tidegate_proxy::gate::Gate;
+use tidegate_proxy::gate::{Gate, GateError};
+use tidegate_proxy::takeover::giving::Event;
+use tidegate_proxy::takeover::taking::Elder;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::cli::RunOptions;
-use crate::{exit, log, settings};
+use crate::{exit, log, settings, takeover};
 
 /// How often the main thread looks whether a worker has died, which only a bug can make it.
 const WATCH: Duration = Duration::from_secs(1);
@@ -27,14 +31,16 @@ pub(crate) fn run(options: &RunOptions) -> ExitCode {
     };
     log::start(&loaded.config.log);
     let config = Arc::new(loaded.config);
-    // Ports are bound before anything is started: one that is taken ends us with nothing begun.
-    let web = match web::bind(&config.listen.http, config.listen.control.as_deref()) {
-        Ok(web) => web,
+    let elder = match takeover::elder(options.takeover, &config) {
+        Ok(elder) => elder,
+        Err(error) if error.is_configuration() => return exit::with(exit::USAGE, &error),
         Err(error) => return exit::with(exit::UNABLE, &error),
     };
-    let gate = match Gate::start(config.clone()) {
-        Ok(gate) => gate,
-        Err(error) if error.is_configuration() => return exit::with(exit::USAGE, &error),
+    let (mut gate, doors) = match open(&config, elder) {
+        Ok(opened) => opened,
+        Err(Unopened::Gate(error)) if error.is_configuration() => {
+            return exit::with(exit::USAGE, &error);
+        }
         Err(error) => return exit::with(exit::UNABLE, &error),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -42,11 +48,14 @@ pub(crate) fn run(options: &RunOptions) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return exit::with(exit::UNABLE, &error),
     };
-    let end = runtime.block_on(control(&gate, &config, web));
+    let (end, successor) = runtime.block_on(control(&mut gate, &config, doors));
     match end {
         End::Broken => exit::with(exit::UNABLE, &"a worker has died; this is a bug, see the log"),
         End::Signal(code) => {
-            tracing::info!("shutting down: new work is refused, transactions may end");
+            match successor.is_some() {
+                true => tracing::info!("shutting down: another process goes on"),
+                false => tracing::info!("shutting down: new work is refused, transactions may end"),
+            }
             let shared = gate.shared.clone();
             let draining = std::thread::spawn(move || gate.drain());
             // The web goes on meanwhile, so that /readyz can say what happens; a second signal
@@ -62,6 +71,9 @@ pub(crate) fn run(options: &RunOptions) -> ExitCode {
                     }
                 }
             });
+            if let Some(successor) = successor {
+                successor.say_goodbye();
+            }
             tracing::info!(clients = shared.clients(), "stopped");
             ExitCode::from(code)
         }
@@ -82,29 +94,132 @@ async fn received(signal: Option<&mut tokio::signal::unix::Signal>) {
     }
 }
 
-/// The control plane: census, web, and signals, until one of them ends it.
-async fn control(gate: &Gate, config: &Config, web: web::Bound) -> End {
+/// What was opened for everything that is not a pooler port.
+struct Doors {
+    web: web::Bound,
+    takeover: Option<takeover::Door>,
+}
+
+/// Why a gate could not be opened.
+#[derive(Debug, thiserror::Error)]
+enum Unopened {
+    #[error("{0}")]
+    Gate(#[from] GateError),
+    #[error("{0}")]
+    Web(#[from] web::BindError),
+    #[error("{0}")]
+    Takeover(#[from] takeover::Error),
+}
+
+/// Opens all ports, and starts the gate. A port that is taken ends us with nothing begun; one that is
+/// the elder's is taken over, once nothing else can fail.
+fn open(config: &Arc<Config>, mut elder: Option<Elder>) -> Result<(Gate, Doors), Unopened> {
+    let web = web::bind(&config.listen.http, config.listen.control.as_deref(), elder.as_mut())?;
+    let takeover = takeover::Door::open(config, elder.as_mut())?;
+    let prepared = Gate::prepare(config.clone(), elder.as_mut())?;
+    let begun = elder.map(Elder::begin).transpose().map_err(takeover::Error::from)?;
+    let gate = prepared.start(begun.as_ref())?;
+    if let Some(begun) = begun {
+        begun.serve(gate.shared.clone()).map_err(takeover::Error::from)?;
+        web.set_anothers(false);
+        takeover.iter().for_each(takeover::Door::adopt);
+    }
+    Ok((gate, Doors { web, takeover }))
+}
+
+/// What asks the upstream over the control plane's own connection.
+struct Questions {
+    link: Link,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Questions {
+    fn start(gate: &Gate, config: &Config) -> Option<Self> {
+        if config.upstream.census.is_none() && config.auth.query.is_none() {
+            return None;
+        }
+        let link = Link::start(gate.shared.clone(), config.auth.query.is_some());
+        let mut tasks = vec![tokio::spawn(census::run(gate.shared.clone(), link.clone()))];
+        if let Some(query) = config.auth.query.clone() {
+            tasks.push(tokio::spawn(lookups::run(gate.shared.clone(), link.clone(), query)));
+        }
+        Some(Self { link, tasks })
+    }
+
+    fn stop(self, gate: &Gate) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+        self.link.stop();
+        gate.shared.set_census_works(false);
+    }
+}
+
+/// Serves http until it is told to stop.
+fn serve(gate: &Gate, web: web::Bound) -> oneshot::Sender<()> {
+    let (stop, stopped) = oneshot::channel();
+    let until = async {
+        if stopped.await.is_err() {
+            std::future::pending().await // Nobody is left who could say so.
+        }
+    };
+    let shared = gate.shared.clone();
+    tokio::spawn(async move {
+        if let Err(error) = web::serve(shared, web, until).await {
+            tracing::error!("can't serve http: {error}");
+        }
+    });
+    stop
+}
+
+/// The control plane: census, web, take-over, and signals, until one of them ends it.
+async fn control(
+    gate: &mut Gate,
+    config: &Config,
+    doors: Doors,
+) -> (End, Option<takeover::Successor>) {
+    let Doors { web, takeover } = doors;
     announce(gate, config, &web);
     let mut interrupt = signal(SignalKind::interrupt()).ok();
     let mut terminate = signal(SignalKind::terminate()).ok();
     let mut hangup = signal(SignalKind::hangup()).ok();
-    if config.upstream.census.is_some() || config.auth.query.is_some() {
-        let link = Link::start(gate.shared.clone(), config.auth.query.is_some());
-        tokio::spawn(census::run(gate.shared.clone(), link.clone()));
-        if let Some(query) = config.auth.query.clone() {
-            tokio::spawn(lookups::run(gate.shared.clone(), link, query));
-        }
-    }
-    tokio::spawn(web::serve(gate.shared.clone(), web, std::future::pending()));
+    let mut questions = Questions::start(gate, config);
+    let mut offered = takeover.and_then(|door| door.offer(gate, &web));
+    // Kept, so that a take-over that is broken off leaves something to serve.
+    let spare = offered.as_ref().and_then(|_| web.try_clone().ok());
+    let mut serving = Some(serve(gate, web));
+    let mut is_giving = false;
     let mut watch = tokio::time::interval(WATCH);
-    loop {
+    let end = loop {
         tokio::select! {
-            () = received(interrupt.as_mut()) => return End::Signal(INTERRUPTED),
-            () = received(terminate.as_mut()) => return End::Signal(0),
+            () = received(interrupt.as_mut()) => break End::Signal(INTERRUPTED),
+            () = received(terminate.as_mut()) => break End::Signal(0),
             () = received(hangup.as_mut()) => reload_certificates(gate),
-            _ = watch.tick() => if gate.is_broken() { return End::Broken },
+            event = takeover::next(offered.as_mut()) => match event {
+                Event::Begun => {
+                    is_giving = true;
+                    if let Some(spare) = &spare {
+                        spare.set_anothers(true);
+                    }
+                    if let Some(stop) = serving.take() {
+                        let _ = stop.send(()); // It may have stopped for an error of its own.
+                    }
+                    if let Some(questions) = questions.take() {
+                        questions.stop(gate);
+                    }
+                }
+                Event::BrokenOff => {
+                    is_giving = false;
+                    if let Some(Ok(again)) = spare.as_ref().map(web::Bound::try_clone) {
+                        again.set_anothers(false);
+                        serving = Some(serve(gate, again));
+                    }
+                    questions = Questions::start(gate, config);
+                }
+                Event::Over => break End::Signal(0),
+            },
+            _ = watch.tick() => if gate.is_broken() { break End::Broken },
         }
-    }
+    };
+    (end, offered.filter(|_| is_giving))
 }
 
 /// SIGHUP: certificates that were renewed are used from now on.

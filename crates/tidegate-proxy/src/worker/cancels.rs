@@ -19,13 +19,14 @@ use tidegate_wire::startup;
 use crate::channel::{Channel, Input};
 use crate::resolver::Target;
 use crate::settings;
-use crate::shared::{Asker, Kind, Mail};
+use crate::shared::{Kind, Mail};
+use crate::succession::{Asker, ForeignCancel};
 use crate::timers::Alarm;
 use crate::tls::Opening;
 use crate::tls::connection::{Handshake, Stepped};
 use crate::token::{CancelKey, ClientKey, SERIAL_MAX, Source};
 use crate::worker::Worker;
-use crate::worker::clients::{self, client_of_pid};
+use crate::worker::clients::{self, client_of_pid, client_pid};
 use crate::worker::timeouts;
 
 /// Cancel requests under way at once: each makes PostgreSQL fork, and a burst of them
@@ -61,35 +62,27 @@ enum Stage {
 impl Worker {
     /// Somebody wants to cancel what the client with this pid runs.
     pub(super) fn cancel_requested(&mut self, pid: u32, secret: &[u8], asker: Asker) {
-        let found = client_of_pid(pid);
-        let Some((worker, place)) = found else {
-            return self.not_forwarded(CancelOutcome::Unknown, asker);
-        };
-        if worker == self.index {
-            let Some(key) = self.clients.get(place).map(|client| client.key) else {
-                return self.not_forwarded(CancelOutcome::Unknown, asker);
-            };
-            return self.cancel_client(key, secret, asker);
-        }
-        match self.shared.mailboxes.get(usize::from(worker)) {
-            // The other worker knows which client has this place now; the secret decides.
-            Some(mailbox) => mailbox.put(Mail::Cancel(
-                ClientKey { place: place as u32, serial: u32::MAX },
-                secret.to_vec(),
-                asker,
-            )),
-            None => self.not_forwarded(CancelOutcome::Unknown, asker),
+        let found = self.shared.succession.find(pid, secret).or_else(|| {
+            let (worker, place) = client_of_pid(pid)?;
+            // The worker knows which client has this place now; the secret decides.
+            Some((worker, ClientKey { place: place as u32, serial: u32::MAX }))
+        });
+        match found {
+            Some((worker, key)) if worker == self.index => self.cancel_client(key, secret, asker),
+            Some((worker, key)) if usize::from(worker) < self.shared.mailboxes.len() => {
+                let mail = Mail::Cancel(key, secret.to_vec(), asker);
+                self.shared.mailboxes[usize::from(worker)].put(mail);
+            }
+            _ => self.cancel_elsewhere(pid, secret, asker),
         }
     }
 
     /// Cancels what a client of this worker runs or waits for.
     pub(super) fn cancel_client(&mut self, key: ClientKey, secret: &[u8], asker: Asker) {
-        let Some(key) = self.clients.get(key.place as usize).map(|client| client.key) else {
-            return self.not_forwarded(CancelOutcome::Unknown, asker);
+        let found = self.clients.get(key.place as usize).map(|client| client.key);
+        let Some(key) = found.filter(|key| self.authorised(*key, secret)) else {
+            return self.cancel_elsewhere(client_pid(self.index, key), secret, asker);
         };
-        if !self.authorised(key, secret) {
-            return self.not_forwarded(CancelOutcome::Unknown, asker);
-        }
         if self.cancel_wait(key) {
             return self.not_forwarded(CancelOutcome::Waiting, asker);
         }
@@ -108,6 +101,15 @@ impl Worker {
         }
     }
 
+    /// It is no client of this process; the one that this one takes over from may have it.
+    fn cancel_elsewhere(&mut self, pid: u32, secret: &[u8], asker: Asker) {
+        let cancel = ForeignCancel { pid, secret: secret.to_vec(), asker };
+        if self.shared.succession.ask_elder(cancel) {
+            return self.count(CancelOutcome::Forwarded);
+        }
+        self.not_forwarded(CancelOutcome::Unknown, asker);
+    }
+
     /// There is nothing to wait for.
     fn not_forwarded(&mut self, outcome: CancelOutcome, asker: Asker) {
         self.count(outcome);
@@ -124,11 +126,14 @@ impl Worker {
     }
 
     fn release(&mut self, asker: Asker) {
-        if asker.worker == self.index {
-            return self.remove_client(asker.key);
-        }
-        if let Some(mailbox) = self.shared.mailboxes.get(usize::from(asker.worker)) {
-            mailbox.put(Mail::Cancelled(asker.key));
+        match asker {
+            Asker::Here { worker, key } if worker == self.index => self.remove_client(key),
+            Asker::Here { worker, key } => {
+                if let Some(mailbox) = self.shared.mailboxes.get(usize::from(worker)) {
+                    mailbox.put(Mail::Cancelled(key));
+                }
+            }
+            Asker::Successor(id) => self.shared.succession.cancelled(id),
         }
     }
 

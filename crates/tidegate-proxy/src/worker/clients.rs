@@ -94,6 +94,10 @@ pub(super) struct Session {
     pub(super) secret: [u8; SECRET_BYTES],
     pub(super) secret_len: usize,
     pub(super) peer: Option<IpAddr>,
+    /// The pid that it was told.
+    pub(super) pid: u32,
+    /// It came from another process, which has told it that pid.
+    pub(super) is_from_elsewhere: bool,
 }
 
 /// The length of a cancel secret where the protocol allows more than four bytes (3.2): 256 bits
@@ -125,7 +129,7 @@ impl Client {
     }
 
     /// Whether nobody waits for anything on its behalf.
-    fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         matches!(self.stage, Stage::Ready) && self.lease.is_none() && self.ticket.is_none()
     }
 }
@@ -715,7 +719,7 @@ impl Worker {
     }
 
     /// Takes a client's place in the queue, its server, and its pool.
-    fn part(&mut self, key: ClientKey, goodbye: Goodbye) {
+    pub(super) fn part(&mut self, key: ClientKey, goodbye: Goodbye) {
         let now = self.now;
         let Some(client) = self.client(key) else { return };
         let (ticket, lease) = (client.ticket.take(), client.lease.take());
@@ -732,6 +736,9 @@ impl Worker {
             self.abandoned(id);
         }
         if let Some(session) = session {
+            if session.is_from_elsewhere {
+                self.shared.succession.forget(session.pid, self.index, key);
+            }
             self.leave_ear(key, &session.key.database);
             session.traffic.closed[goodbye as usize].add(1);
             self.shared.clients.fetch_sub(1, Ordering::Relaxed);
@@ -745,15 +752,19 @@ impl Worker {
     }
 
     pub(super) fn remove_client(&mut self, key: ClientKey) {
-        if self.client(key).is_none() {
-            return;
-        }
+        drop(self.unlist(key));
+    }
+
+    /// It is no client of this worker any more, and its socket is watched no more.
+    pub(super) fn unlist(&mut self, key: ClientKey) -> Option<Client> {
+        self.client(key)?;
         let mut client = self.clients.remove(key.place as usize);
         if client.is_login {
             self.logging_in -= 1;
         }
         self.clear_alarm(Source::Client(key), &mut client.alarm);
         client.channel.deregister(&self.registry);
+        Some(client)
     }
 
     /// While draining: an idle client is told goodbye; at the end of the time everybody is.
@@ -786,7 +797,7 @@ pub(super) fn client_pid(worker: u16, key: ClientKey) -> u32 {
 }
 
 /// The worker and the place that a pid names.
-pub(super) fn client_of_pid(pid: u32) -> Option<(u16, usize)> {
+pub(crate) fn client_of_pid(pid: u32) -> Option<(u16, usize)> {
     let place = (pid & ((1 << PLACE_BITS) - 1)).checked_sub(1)?;
     Some(((pid >> PLACE_BITS) as u16, place as usize))
 }

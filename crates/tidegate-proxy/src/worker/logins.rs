@@ -14,6 +14,7 @@ use tidegate_session::client::answers::Probes;
 use tidegate_session::client_login::{
     ClientLogin, Credential, LoggedIn, LoginContext, LoginStep, Refusal, TlsOffer, TlsStart,
 };
+use tidegate_session::parameters::SessionSettings;
 use tidegate_session::pieces::Pieces;
 use tidegate_session::pin::PinReasons;
 use tidegate_wire::backend::{self, Severity, TransactionStatus};
@@ -25,7 +26,7 @@ use crate::complaints;
 use crate::limits::LOGINS_MAX;
 use crate::locks::lock;
 use crate::settings;
-use crate::shared::Asker;
+use crate::succession::Asker;
 use crate::timers::Alarm;
 use crate::tls::Opening;
 use crate::tls::connection::{Handshake, Stepped, Tls};
@@ -165,7 +166,7 @@ impl Worker {
             LoginStep::More => {}
             LoginStep::Cancel { pid, secret } => {
                 self.await_cancel(key);
-                self.cancel_requested(pid, &secret, Asker { worker: self.index, key });
+                self.cancel_requested(pid, &secret, Asker::Here { worker: self.index, key });
             }
             LoginStep::NeedsCredential { user, .. } => {
                 self.shared.look_up(&user, self.index, key);
@@ -279,41 +280,15 @@ impl Worker {
         }
         let pool_key =
             PoolKey { database: logged_in.database.clone(), user: logged_in.user.clone() };
-        let config = self.shared.config.clone();
-        let pool = self.with_pools(|pools| {
-            pools.join(&pool_key, port, || config.pool_settings(&pool_key.database, &pool_key.user))
-        });
-        let probes = match port {
-            Port::Session => Probes::Off,
-            Port::Transaction => settings::probes(
-                config.pool_settings(&pool_key.database, &pool_key.user).answer_probes,
-            ),
-        };
         let welcome = self.shared.welcome(&pool_key, &logged_in.parameters);
         let parameters = match &welcome {
             Some(welcome) => welcome.parameters.clone(),
             None => Arc::new(logged_in.parameters.clone()),
         };
-        let mut secret = [0; SECRET_BYTES];
-        self.entropy.fill(&mut secret);
-        let environment = welcome::environment(&pool_key, &parameters);
-        let session = Session {
-            pool,
-            traffic: self.shared.traffic(&pool_key, port),
-            key: pool_key,
-            flavour: welcome::flavour(&parameters),
-            environment,
-            settings: parameters.clone(),
-            startup: parameters,
-            known: Arc::default(),
-            timeouts: config.client_timeouts(&logged_in.database, &logged_in.user),
-            probes,
-            refused_pin: None,
-            listening: None,
-            secret,
-            secret_len: if logged_in.version.has_long_secrets() { SECRET_BYTES } else { 4 },
-            peer,
-        };
+        let mut session = self.open_session(pool_key, port, parameters, peer);
+        self.entropy.fill(&mut session.secret);
+        session.secret_len = if logged_in.version.has_long_secrets() { SECRET_BYTES } else { 4 };
+        session.pid = client_pid(self.index, key);
         self.logging_in -= 1;
         let Some(client) = self.clients.get_mut(key.place as usize) else { return };
         client.is_login = false;
@@ -326,6 +301,45 @@ impl Worker {
                 client.channel.paused = true;
                 self.check_out(key, &[]);
             }
+        }
+    }
+
+    /// The session of a client that joins a pool. It has no secret and no pid yet.
+    pub(super) fn open_session(
+        &mut self,
+        key: PoolKey,
+        port: Port,
+        startup: Arc<SessionSettings>,
+        peer: Option<IpAddr>,
+    ) -> Session {
+        let config = self.shared.config.clone();
+        let (database, user) = (&key.database, &key.user);
+        let pool = self
+            .with_pools(|pools| pools.join(&key, port, || config.pool_settings(database, user)));
+        let probes = match port {
+            Port::Session => Probes::Off,
+            Port::Transaction => {
+                settings::probes(config.pool_settings(database, user).answer_probes)
+            }
+        };
+        Session {
+            pool,
+            traffic: self.shared.traffic(&key, port),
+            timeouts: config.client_timeouts(database, user),
+            flavour: welcome::flavour(&startup),
+            environment: welcome::environment(&key, &startup),
+            settings: startup.clone(),
+            startup,
+            known: Arc::default(),
+            probes,
+            refused_pin: None,
+            listening: None,
+            secret: [0; SECRET_BYTES],
+            secret_len: 0,
+            peer,
+            pid: 0,
+            is_from_elsewhere: false,
+            key,
         }
     }
 
@@ -345,15 +359,17 @@ impl Worker {
     }
 
     fn welcome(&mut self, key: ClientKey, welcome: &Welcome) {
-        let index = self.index;
         let Some(client) = self.client(key) else { return };
         let stage = std::mem::replace(&mut client.stage, Stage::Ready);
         let Stage::Welcoming(logged_in) = stage else { return };
         let Some(session) = &mut client.session else { return };
         session.known = welcome.reported.clone();
         let mut words = welcome::statuses(welcome.reported.iter());
-        let pid = client_pid(index, key);
-        backend::push_backend_key_data(&mut words, pid, &session.secret[..session.secret_len]);
+        backend::push_backend_key_data(
+            &mut words,
+            session.pid,
+            &session.secret[..session.secret_len],
+        );
         backend::push_ready(&mut words, TransactionStatus::Idle);
         let sent = client.channel.send_bytes(&words);
         client.channel.paused = false;

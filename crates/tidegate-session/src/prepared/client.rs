@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use tidegate_wire::parcel::{Malformed, Packer, Unpacker};
+
+use crate::prepared::interner::Library;
 use crate::prepared::{Columns, DEFINITION_BYTES_MAX, NAME_BYTES_MAX, Statement};
 
 /// Statements of one client. Drivers keep 100 (asyncpg, psycopg, SQLAlchemy, sqlx), 256 (JDBC), or
@@ -58,6 +61,15 @@ impl Named {
     /// ask again.
     pub(crate) fn relies_on(&self) -> Option<Columns> {
         self.told.filter(|_| !self.asks_again)
+    }
+
+    fn pack(&self, packer: &mut Packer) {
+        self.statement.pack(packer);
+        packer.flag(self.told.is_some());
+        if let Some(Columns(told)) = self.told {
+            packer.number(told);
+        }
+        packer.flag(self.asks_again);
     }
 
     /// Whether the client was told the columns of the result.
@@ -273,6 +285,58 @@ impl ClientStatements {
     /// Whether there are none, and none are on their way.
     pub fn is_empty(&self) -> bool {
         self.by_name.is_empty() && self.pending.is_empty()
+    }
+
+    /// Whether everything that was sent has been answered.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.pending.is_empty() && self.unnamed_pending == 0
+    }
+
+    /// Packs all of it. It is settled.
+    pub(crate) fn pack(&self, packer: &mut Packer) {
+        packer.count(self.by_name.len());
+        for (name, named) in &self.by_name {
+            packer.bytes(name);
+            named.pack(packer);
+        }
+        packer.flag(self.kept_unnamed.is_some());
+        if let Some(named) = &self.kept_unnamed {
+            named.pack(packer);
+        }
+        packer.bytes(&self.unnamed);
+        packer.flag(self.has_empty);
+    }
+
+    /// Those of a client that another process had.
+    pub(crate) fn unpack(
+        unpacker: &mut Unpacker<'_>,
+        library: &mut dyn Library,
+    ) -> Result<Self, Malformed> {
+        let mut all = Self::default();
+        for _ in 0..unpacker.count()? {
+            let name = unpacker.bytes()?;
+            let named = all.unpack_named(unpacker, library)?;
+            all.bytes += size(name, &named.statement);
+            all.by_name.insert(name.into(), named);
+        }
+        if unpacker.flag()? {
+            all.kept_unnamed = Some(all.unpack_named(unpacker, library)?);
+        }
+        all.unnamed = unpacker.bytes()?.to_vec();
+        all.has_empty = unpacker.flag()?;
+        Ok(all)
+    }
+
+    fn unpack_named(
+        &mut self,
+        unpacker: &mut Unpacker<'_>,
+        library: &mut dyn Library,
+    ) -> Result<Named, Malformed> {
+        self.last = self.last.wrapping_add(1);
+        let statement = Statement::unpack(unpacker, library)?;
+        let told = if unpacker.flag()? { Some(Columns(unpacker.number()?)) } else { None };
+        let asks_again = unpacker.flag()?;
+        Ok(Named { number: ClientName(self.last), statement, told, asks_again })
     }
 
     fn remove(&mut self, name: &[u8]) {

@@ -1,0 +1,234 @@
+//! What workers and the threads of a take-over tell each other, on either side of it; see
+//! [`crate::takeover`].
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
+
+use subtle::ConstantTimeEq;
+
+use crate::channel::Socket;
+use crate::locks::lock;
+use crate::token::ClientKey;
+
+/// How far a process has given what it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Giving {
+    /// Nothing.
+    Nothing,
+    /// It accepts no connections any more.
+    Listeners,
+    /// Clients that are at rest go as well.
+    Clients,
+}
+
+/// Who has asked for a cancel.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Asker {
+    /// A connection, and the worker that has it.
+    Here {
+        /// The worker.
+        worker: u16,
+        /// The connection.
+        key: ClientKey,
+    },
+    /// The process that takes over, by this number.
+    Successor(u64),
+}
+
+/// A client on its way from one process to the other.
+#[derive(Debug)]
+pub(crate) struct Moved {
+    pub(crate) socket: Socket,
+    /// What it relies on; see `worker/moving.rs`.
+    pub(crate) parcel: Vec<u8>,
+}
+
+/// A client that was told a pid by another process.
+#[derive(Debug)]
+struct Alias {
+    secret: Vec<u8>,
+    worker: u16,
+    key: ClientKey,
+}
+
+/// A cancel request for a client that only the other process may know.
+#[derive(Debug)]
+pub(crate) struct ForeignCancel {
+    pub(crate) pid: u32,
+    pub(crate) secret: Vec<u8>,
+    pub(crate) asker: Asker,
+}
+
+/// What workers and the thread of the line tell each other.
+#[derive(Default)]
+pub(crate) struct Succession {
+    giving: AtomicU8,
+    /// Clients that go.
+    moved: Mutex<VecDeque<Moved>>,
+    /// Cancels of the other process that need no more waiting for.
+    cancelled: Mutex<Vec<u64>>,
+    /// The other process has clients that came before, and may have some of them still.
+    has_elder: AtomicBool,
+    /// Cancels that it is to be asked for.
+    cancels: Mutex<Vec<ForeignCancel>>,
+    /// Backends of the other process, as it last said.
+    elder_pids: Mutex<Arc<[u32]>>,
+    aliases: Mutex<BTreeMap<u32, Vec<Alias>>>,
+    /// Connections that each worker of this process has that are not logged in, while it gives.
+    logging_in: Mutex<BTreeMap<u16, u32>>,
+    /// Wakes the thread of the line.
+    waker: Mutex<Option<mio::Waker>>,
+}
+
+impl Succession {
+    pub(crate) fn giving(&self) -> Giving {
+        match self.giving.load(Ordering::Relaxed) {
+            1 => Giving::Listeners,
+            2 => Giving::Clients,
+            _ => Giving::Nothing,
+        }
+    }
+
+    /// From now on this goes to the other process. The workers are to be woken.
+    pub(crate) fn set_giving(&self, giving: Giving) {
+        let number = match giving {
+            Giving::Nothing => 0,
+            Giving::Listeners => 1,
+            Giving::Clients => 2,
+        };
+        if giving == Giving::Nothing {
+            lock(&self.logging_in).clear();
+        }
+        self.giving.store(number, Ordering::Relaxed);
+    }
+
+    /// Whether there is a process that this one takes over from.
+    pub(crate) fn has_elder(&self) -> bool {
+        self.has_elder.load(Ordering::Relaxed)
+    }
+
+    /// Backends of that process.
+    pub(crate) fn elder_pids(&self) -> Arc<[u32]> {
+        lock(&self.elder_pids).clone()
+    }
+
+    /// A client goes.
+    pub(crate) fn give(&self, moved: Moved) {
+        lock(&self.moved).push_back(moved);
+        self.wake();
+    }
+
+    pub(crate) fn take_moved(&self) -> Option<Moved> {
+        lock(&self.moved).pop_front()
+    }
+
+    /// A client that came with this pid and secret is where `key` says.
+    pub(crate) fn know(&self, pid: u32, secret: &[u8], worker: u16, key: ClientKey) {
+        let alias = Alias { secret: secret.to_vec(), worker, key };
+        lock(&self.aliases).entry(pid).or_default().push(alias);
+    }
+
+    /// It is there no more.
+    pub(crate) fn forget(&self, pid: u32, worker: u16, key: ClientKey) {
+        let mut aliases = lock(&self.aliases);
+        if let Some(known) = aliases.get_mut(&pid) {
+            known.retain(|alias| (alias.worker, alias.key) != (worker, key));
+            if known.is_empty() {
+                aliases.remove(&pid);
+            }
+        }
+    }
+
+    /// Where the client is that was told this pid by another process.
+    pub(crate) fn find(&self, pid: u32, secret: &[u8]) -> Option<(u16, ClientKey)> {
+        let aliases = lock(&self.aliases);
+        let mut known = aliases.get(&pid)?.iter();
+        let alias = known.find(|alias| {
+            alias.secret.len() == secret.len() && bool::from(alias.secret.ct_eq(secret))
+        })?;
+        Some((alias.worker, alias.key))
+    }
+
+    /// Asks the other process for a cancel. False when there is none.
+    pub(crate) fn ask_elder(&self, cancel: ForeignCancel) -> bool {
+        if !self.has_elder.load(Ordering::Relaxed) {
+            return false;
+        }
+        lock(&self.cancels).push(cancel);
+        self.wake();
+        true
+    }
+
+    /// A cancel that the other process asked for needs no more waiting for.
+    pub(crate) fn cancelled(&self, id: u64) {
+        lock(&self.cancelled).push(id);
+        self.wake();
+    }
+
+    /// A worker has turned while this process gives: something may have changed that the line must
+    /// tell.
+    pub(crate) fn turned(&self, worker: u16, logging_in: u32) {
+        lock(&self.logging_in).insert(worker, logging_in);
+        self.wake();
+    }
+
+    /// Whether all workers have said, since they accept no more, that nobody is in the midst of a
+    /// login.
+    pub(crate) fn nobody_logs_in(&self, workers: usize) -> bool {
+        let logging_in = lock(&self.logging_in);
+        logging_in.len() == workers && logging_in.values().all(|count| *count == 0)
+    }
+
+    pub(crate) fn take_cancelled(&self) -> Vec<u64> {
+        std::mem::take(&mut lock(&self.cancelled))
+    }
+
+    pub(crate) fn take_cancels(&self) -> Vec<ForeignCancel> {
+        std::mem::take(&mut lock(&self.cancels))
+    }
+
+    /// Whether there is a process that this one takes over from, and what it has.
+    pub(crate) fn set_elder(&self, has_elder: bool, pids: Arc<[u32]>) {
+        self.has_elder.store(has_elder, Ordering::Relaxed);
+        *lock(&self.elder_pids) = pids;
+    }
+
+    pub(crate) fn wake_by(&self, waker: Option<mio::Waker>) {
+        *lock(&self.waker) = waker;
+    }
+
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = &*lock(&self.waker) {
+            let _ = waker.wake(); // It fails only when the thread has ended.
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_came_is_found_by_its_pid_and_secret_until_it_goes() {
+        let succession = Succession::default();
+        let key = |place| ClientKey { place, serial: 1 };
+        succession.know(7, b"one", 0, key(1));
+        succession.know(7, b"two", 1, key(1));
+        assert_eq!(succession.find(7, b"two"), Some((1, key(1))));
+        assert_eq!(succession.find(7, b"one"), Some((0, key(1))));
+        assert_eq!(succession.find(7, b"other"), None);
+        assert_eq!(succession.find(8, b"one"), None);
+        succession.forget(7, 0, key(1));
+        assert_eq!(succession.find(7, b"one"), None);
+        succession.forget(7, 1, key(1));
+        assert!(lock(&succession.aliases).is_empty(), "nothing is kept of who has gone");
+    }
+
+    #[test]
+    fn nobody_is_asked_where_there_is_nobody() {
+        let succession = Succession::default();
+        let asker = Asker::Successor(1);
+        assert!(!succession.ask_elder(ForeignCancel { pid: 1, secret: Vec::new(), asker }));
+    }
+}

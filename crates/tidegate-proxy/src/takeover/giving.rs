@@ -1,0 +1,414 @@
+//! The old process's end of a take-over.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+
+use tidegate_budget::budget::Share;
+use tidegate_wire::tick::Tick;
+
+use crate::shared::{Mail, Shared};
+use crate::succession::{Asker, Giving, Moved};
+use crate::takeover::link::{Link, Message};
+use crate::takeover::message::{FromNew, FromOld, Upstream, VERSION};
+use crate::takeover::{descriptor_of, socket_of};
+use crate::token::ClientKey;
+use crate::worker::client_of_pid;
+
+/// Whoever connects says at once what it wants.
+const HELLO_MAX: Duration = Duration::from_secs(5);
+
+/// The new process reads certificates and opens sockets of its own meanwhile. Nothing waits for it.
+const PREPARE_MAX: Duration = Duration::from_secs(60);
+
+/// From the moment at which nobody accepts until the new process does: it starts threads. Beyond that
+/// something is wrong with it, and applications wait.
+const START_MAX: Duration = Duration::from_secs(10);
+
+/// The pause after a connection could not be accepted, which is for want of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+const LINK: Token = Token(0);
+const WAKER: Token = Token(1);
+
+/// What a listening socket is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The session port.
+    Session,
+    /// The transaction port.
+    Transaction,
+    /// Metrics and everything else over HTTP.
+    Http,
+    /// The same on the control socket.
+    Control,
+    /// Take-overs.
+    Takeover,
+}
+
+impl Role {
+    const ALL: [Self; 5] =
+        [Self::Session, Self::Transaction, Self::Http, Self::Control, Self::Takeover];
+
+    /// The number that stands for it between processes.
+    pub(super) fn number(self) -> u8 {
+        self as u8
+    }
+
+    pub(super) fn of(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.number() == number)
+    }
+}
+
+/// A listening socket, for the process that comes next.
+#[derive(Debug)]
+pub struct Offer {
+    /// What it is for.
+    pub role: Role,
+    /// The address as the settings have it.
+    pub address: String,
+    /// The socket.
+    pub socket: OwnedFd,
+}
+
+/// What a take-over asks of the rest of the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// Another process takes over: from now on it alone accepts connections, and asks the upstream.
+    Begun,
+    /// It has gone, and this process goes on.
+    BrokenOff,
+    /// This process is to be shut down: it has no clients any more, or its time is up.
+    Over,
+}
+
+/// Waits for a process that takes over, and gives it everything. Ends when this process is at its
+/// end and has nothing to give any more.
+pub fn serve(
+    shared: &Arc<Shared>,
+    listener: &UnixListener,
+    offers: &[Offer],
+    tell: &dyn Fn(Event),
+) {
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => match begin(shared, stream, offers) {
+                Ok(link) => {
+                    if Giver::new(shared, link, tell).is_some_and(Giver::run) {
+                        return;
+                    }
+                }
+                Err(error) => tracing::warn!("a take-over did not begin: {error}"),
+            },
+            Err(error) => {
+                tracing::warn!("can't accept a take-over: {error}");
+                pause();
+            }
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "nothing tells when there are descriptors again")]
+fn pause() {
+    std::thread::sleep(ACCEPT_PAUSE);
+}
+
+/// Up to the moment from which on the old process behaves differently.
+fn begin(shared: &Shared, stream: UnixStream, offers: &[Offer]) -> io::Result<Link> {
+    let mut link = Link::new(stream);
+    let version = match heard(&link.receive_within(HELLO_MAX)?)? {
+        FromNew::Hello(version) => version,
+        _ => return Err(io::ErrorKind::InvalidData.into()),
+    };
+    if let Some(reason) = reason_against(shared, version) {
+        push(&mut link, &FromOld::Refused(reason.clone()), None);
+        link.flush()?;
+        return Err(io::Error::other(format!("refused it: {reason}")));
+    }
+    for offer in offers {
+        let message =
+            FromOld::Listener { role: offer.role.number(), address: offer.address.clone() };
+        push(&mut link, &message, Some(offer.socket.try_clone()?));
+    }
+    let budget = shared.pools().budget_mut().view();
+    let (kind, server, foreign) = (shared.kind(), budget.limits.server, budget.foreign);
+    push(&mut link, &FromOld::Ready(Upstream { kind, server, foreign }), None);
+    link.flush()?;
+    match heard(&link.receive_within(PREPARE_MAX)?)? {
+        FromNew::Begin => Ok(link),
+        _ => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
+fn reason_against(shared: &Shared, version: u64) -> Option<String> {
+    if version != VERSION {
+        return Some(format!(
+            "it speaks version {VERSION} of the take-over, and the new one version {version}: stop it \
+             and start the new one"
+        ));
+    }
+    if shared.is_draining() {
+        return Some("it is being stopped".into());
+    }
+    if shared.has_elder() {
+        return Some("it has itself taken over from a process that still has clients: wait".into());
+    }
+    None
+}
+
+fn heard(message: &Message) -> io::Result<FromNew> {
+    FromNew::unpack(message.tag, &message.parcel)
+        .map_err(|malformed| io::Error::new(io::ErrorKind::InvalidData, malformed))
+}
+
+fn push(link: &mut Link, message: &FromOld, descriptor: Option<OwnedFd>) {
+    let (tag, parcel) = message.pack();
+    link.push(tag, &parcel, descriptor);
+}
+
+/// A take-over that has begun.
+struct Giver<'a> {
+    shared: &'a Arc<Shared>,
+    link: Link,
+    tell: &'a dyn Fn(Event),
+    poll: Poll,
+    /// Until when the new process must serve.
+    start_until: Tick,
+    /// When whoever is still here is told to go; none until the new process serves.
+    over_at: Option<Tick>,
+    is_over: bool,
+    /// Clients of the new process, as it has said.
+    others: u32,
+    /// What it was told last.
+    slots: Option<(u32, Arc<[u32]>)>,
+}
+
+impl<'a> Giver<'a> {
+    fn new(shared: &'a Arc<Shared>, link: Link, tell: &'a dyn Fn(Event)) -> Option<Self> {
+        let watched = || -> io::Result<Poll> {
+            link.set_nonblocking()?;
+            let poll = Poll::new()?;
+            let both = Interest::READABLE | Interest::WRITABLE;
+            poll.registry().register(&mut SourceFd(&link.descriptor()), LINK, both)?;
+            shared.succession.wake_by(Some(mio::Waker::new(poll.registry(), WAKER)?));
+            Ok(poll)
+        };
+        let poll =
+            watched().inspect_err(|error| tracing::warn!("a take-over failed: {error}")).ok()?;
+        let start_until = shared.clock.now() + START_MAX;
+        Some(Self {
+            shared,
+            link,
+            tell,
+            poll,
+            start_until,
+            over_at: None,
+            is_over: false,
+            others: 0,
+            slots: None,
+        })
+    }
+
+    /// True when this process is at its end; false when it goes on as before.
+    fn run(mut self) -> bool {
+        tracing::info!("another process takes over: connections wait for it");
+        (self.tell)(Event::Begun);
+        self.shared.set_giving(Giving::Listeners);
+        let mut events = Events::with_capacity(16);
+        let end = loop {
+            match self.step() {
+                Ok(true) => break Ok(()),
+                Ok(false) => {}
+                Err(error) => break Err(error),
+            }
+            let now = self.shared.clock.now();
+            let due = self.over_at.unwrap_or(self.start_until);
+            let patience = (!self.is_over).then(|| due.since(now));
+            match self.poll.poll(&mut events, patience) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => break Err(error),
+                _ => {}
+            }
+        };
+        self.shared.succession.wake_by(None);
+        match end {
+            Ok(()) => true,
+            // The new one was stopped or has crashed, and this one with it or before.
+            Err(_) if self.shared.is_draining() => true,
+            Err(error) => {
+                self.go_on(&error);
+                false
+            }
+        }
+    }
+
+    /// True when there is nothing left to give.
+    fn step(&mut self) -> io::Result<bool> {
+        loop {
+            match self.link.receive() {
+                Ok(message) => self.hear(heard(&message)?),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        let now = self.shared.clock.now();
+        match self.over_at {
+            None if now >= self.start_until => return Err(io::ErrorKind::TimedOut.into()),
+            Some(at) if !self.is_over && (now >= at || self.has_nobody()) => {
+                self.is_over = true;
+                (self.tell)(Event::Over);
+            }
+            _ => {}
+        }
+        while self.link.has_room()
+            && let Some(Moved { socket, parcel }) = self.shared.succession.take_moved()
+        {
+            if let Some((descriptor, is_tcp)) = descriptor_of(socket) {
+                let message = FromOld::Client { is_tcp, parcel };
+                push(&mut self.link, &message, Some(descriptor));
+            }
+        }
+        for id in self.shared.succession.take_cancelled() {
+            push(&mut self.link, &FromOld::Cancelled(id), None);
+        }
+        let held = self.share_slots();
+        self.link.flush()?;
+        Ok(self.is_over && held == 0 && self.link.is_flushed())
+    }
+
+    fn hear(&mut self, message: FromNew) {
+        match message {
+            FromNew::Hello(_) | FromNew::Begin => {}
+            FromNew::Serving => {
+                tracing::info!("the other process serves: clients go over to it");
+                let drain = self.shared.config.timeouts.drain;
+                self.over_at = Some(self.shared.clock.now() + drain);
+                self.shared.set_giving(Giving::Clients);
+            }
+            FromNew::Clients(count) => self.others = count,
+            FromNew::Cancel { id, pid, secret } => {
+                self.shared.cancel_for_successor(id, pid, secret)
+            }
+            FromNew::Stop => {
+                self.is_over = true;
+                (self.tell)(Event::Over);
+            }
+        }
+    }
+
+    fn has_nobody(&self) -> bool {
+        self.shared.clients() == 0
+            && self.shared.succession.nobody_logs_in(self.shared.mailboxes.len())
+    }
+
+    /// Keeps to its share of the budget, and tells the new process what it may use. Says how many
+    /// slots are held.
+    fn share_slots(&mut self) -> u32 {
+        let mut pools = self.shared.pools();
+        let share = pools.budget_mut().share();
+        let together = pools.budget_mut().usable_together();
+        let limit = match self.is_over {
+            true => 0,
+            false => limit(together, self.shared.clients(), self.others),
+        };
+        // What was given is not taken back.
+        let limit = match share {
+            Share::AtMost(before) => limit.min(before),
+            Share::Whole | Share::Beside(_) => limit,
+        };
+        let now = self.shared.clock.now();
+        let has_changed = share != Share::AtMost(limit);
+        if has_changed {
+            pools.set_share(Share::AtMost(limit), now);
+        }
+        let held = pools.budget_mut().view().used.max(limit);
+        let pids: Arc<[u32]> = pools.pids().into();
+        drop(pools);
+        if has_changed {
+            self.shared.wake_all(); // Servers may have to be closed.
+        }
+        let slots = Some((held, pids.clone()));
+        if self.slots != slots {
+            self.slots = slots;
+            push(&mut self.link, &FromOld::Slots { held, pids }, None);
+        }
+        held
+    }
+
+    /// The new process has gone: everything that it has not got is this one's again.
+    fn go_on(mut self, error: &io::Error) {
+        tracing::error!(
+            "the process that was taking over has gone ({error}); this one goes on, with the clients \
+             that had not gone over"
+        );
+        self.shared.set_giving(Giving::Nothing);
+        let now = self.shared.clock.now();
+        self.shared.with_pools(|pools| pools.set_share(Share::Whole, now));
+        let unsent = self.link.take_unsent().into_iter().filter_map(|message| {
+            let Message { tag, parcel, descriptor } = message;
+            let FromOld::Client { is_tcp, parcel } = FromOld::unpack(tag, &parcel).ok()? else {
+                return None;
+            };
+            Some(Moved { socket: socket_of(descriptor?, is_tcp).ok()?, parcel })
+        });
+        let unsent: Vec<_> = unsent.collect();
+        let rest = std::iter::from_fn(|| self.shared.succession.take_moved());
+        for (number, moved) in unsent.into_iter().chain(rest).enumerate() {
+            self.shared.take_in(moved, number);
+        }
+        (self.tell)(Event::BrokenOff);
+    }
+}
+
+/// How many of the slots that two processes have together the old one keeps: in proportion to the
+/// clients that are still with it, and at least one as long as it may need any.
+fn limit(together: u32, clients: u32, others: u32) -> u32 {
+    let all = u64::from(clients) + u64::from(others);
+    let share = (u64::from(together) * u64::from(clients)).checked_div(all).unwrap_or(0);
+    u32::try_from(share).unwrap_or(together).max(1)
+}
+
+impl Shared {
+    /// Cancels what a client of this process runs, for the process that takes over.
+    fn cancel_for_successor(&self, id: u64, pid: u32, secret: Vec<u8>) {
+        let asker = Asker::Successor(id);
+        let found = self.succession.find(pid, &secret).or_else(|| {
+            let (worker, place) = client_of_pid(pid)?;
+            // The worker knows which client has this place now; the secret decides.
+            Some((worker, ClientKey { place: place as u32, serial: u32::MAX }))
+        });
+        let mailbox =
+            found.and_then(|(worker, key)| Some((self.mailboxes.get(usize::from(worker))?, key)));
+        match mailbox {
+            Some((mailbox, key)) => mailbox.put(Mail::Cancel(key, secret, asker)),
+            None => self.succession.cancelled(id),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_follow_the_clients_and_one_stays_to_the_end() {
+        assert_eq!(limit(15, 10, 0), 15);
+        assert_eq!(limit(15, 50, 1), 14, "the new one has something from the first client on");
+        assert_eq!(limit(15, 20, 40), 5);
+        assert_eq!(limit(15, 1, 10_000), 1);
+        assert_eq!(limit(15, 0, 0), 1);
+        assert_eq!(limit(u32::MAX, u32::MAX, 0), u32::MAX);
+    }
+
+    #[test]
+    fn roles_keep_their_numbers() {
+        for role in Role::ALL {
+            assert_eq!(Role::of(role.number()), Some(role));
+        }
+        assert_eq!(Role::of(99), None);
+    }
+}

@@ -1,0 +1,326 @@
+//! The new process's end of a take-over.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+
+use tidegate_budget::budget::{Census, Share};
+use tidegate_budget::limits::Server;
+
+use crate::shared::{Kind, Mail, Shared};
+use crate::succession::{Asker, ForeignCancel, Moved};
+use crate::takeover::giving::{Offer, Role};
+use crate::takeover::link::{Link, Message};
+use crate::takeover::message::{FromNew, FromOld, Upstream, VERSION};
+use crate::takeover::socket_of;
+use crate::tasks;
+
+/// The old process answers from memory.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// How often the old process is told how many clients there are: its share of the slots follows.
+const COUNT_PERIOD: Duration = Duration::from_millis(100);
+
+/// Slots of an old process that has crashed are held for so long: PostgreSQL notices within moments
+/// that its connections are closed, and a backend that is in the midst of a statement when it tries to
+/// answer.
+const COOLING: Duration = Duration::from_secs(10);
+
+const LINK: Token = Token(0);
+const WAKER: Token = Token(1);
+
+/// Why nothing was taken over.
+#[derive(Debug, thiserror::Error)]
+pub enum TakeoverError {
+    /// The old process could not be asked.
+    #[error("can't take over through {}: {source}", path.display())]
+    Unreachable {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// What went wrong.
+        source: io::Error,
+    },
+    /// The old process does not want to.
+    #[error("the running process can't be taken over from: {0}")]
+    Refused(String),
+    /// The old process has gone, or does not keep to the protocol.
+    #[error("the take-over was broken off, and the running process goes on: {0}")]
+    BrokenOff(io::Error),
+}
+
+/// A process that can be taken over from. Dropping it leaves that process as it is.
+#[derive(Debug)]
+pub struct Elder {
+    link: Link,
+    offers: Vec<Offer>,
+    upstream: Upstream,
+}
+
+/// One that accepts no connections any more.
+#[derive(Debug)]
+pub struct Begun {
+    link: Link,
+    upstream: Upstream,
+    held: u32,
+    pids: Arc<[u32]>,
+}
+
+/// Asks the process that listens at `path`; none when nobody does.
+///
+/// # Errors
+/// [`TakeoverError`]; the other process goes on as before.
+pub fn ask(path: &Path) -> Result<Option<Elder>, TakeoverError> {
+    let stream = match UnixStream::connect(path) {
+        Ok(stream) => stream,
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+            ) =>
+        {
+            return Ok(None);
+        }
+        Err(source) => return Err(TakeoverError::Unreachable { path: path.to_owned(), source }),
+    };
+    let mut link = Link::new(stream);
+    push(&mut link, &FromNew::Hello(VERSION));
+    link.flush().map_err(TakeoverError::BrokenOff)?;
+    let mut offers = Vec::new();
+    loop {
+        let message = link.receive_within(ANSWER_MAX).map_err(TakeoverError::BrokenOff)?;
+        let (said, descriptor) = heard(message).map_err(TakeoverError::BrokenOff)?;
+        match (said, descriptor) {
+            (FromOld::Refused(reason), _) => return Err(TakeoverError::Refused(reason)),
+            (FromOld::Listener { role, address }, Some(socket)) => {
+                if let Some(role) = Role::of(role) {
+                    offers.push(Offer { role, address, socket });
+                }
+            }
+            (FromOld::Ready(upstream), _) => return Ok(Some(Elder { link, offers, upstream })),
+            _ => return Err(TakeoverError::BrokenOff(io::ErrorKind::InvalidData.into())),
+        }
+    }
+}
+
+impl Elder {
+    /// The listening socket for this, if there is one. An address that stands several times in the
+    /// settings has several.
+    pub fn take(&mut self, role: Role, address: &str) -> Option<OwnedFd> {
+        let place = self.offers.iter().position(|o| o.role == role && o.address == address)?;
+        Some(self.offers.remove(place).socket)
+    }
+
+    /// Has the old process accept no more. From now on connections wait for this one.
+    ///
+    /// # Errors
+    /// [`TakeoverError::BrokenOff`]; the old process accepts again.
+    pub fn begin(mut self) -> Result<Begun, TakeoverError> {
+        push(&mut self.link, &FromNew::Begin);
+        let mut answer = || -> io::Result<FromOld> {
+            self.link.flush()?;
+            Ok(heard(self.link.receive_within(ANSWER_MAX)?)?.0)
+        };
+        match answer().map_err(TakeoverError::BrokenOff)? {
+            FromOld::Slots { held, pids } => {
+                Ok(Begun { link: self.link, upstream: self.upstream, held, pids })
+            }
+            _ => Err(TakeoverError::BrokenOff(io::ErrorKind::InvalidData.into())),
+        }
+    }
+}
+
+impl Begun {
+    /// Puts in force what the old process knows and holds, before anything is opened.
+    pub(crate) fn prepare(&self, shared: &Shared) {
+        if shared.kind() == Kind::Unknown {
+            shared.set_kind(self.upstream.kind);
+        }
+        let now = shared.clock.now();
+        let mut pools = shared.pools();
+        if self.upstream.server != Server::Unasked {
+            let Upstream { server, foreign, .. } = self.upstream;
+            pools.budget_mut().census(Census { server, foreign, ..Census::unknown() });
+        }
+        pools.set_share(Share::Beside(self.held), now);
+        drop(pools);
+        shared.succession.set_elder(true, self.pids.clone());
+    }
+
+    /// Says that this process serves, and takes in clients and slots until the old one has ended.
+    ///
+    /// # Errors
+    /// [`TakeoverError::BrokenOff`]: the old process has gone at the last moment.
+    pub fn serve(self, shared: Arc<Shared>) -> Result<(), TakeoverError> {
+        let taker = Taker::new(self, shared).map_err(TakeoverError::BrokenOff)?;
+        tasks::spawn("tg-takeover", move || taker.run());
+        Ok(())
+    }
+}
+
+fn push(link: &mut Link, message: &FromNew) {
+    let (tag, parcel) = message.pack();
+    link.push(tag, &parcel, None);
+}
+
+fn heard(message: Message) -> io::Result<(FromOld, Option<OwnedFd>)> {
+    let said = FromOld::unpack(message.tag, &message.parcel)
+        .map_err(|malformed| io::Error::new(io::ErrorKind::InvalidData, malformed))?;
+    Ok((said, message.descriptor))
+}
+
+struct Taker {
+    shared: Arc<Shared>,
+    link: Link,
+    poll: Poll,
+    held: u32,
+    clients: usize,
+    count_told: u32,
+    stop_told: bool,
+    cancels: u64,
+    /// Who waits for a cancel that the old process was asked for.
+    askers: BTreeMap<u64, Asker>,
+}
+
+impl Taker {
+    fn new(begun: Begun, shared: Arc<Shared>) -> io::Result<Self> {
+        let Begun { mut link, held, .. } = begun;
+        push(&mut link, &FromNew::Serving);
+        link.set_nonblocking()?;
+        link.flush()?;
+        let poll = Poll::new()?;
+        let both = Interest::READABLE | Interest::WRITABLE;
+        poll.registry().register(&mut SourceFd(&link.descriptor()), LINK, both)?;
+        shared.succession.wake_by(Some(mio::Waker::new(poll.registry(), WAKER)?));
+        Ok(Self {
+            shared,
+            link,
+            poll,
+            held,
+            clients: 0,
+            count_told: 0,
+            stop_told: false,
+            cancels: 0,
+            askers: BTreeMap::new(),
+        })
+    }
+
+    fn run(mut self) {
+        let mut events = Events::with_capacity(16);
+        let end = loop {
+            if let Err(error) = self.step() {
+                break error;
+            }
+            match self.poll.poll(&mut events, Some(COUNT_PERIOD)) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => break error,
+                _ => {}
+            }
+        };
+        self.end(&end);
+    }
+
+    fn step(&mut self) -> io::Result<()> {
+        loop {
+            match self.link.receive() {
+                Ok(message) => self.hear(message)?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        for ForeignCancel { pid, secret, asker } in self.shared.succession.take_cancels() {
+            self.cancels += 1;
+            self.askers.insert(self.cancels, asker);
+            push(&mut self.link, &FromNew::Cancel { id: self.cancels, pid, secret });
+        }
+        let clients = self.shared.clients();
+        if clients != self.count_told {
+            self.count_told = clients;
+            push(&mut self.link, &FromNew::Clients(clients));
+        }
+        if self.shared.is_draining() && !std::mem::replace(&mut self.stop_told, true) {
+            push(&mut self.link, &FromNew::Stop);
+        }
+        self.link.flush()
+    }
+
+    fn hear(&mut self, message: Message) -> io::Result<()> {
+        match heard(message)? {
+            (FromOld::Slots { held, pids }, _) => {
+                self.held = held;
+                self.shared.succession.set_elder(true, pids);
+                let now = self.shared.clock.now();
+                self.shared.with_pools(|pools| pools.set_share(Share::Beside(held), now));
+            }
+            (FromOld::Client { is_tcp, parcel }, Some(descriptor)) => {
+                let socket = socket_of(descriptor, is_tcp)?;
+                self.clients += 1;
+                self.shared.take_in(Moved { socket, parcel }, self.clients);
+            }
+            (FromOld::Cancelled(id), _) => {
+                if let Some(asker) = self.askers.remove(&id) {
+                    self.release(asker);
+                }
+            }
+            _ => return Err(io::ErrorKind::InvalidData.into()),
+        }
+        Ok(())
+    }
+
+    fn release(&self, asker: Asker) {
+        if let Asker::Here { worker, key } = asker
+            && let Some(mailbox) = self.shared.mailboxes.get(usize::from(worker))
+        {
+            mailbox.put(Mail::Cancelled(key));
+        }
+    }
+
+    /// The old process has ended.
+    fn end(mut self, error: &io::Error) {
+        let shared = self.shared.clone();
+        shared.succession.set_elder(false, Arc::from([]));
+        for asker in std::mem::take(&mut self.askers).into_values() {
+            self.release(asker);
+        }
+        for ForeignCancel { asker, .. } in shared.succession.take_cancels() {
+            self.release(asker);
+        }
+        if self.held == 0 {
+            tracing::info!(clients = self.clients, "the take-over is complete");
+        } else {
+            tracing::warn!(
+                clients = self.clients,
+                slots = self.held,
+                "the old process has ended ({error}) before its servers had; their slots are free in \
+                 {COOLING:?}"
+            );
+            self.cool_down();
+        }
+        shared.succession.wake_by(None);
+        let now = shared.clock.now();
+        shared.with_pools(|pools| pools.set_share(Share::Whole, now));
+    }
+
+    /// Waits until PostgreSQL has noticed that the old process is no more, or this one is stopped,
+    /// which wakes it.
+    fn cool_down(&mut self) {
+        let _ = self.poll.registry().deregister(&mut SourceFd(&self.link.descriptor()));
+        let until = self.shared.clock.now() + COOLING;
+        let mut events = Events::with_capacity(16);
+        loop {
+            let now = self.shared.clock.now();
+            if now >= until || self.shared.is_draining() {
+                return;
+            }
+            match self.poll.poll(&mut events, Some(until.since(now))) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return,
+                _ => {}
+            }
+        }
+    }
+}

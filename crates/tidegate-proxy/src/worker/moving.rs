@@ -1,0 +1,247 @@
+//! Clients that go over to another process, and those that come from one.
+//!
+//! A client goes while it is *at rest*: logged in, with no server, nothing half said on either side,
+//! and nothing left in a session but what goes along: its settings and its prepared statements. What
+//! it says meanwhile waits in its socket, which goes with it. One that speaks TLS stays, since the keys
+//! of its connection can't be handed over, and so does one that listens.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tidegate_observe::front::Goodbye;
+use tidegate_pool_core::server::{PoolKey, Port};
+use tidegate_session::client::ClientMachine;
+use tidegate_session::parameters::{ReportedValues, SessionSettings};
+use tidegate_session::pin::PinReasons;
+use tidegate_wire::parcel::{Malformed, Packer, Unpacker};
+
+use crate::channel::Channel;
+use crate::shared::SharedLibrary;
+use crate::succession::{Giving, Moved};
+use crate::timers::Alarm;
+use crate::token::{ClientKey, SERIAL_MAX, Source};
+use crate::worker::Worker;
+use crate::worker::clients::{Client, SECRET_BYTES, Session, Stage};
+use crate::worker::deadlines::Deadlines;
+
+/// What goes along with a client, beside its socket and what its machine has.
+struct Luggage {
+    port: Port,
+    peer: Option<std::net::IpAddr>,
+    /// As it was told.
+    pid: u32,
+    secret: Vec<u8>,
+    key: PoolKey,
+    startup: SessionSettings,
+    settings: SessionSettings,
+    known: ReportedValues,
+}
+
+impl Luggage {
+    fn of(client: &Client, session: &Session) -> Self {
+        Self {
+            port: client.port,
+            peer: session.peer,
+            pid: session.pid,
+            secret: session.secret[..session.secret_len].to_vec(),
+            key: session.key.clone(),
+            startup: (*session.startup).clone(),
+            settings: (*session.settings).clone(),
+            known: (*session.known).clone(),
+        }
+    }
+
+    fn pack(&self, packer: &mut Packer) {
+        packer.count(self.port.index());
+        packer.maybe(self.peer.map(|peer| peer.to_string()).as_deref().map(str::as_bytes));
+        packer.number(u64::from(self.pid));
+        packer.bytes(&self.secret);
+        packer.bytes(self.key.database.as_bytes());
+        packer.bytes(self.key.user.as_bytes());
+        self.startup.pack(packer);
+        self.settings.pack(packer);
+        packer.count(self.known.len());
+        for (name, value) in &self.known {
+            packer.bytes(name);
+            packer.bytes(value);
+        }
+    }
+
+    fn unpack(unpacker: &mut Unpacker<'_>) -> Result<Self, Malformed> {
+        let port = unpacker.small::<usize>()?;
+        let port = Port::ALL.into_iter().find(|known| known.index() == port).ok_or(Malformed)?;
+        let peer = match unpacker.maybe()? {
+            Some(text) => {
+                let text = std::str::from_utf8(text).map_err(|_| Malformed)?;
+                Some(text.parse().map_err(|_| Malformed)?)
+            }
+            None => None,
+        };
+        let (pid, secret) = (unpacker.small()?, unpacker.bytes()?.to_vec());
+        if secret.len() > SECRET_BYTES {
+            return Err(Malformed);
+        }
+        let key = PoolKey { database: unpacker.text()?.into(), user: unpacker.text()?.into() };
+        let startup = SessionSettings::unpack(unpacker)?;
+        let settings = SessionSettings::unpack(unpacker)?;
+        let mut known = ReportedValues::new();
+        for _ in 0..unpacker.count()? {
+            known.insert(unpacker.bytes()?.into(), unpacker.bytes()?.into());
+        }
+        Ok(Self { port, peer, pid, secret, key, startup, settings, known })
+    }
+}
+
+impl Worker {
+    // --- Those that go. ---
+
+    /// Begins to give, goes on with it, or takes it back, as the take-over has come to stand.
+    pub(super) fn follow_takeover(&mut self) {
+        let giving = self.shared.succession.giving();
+        let before = std::mem::replace(&mut self.giving, giving);
+        if giving == before || self.drain.is_some() {
+            return;
+        }
+        if before == Giving::Nothing {
+            self.stop_accepting();
+        } else if giving == Giving::Nothing {
+            self.accept_again();
+        }
+        for listener in &self.listeners {
+            listener.listener.set_anothers(giving == Giving::Clients);
+        }
+        self.resting.clear();
+        if giving == Giving::Clients {
+            self.resting.extend(self.clients.iter().map(|(_, client)| client.key));
+        }
+    }
+
+    /// Connections wait in the kernel, for whoever accepts next.
+    fn stop_accepting(&mut self) {
+        for listener in &mut self.listeners {
+            listener.listener.deregister(&self.registry);
+        }
+        self.accepting.clear();
+    }
+
+    fn accept_again(&mut self) {
+        for (place, listener) in self.listeners.iter_mut().enumerate() {
+            let place = u32::try_from(place).unwrap_or(u32::MAX);
+            if let Err(error) = listener.listener.register(&self.registry, Source::Listener(place))
+            {
+                tracing::error!(
+                    "can't listen again after a take-over that was broken off: {error}"
+                );
+            }
+            self.accepting.insert(place);
+        }
+    }
+
+    /// Gives the clients that have come to rest in this turn.
+    pub(super) fn go_on_giving(&mut self) {
+        if self.giving == Giving::Nothing {
+            return;
+        }
+        for key in std::mem::take(&mut self.resting) {
+            self.give(key);
+        }
+        self.shared.succession.turned(self.index, self.logging_in);
+    }
+
+    fn give(&mut self, key: ClientKey) {
+        let Some(client) = self.client(key) else { return };
+        let Some(session) = client.session.as_deref() else { return };
+        let may_go = client.is_idle()
+            && client.machine.is_at_rest()
+            && client.pins.is_empty()
+            && session.listening.is_none()
+            && session.refused_pin.is_none()
+            && client.channel.may_move();
+        if !may_go {
+            return;
+        }
+        let mut packer = Packer::default();
+        Luggage::of(client, session).pack(&mut packer);
+        client.machine.pack(&mut packer);
+        self.part(key, Goodbye::Takeover);
+        let Some(client) = self.unlist(key) else { return };
+        let parcel = packer.finish();
+        self.shared.succession.give(Moved { socket: client.channel.into_socket(), parcel });
+    }
+
+    // --- Those that come. ---
+
+    /// A client comes from another process.
+    pub(super) fn take_in(&mut self, moved: Moved) {
+        let Moved { socket, parcel } = moved;
+        let unpacked = self.unpack(&parcel);
+        let Ok((luggage, machine)) = unpacked else {
+            // Both sides have said that they speak the same version.
+            tracing::error!("a client that was taken over could not be understood, and is closed");
+            return;
+        };
+        let place = self.clients.vacant_entry().key();
+        let key = ClientKey { place: place as u32, serial: self.client_serial };
+        self.client_serial = (self.client_serial + 1) % SERIAL_MAX;
+        let mut channel = Channel::new(socket);
+        if channel.register(&self.registry, Source::Client(key).token()).is_err() {
+            return; // The kernel has no memory for it; the peer sees the connection end.
+        }
+        let Luggage { port, peer, pid, secret, key: pool_key, startup, settings, known } = luggage;
+        let (known, has_own) = (Arc::new(known), startup != settings);
+        // Whoever has the same parameters has the same Arc, so that comparing them is cheap.
+        let startup = match self.shared.welcome(&pool_key, &startup) {
+            Some(welcome) => welcome.parameters.clone(),
+            // What it was told is what these parameters make of a server.
+            None if !has_own => {
+                self.shared.learn(&pool_key, &Arc::new(startup), known.clone()).parameters.clone()
+            }
+            None => Arc::new(startup),
+        };
+        let mut session = self.open_session(pool_key, port, startup, peer);
+        if has_own {
+            session.set_settings(Arc::new(settings));
+        }
+        session.known = known;
+        session.pid = pid;
+        session.is_from_elsewhere = true;
+        session.secret_len = secret.len();
+        session.secret[..secret.len()].copy_from_slice(&secret);
+        self.shared.clients.fetch_add(1, Ordering::Relaxed);
+        self.shared.succession.know(pid, &secret, self.index, key);
+        self.clients.insert(Client {
+            key,
+            channel,
+            alarm: Alarm::default(),
+            port,
+            stage: Stage::Ready,
+            is_login: false,
+            machine,
+            session: Some(Box::new(session)),
+            ticket: None,
+            lease: None,
+            pins: PinReasons::NONE,
+            deadlines: Deadlines::default(),
+        });
+        let now = self.now;
+        if let Some(client) = self.client(key) {
+            client.deadlines.spoke(now);
+            if client.channel.mark_readable() {
+                self.ready.push_back(Source::Client(key)); // It may have spoken on its way.
+            }
+        }
+        self.watch(key);
+        if self.drain.is_some() {
+            self.drain_client(key, false);
+        }
+    }
+
+    fn unpack(&self, parcel: &[u8]) -> Result<(Luggage, ClientMachine), Malformed> {
+        let mut unpacker = Unpacker::new(parcel);
+        let luggage = Luggage::unpack(&mut unpacker)?;
+        let mut library = SharedLibrary(&self.shared.statements);
+        let machine = ClientMachine::unpack(&mut unpacker, &mut library)?;
+        unpacker.finish()?;
+        Ok((luggage, machine))
+    }
+}

@@ -1,0 +1,331 @@
+//! Take-over: another process goes on with the ports, the clients, and the slots of this one.
+
+use std::process::{Command, Stdio};
+
+use tidegate_testkit::batch::{Batch, Format};
+use tidegate_testkit::certificates::{Authority, Folder, listen_flags};
+use tidegate_testkit::gate::Gate;
+use tidegate_testkit::libpq;
+use tidegate_testkit::raw::{Frame, Raw};
+use tidegate_testkit::scene::{APP, Scene};
+use tidegate_testkit::wait;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_tidegate");
+
+/// A gate that can be taken over from, in front of a PostgreSQL whose role allows no connection more
+/// than the gate may have: whoever opened one too many would be refused.
+struct Stage {
+    scene: Scene,
+    folder: tempfile::TempDir,
+}
+
+impl Stage {
+    fn start(connections: u32, settings: &str) -> Self {
+        Self::with(connections, settings, &[])
+    }
+
+    fn with(connections: u32, settings: &str, more: &[String]) -> Self {
+        let folder = tempfile::TempDir::new().expect("a temporary folder");
+        let control = format!("listen.control={}/control", folder.path().display());
+        let settings = format!("{settings}\n[pool]\npool_size = {connections}\nmax_overflow = 0\n");
+        let limit = format!("upstream.connections={connections}");
+        let flags = [control, limit];
+        let flags: Vec<_> = flags.iter().chain(more).map(String::as_str).collect();
+        let scene = Scene::start(BINARY, &settings, &flags);
+        let sql = format!("ALTER ROLE {APP} CONNECTION LIMIT {connections}");
+        scene.cluster.sql(&sql).expect("a limit");
+        Self { scene, folder }
+    }
+
+    /// Starts the new process, and waits until it serves.
+    fn take_over(&self) -> Gate {
+        let new = self.scene.gate.successor(BINARY);
+        assert_eq!(new.transaction, self.scene.gate.transaction, "it has the same ports");
+        self.scene.gate.until_logged("the other process serves");
+        new
+    }
+}
+
+/// No server was refused because there were too many, and none was lost.
+fn kept_to_the_budget(gates: &[&Gate]) {
+    for gate in gates {
+        assert!(!gate.has_logged("53300"), "{:#?}", gate.log());
+    }
+}
+
+fn error_in(frames: &[Frame]) -> String {
+    let error = frames.iter().find(|frame| frame.tag == b'E');
+    error.map(Frame::sqlstate).unwrap_or_default()
+}
+
+#[test]
+fn clients_at_rest_go_over_with_their_settings_statements_and_transactions() {
+    let mut stage = Stage::start(4, "");
+    let [session, transaction] = stage.scene.ports();
+    let mut plain = stage.scene.client_with(transaction, &[("application_name", "plain")]);
+    plain.run("SET timezone = 'Asia/Tokyo'");
+    let batch = Batch::new().parse("mine", "SELECT $1::text || current_setting('timezone')").sync();
+    plain.exchange(&batch, 1);
+    let mut begun = stage.scene.client(transaction);
+    begun.run("BEGIN ISOLATION LEVEL REPEATABLE READ"); // Nothing of it has reached PostgreSQL.
+    let mut fresh = stage.scene.client(session); // It has no server before it says something.
+    let mut busy = stage.scene.client(transaction);
+    busy.begin();
+    let mut kept = stage.scene.client(session);
+    kept.run("CREATE TEMPORARY TABLE mine AS SELECT 'mine' AS a");
+
+    let new = stage.take_over();
+    // Each goes on as if nothing had happened; those at rest have gone over.
+    let with = Batch::new().bind("mine", &[Some(b"in ")], Format::Text).execute(0).sync();
+    let frames = plain.exchange(&with, 1);
+    let row = frames.iter().find(|frame| frame.tag == b'D').expect("a row");
+    assert!(String::from_utf8_lossy(&row.body).contains("in Asia/Tokyo"), "{frames:?}");
+    assert_eq!(plain.value("SHOW application_name"), "plain");
+    assert_eq!(begun.value("SHOW transaction_isolation"), "repeatable read");
+    begun.run("COMMIT");
+    assert_eq!(fresh.value("SELECT 'fresh'"), "fresh");
+    wait::until("clients go over", || {
+        (new.metric("tidegate_client_connections", &[]) == 3.0).then_some(())
+    });
+    // One in a transaction follows when that has ended.
+    assert_eq!(busy.value("SELECT 'still here'"), "still here");
+    busy.run("COMMIT");
+    assert_eq!(busy.value("SELECT 'over there'"), "over there");
+    wait::until("it goes over", || {
+        (new.metric("tidegate_client_connections", &[]) == 4.0).then_some(())
+    });
+    // One that keeps its server stays, and the old process with it.
+    assert_eq!(kept.value("SELECT a FROM mine"), "mine");
+    kept.leave();
+    assert_eq!(stage.scene.gate.wait(), Some(0), "nobody is left");
+    new.until_logged("the take-over is complete");
+    kept_to_the_budget(&[&stage.scene.gate, &new]);
+    // It has all slots now, but for that of the census.
+    fresh.leave();
+    let mut all: Vec<_> = (0..3).map(|_| stage.scene.client(transaction)).collect();
+    all.iter_mut().for_each(Raw::begin);
+    all.into_iter().for_each(Raw::leave);
+    for client in [plain, begun, busy] {
+        client.leave();
+    }
+}
+
+/// The keys of a TLS connection can't be handed over; a Unix socket can.
+#[test]
+fn a_client_of_a_unix_socket_goes_over_and_one_with_tls_stays() {
+    let folder = Folder::default();
+    let issued = Authority::new("ours").issue(&["localhost"]);
+    let mut more = listen_flags(&folder, "allow", &issued);
+    let sockets = tempfile::TempDir::new().expect("a temporary folder");
+    let socket = sockets.path().join(".s.PGSQL.6432");
+    more.push(format!("listen.transaction=127.0.0.1:0,unix:{}", socket.display()));
+    let mut stage = Stage::with(4, "", &more);
+    let port = stage.scene.gate.transaction;
+    let mut secured = libpq::Connection::open(&format!(
+        "host=localhost hostaddr=127.0.0.1 port={port} user={APP} dbname={APP} sslmode=require"
+    ));
+    let local = format!("host={} port=6432 user={APP} dbname={APP}", sockets.path().display());
+    let mut plain = libpq::Connection::open(&local);
+    let mut new = stage.take_over();
+    wait::until("one goes over", || {
+        (new.metric("tidegate_client_connections", &[]) == 1.0).then_some(())
+    });
+    assert_eq!(plain.ask("SELECT 'over there'"), "over there");
+    assert_eq!(secured.ask("SELECT 'still here'"), "still here");
+    assert_eq!(new.metric("tidegate_client_connections", &[]), 1.0);
+    // The old process leaves the file of the socket to the new one.
+    drop(secured);
+    assert_eq!(stage.scene.gate.wait(), Some(0));
+    assert_eq!(libpq::Connection::open(&local).ask("SELECT 'later'"), "later");
+    drop(plain);
+    new.signal("TERM");
+    assert_eq!(new.wait(), Some(0));
+    assert!(!socket.exists(), "whoever ends last removes it");
+}
+
+#[test]
+fn a_cancel_finds_its_client_in_either_process() {
+    let mut stage = Stage::start(4, "");
+    let [session, transaction] = stage.scene.ports();
+    let mut goes = stage.scene.client(transaction);
+    let mut stays = stage.scene.client(session);
+    stays.query("SELECT pg_sleep(61)");
+    stage.scene.until_running(1, "pg_sleep(61)");
+    let new = stage.take_over();
+    goes.query("SELECT pg_sleep(62)");
+    stage.scene.until_running(1, "pg_sleep(62)");
+    // Both requests arrive at the new process.
+    goes.cancel(transaction);
+    assert_eq!(error_in(&goes.until_ready()), "57014");
+    stays.cancel(session);
+    assert_eq!(error_in(&stays.until_ready()), "57014");
+    let forwarded = ["outcome=\"forwarded\""];
+    assert_eq!(new.metric("tidegate_cancel_requests_total", &forwarded), 2.0);
+    assert_eq!(goes.value("SELECT 1"), "1");
+    assert_eq!(stays.value("SELECT 1"), "1");
+    // A wrong secret finds nobody, and is not held longer than the asking takes.
+    tidegate_testkit::scene::cancel(transaction, goes.pid, b"none");
+    goes.leave();
+    stays.leave();
+    assert_eq!(stage.scene.gate.wait(), Some(0));
+    new.until_logged("the take-over is complete");
+}
+
+#[test]
+fn a_new_process_that_dies_leaves_the_old_one_serving() {
+    let mut stage = Stage::start(3, "");
+    stage.scene.gate.allow("the process that was taking over has gone");
+    let [session, transaction] = stage.scene.ports();
+    let mut kept = stage.scene.client(session);
+    kept.run("SELECT 1");
+    for round in 0..2 {
+        let mut new = stage.take_over();
+        let mut over_there = stage.scene.client(transaction);
+        assert_eq!(over_there.value("SELECT 1"), "1");
+        new.signal("KILL");
+        assert_eq!(new.wait(), None);
+        assert!(over_there.next().is_none(), "what went over has gone");
+        let again = "this one goes on";
+        wait::until("the old process goes on", || {
+            let count =
+                stage.scene.gate.log().iter().filter(|l| l.to_string().contains(again)).count();
+            (count > round).then_some(())
+        });
+        assert_eq!(kept.value("SELECT 'kept'"), "kept");
+        let mut again = stage.scene.client(transaction);
+        assert_eq!(again.value("SELECT 'again'"), "again");
+        again.leave();
+        assert_eq!(stage.scene.gate.get("/readyz").0, 200);
+        stage.scene.until_metric("tidegate_client_connections", &[], 1.0);
+    }
+    // Nothing is left behind that would keep a third from it.
+    let new = stage.take_over();
+    kept.leave();
+    assert_eq!(stage.scene.gate.wait(), Some(0));
+    new.until_logged("the take-over is complete");
+    assert_eq!(new.get("/readyz").0, 200);
+}
+
+#[test]
+fn who_does_not_go_over_is_told_after_a_while() {
+    let mut stage = Stage::start(3, "[timeouts]\ndrain = \"1s\"");
+    let [session, transaction] = stage.scene.ports();
+    let mut kept = stage.scene.client(session);
+    kept.run("SELECT 1");
+    let mut listens = stage.scene.client(transaction);
+    listens.run("LISTEN news");
+    let new = stage.take_over();
+    for mut raw in [kept, listens] {
+        assert_eq!(error_in(&raw.until_end()), "57P01");
+    }
+    assert_eq!(stage.scene.gate.wait(), Some(0));
+    new.until_logged("the take-over is complete");
+    assert_eq!(stage.scene.client(session).value("SELECT 1"), "1");
+}
+
+#[test]
+fn stopping_the_new_process_stops_both() {
+    let mut stage = Stage::start(3, "");
+    let mut kept = stage.scene.client(stage.scene.gate.session);
+    kept.run("SELECT 1");
+    let mut new = stage.take_over();
+    new.signal("TERM");
+    assert_eq!(error_in(&kept.until_end()), "57P01");
+    assert_eq!(new.wait(), Some(0));
+    assert_eq!(stage.scene.gate.wait(), Some(0));
+}
+
+#[test]
+fn a_second_take_over_waits_for_the_end_of_the_first() {
+    let mut stage = Stage::start(3, "");
+    stage.scene.gate.allow("a take-over did not begin");
+    let mut kept = stage.scene.client(stage.scene.gate.session);
+    kept.run("SELECT 1");
+    let mut second = stage.take_over();
+    second.allow("a take-over did not begin");
+    let refused = Command::new(BINARY)
+        .args(["run", "--takeover", "--config"])
+        .arg(stage.scene.gate.settings_file())
+        .args(["--set", &format!("listen.control={}/control", stage.folder.path().display())])
+        .env_clear()
+        .output()
+        .expect("it runs");
+    assert_eq!(refused.status.code(), Some(3));
+    let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(words.contains("a process that still has clients"), "{words}");
+    assert_eq!(kept.value("SELECT 'kept'"), "kept");
+    kept.leave();
+    assert_eq!(stage.scene.gate.wait(), Some(0));
+    second.until_logged("the take-over is complete");
+    let third = second.successor(BINARY);
+    assert_eq!(second.wait(), Some(0));
+    third.until_logged("the take-over is complete");
+    assert_eq!(stage.scene.client(third.session).value("SELECT 3"), "3");
+}
+
+#[test]
+fn a_take_over_without_a_control_socket_or_a_gate_is_explained() {
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(BINARY);
+        command.args(["run", "--takeover", "--url", "postgres://app@127.0.0.1:1/app"]);
+        command.args(arguments).env_clear().output().expect("it runs")
+    };
+    let output = run(&[]);
+    assert_eq!(output.status.code(), Some(2));
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(words.contains("--takeover needs listen.control"), "{words}");
+    // Its own ports can't be had: it says that nobody was there to take them over from.
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let control = format!("listen.control={}/control", folder.path().display());
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = listener.local_addr().expect("an address").to_string();
+    let session = format!("listen.session={taken}");
+    let output = run(&["--set", &control, "--set", &session]);
+    assert_eq!(output.status.code(), Some(3));
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(words.contains("there is no gate to take over from"), "{words}");
+    assert!(words.contains(&taken), "{words}");
+}
+
+/// The binary is replaced under 64 clients, three times: none of their transactions fails.
+#[test]
+fn pgbench_notices_nothing() {
+    let mut stage = Stage::start(8, "");
+    let postgres = stage.scene.cluster.installation();
+    let pgbench = postgres.program("pgbench");
+    let url = |port: u16| format!("postgres://{APP}@127.0.0.1:{port}/{APP}");
+    let initialised = Command::new(&pgbench)
+        .args(["-i", "-q", "-s", "4", &url(stage.scene.cluster.port())])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .expect("pgbench runs");
+    assert!(initialised.success());
+    // pgbench waits for each statement that it prepares, with all clients of the thread: where those
+    // have all servers, for ever. So each has a thread of its own then.
+    for (mode, threads) in [("simple", "2"), ("extended", "2"), ("prepared", "64")] {
+        let run = Command::new(&pgbench)
+            .args(["-c", "64", "-j", threads, "-T", "3", "-n", "-N", "-M", mode])
+            .arg(url(stage.scene.gate.transaction))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("pgbench runs");
+        stage.scene.until_metric(
+            "tidegate_client_connections",
+            &["listener=\"transaction\""],
+            64.0,
+        );
+        let new = stage.take_over();
+        assert_eq!(stage.scene.gate.wait(), Some(0), "{mode}: all have gone over");
+        new.until_logged("the take-over is complete");
+        assert_eq!(new.metric("tidegate_client_connections", &[]), 64.0);
+        let output = run.wait_with_output().expect("pgbench ends");
+        let words = String::from_utf8_lossy(&output.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{mode}: {words}{errors}");
+        assert!(words.contains("number of failed transactions: 0 "), "{mode}: {words}{errors}");
+        kept_to_the_budget(&[&stage.scene.gate, &new]);
+        stage.scene.gate = new;
+    }
+}
