@@ -7,7 +7,7 @@ pub mod scene;
 
 pub mod batch;
 pub mod certificates;
-pub mod delay;
+pub mod fault;
 pub mod gate;
 pub mod libpq;
 pub mod node;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use tidegate_scratch::{Cluster, ClusterOptions};
-use tidegate_testkit::delay::DelayProxy;
+use tidegate_testkit::fault::FaultProxy;
 use tidegate_testkit::gate::Gate;
 use tidegate_testkit::scene::{self, APP, ONE_SERVER};
 
@@ -14,7 +14,7 @@ use crate::statistics::median;
 
 pub(super) struct Stage {
     port: u16,
-    proxy: DelayProxy,
+    proxy: FaultProxy,
     // The gate ends before PostgreSQL does.
     gate: Gate,
     _cluster: Cluster,
@@ -23,7 +23,8 @@ pub(super) struct Stage {
 impl Stage {
     pub(super) fn start(tidegate: &Path, round_trip: Duration, case: &Case) -> Self {
         let cluster = scene::cluster(ClusterOptions::default().hba(HBA));
-        let proxy = DelayProxy::start(cluster.port(), round_trip / 2);
+        let proxy = FaultProxy::start(cluster.port());
+        proxy.delay(round_trip / 2);
         let url = format!("postgres://{APP}@127.0.0.1:{}/{APP}", proxy.port());
         let binary = tidegate.to_str().expect("the path is text");
         let flags = [&["log.level=info"], case.flags].concat();
