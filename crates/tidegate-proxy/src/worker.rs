@@ -85,6 +85,10 @@ pub(crate) struct Worker {
     /// A spare descriptor: given up for a moment to accept and close a connection when there is
     /// no other, so that its peer is told instead of waiting for ever.
     spare: Option<std::fs::File>,
+    /// Not even the spare descriptor was there: nothing is accepted before then.
+    accepts_from: Tick,
+    /// When it may be logged again that descriptors are short.
+    shortage_told_from: Tick,
     clients: Slab<Client>,
     client_serial: u32,
     /// Connections that have not logged in, or were refused and have not gone yet.
@@ -149,6 +153,8 @@ impl Worker {
             listeners,
             accepting: BTreeSet::new(),
             spare: std::fs::File::open("/dev/null").ok(),
+            accepts_from: Tick::ZERO,
+            shortage_told_from: Tick::ZERO,
             clients: Slab::new(),
             client_serial: 0,
             logging_in: 0,
@@ -225,11 +231,12 @@ impl Worker {
     fn timeout(&mut self) -> Option<Duration> {
         self.pools_due = self.shared.pools().next_timer().unwrap_or(Tick::NEVER);
         let may_accept = !self.accepting.is_empty() && self.logging_in < LOGINS_MAX;
-        if !self.ready.is_empty() || may_accept {
+        if !self.ready.is_empty() || (may_accept && self.accepts_from <= self.now) {
             return Some(Duration::ZERO);
         }
+        let accepts = may_accept.then_some(self.accepts_from);
         let pools = (self.pools_due < Tick::NEVER).then_some(self.pools_due);
-        let next = pools.into_iter().chain(self.timers.next()).min();
+        let next = pools.into_iter().chain(accepts).chain(self.timers.next()).min();
         // Reckoned from the beginning of the turn, which is what everything in it goes by.
         let timer = next.map(|due| due.since(self.now));
         let drain = self.drain.as_ref().map(|_| GOODBYE_PAUSE);

@@ -24,6 +24,7 @@ use tidegate_wire::certificate;
 use crate::channel::Channel;
 use crate::complaints;
 use crate::limits::LOGINS_MAX;
+use crate::listener::PortListener;
 use crate::locks::lock;
 use crate::settings;
 use crate::succession::Asker;
@@ -40,6 +41,9 @@ impl Worker {
     // --- Accepting. ---
 
     pub(super) fn accept(&mut self) {
+        if self.now < self.accepts_from {
+            return;
+        }
         for place in std::mem::take(&mut self.accepting) {
             if self.accept_some(place) {
                 self.accepting.insert(place);
@@ -62,8 +66,16 @@ impl Worker {
                     self.accepted(Channel::new(socket), port, peer);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                // The kernel says so before it looks whether anybody is there.
                 Err(error) if is_out_of_descriptors(&error) => {
-                    self.accept_without_descriptor(place as usize);
+                    match self.accept_without_descriptor(place as usize) {
+                        Ok(()) => {}
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                        Err(_) => {
+                            self.accepts_from = self.now + SHORTAGE_PAUSE;
+                            return true;
+                        }
+                    }
                 }
                 Err(_) => {} // The peer was quicker than we; the next one may be there.
             }
@@ -71,21 +83,25 @@ impl Worker {
         true
     }
 
-    fn accept_without_descriptor(&mut self, place: usize) {
+    /// Takes a connection with the spare descriptor, and tells its peer that there is no room.
+    fn accept_without_descriptor(&mut self, place: usize) -> io::Result<()> {
         self.spare = None;
-        if let Some(listener) = self.listeners.get(place)
-            && let Ok((socket, _)) = listener.listener.accept()
-        {
-            self.shared.front.port(listener.port).rejected[RejectReason::MaxClients as usize]
-                .add(1);
+        let PortListener { port, listener } = &self.listeners[place];
+        let port = *port;
+        let result = listener.accept().map(|(socket, _)| {
+            self.shared.front.port(port).rejected[RejectReason::MaxClients as usize].add(1);
             let mut channel = Channel::new(socket);
             let mut words = Vec::new();
             Complaint::client_limit(self.shared.clients_max).encode(Severity::Fatal, &mut words);
             // Whether it arrives or not, the connection ends here.
             let _ = channel.send_bytes(&words);
-            tracing::warn!("out of file descriptors: refused a connection; raise LimitNOFILE");
-        }
+            if self.shortage_told_from <= self.now {
+                self.shortage_told_from = self.now + SHORTAGE_TOLD_EVERY;
+                tracing::warn!("out of file descriptors: refused a connection; raise LimitNOFILE");
+            }
+        });
         self.spare = std::fs::File::open("/dev/null").ok();
+        result
     }
 
     fn accepted(&mut self, mut channel: Channel, port: Port, peer: Option<IpAddr>) {
@@ -385,6 +401,13 @@ impl Worker {
         self.queue_client(key);
     }
 }
+
+/// How long nothing is accepted where somebody else has taken the spare descriptor: until a
+/// client leaves there is nothing to be done, and looking costs a core.
+const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
+
+/// Each refusal is counted; a flood of them must not become one of log lines.
+const SHORTAGE_TOLD_EVERY: Duration = Duration::from_secs(1);
 
 fn is_out_of_descriptors(error: &io::Error) -> bool {
     // EMFILE, ENFILE: of this process, of this machine.
