@@ -127,16 +127,18 @@ async fn keep_counting(
 ) -> Result<(), CensusError> {
     let mut ticks = tokio::time::interval(period);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // That a connection of long ago still answers says nothing of whether another can be made.
+    let mut is_new = true;
     while shared.kind() != Kind::Pooler {
         ticks.tick().await;
-        count(shared, client).await?;
+        count(shared, client, std::mem::take(&mut is_new)).await?;
         shared.set_census_works(true);
     }
     Ok(())
 }
 
 /// Counts, and puts the result in force.
-async fn count(shared: &Shared, client: &Client) -> Result<(), CensusError> {
+async fn count(shared: &Shared, client: &Client, is_new: bool) -> Result<(), CensusError> {
     for recount in 0.. {
         let (before, dialing_before) = ours(shared);
         let question = client.simple_query(CENSUS_SQL);
@@ -156,7 +158,11 @@ async fn count(shared: &Shared, client: &Client) -> Result<(), CensusError> {
         let now = shared.clock.now();
         shared.with_pools(|pools| {
             pools.budget_mut().census(census);
-            pools.upstream_answered(now);
+            if is_new {
+                pools.upstream_answered(now);
+            } else {
+                pools.budget_changed(now);
+            }
         });
         let left: Vec<u32> = answer.backends.iter().map(|backend| backend.pid).collect();
         shared.backends_left(&left);

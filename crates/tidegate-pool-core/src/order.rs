@@ -83,6 +83,8 @@ pub enum CheckoutError {
         foreign: u32,
         /// Why the pool was not allowed one more server, when it was not.
         denied: Option<Denied>,
+        /// Why the last attempt to open one failed, when it did.
+        failure: Option<DialFailure>,
     },
     /// The upstream could not be reached in time.
     #[error("the upstream can't be reached: {}", .0.cause)]

@@ -569,7 +569,7 @@ impl<S> Pools<S> {
         self.wake_at(next);
     }
 
-    /// The upstream was reached for a purpose other than a pool's.
+    /// The upstream was reached anew for a purpose other than a pool's.
     pub fn upstream_answered(&mut self, now: Tick) {
         self.retry.succeeded();
         self.feed(now);

@@ -38,10 +38,13 @@ pub(crate) fn checkout(error: &CheckoutError, upstream: &str, failures: u32) -> 
             budget,
             foreign,
             denied,
+            failure,
             ..
         } => {
             // A pool with as many servers as it may have was not denied any.
-            let denied = denied.as_ref().filter(|_| *leased < *servers_max);
+            let wants_more = *leased < *servers_max;
+            let denied = denied.as_ref().filter(|_| wants_more);
+            let failure = failure.as_ref().filter(|_| wants_more);
             match denied {
                 Some(Denied::Upstream { .. }) if *foreign > 0 => {
                     Complaint::budget_full(upstream, *foreign, *budget, budget + foreign, *leased)
@@ -55,9 +58,10 @@ pub(crate) fn checkout(error: &CheckoutError, upstream: &str, failures: u32) -> 
                     let slots = (*servers_max).min(*budget);
                     let complaint =
                         Complaint::pool_timeout(*waited, *leased, slots, *waiting as usize, &[]);
-                    match denied {
-                        Some(denied) => because(complaint, denied),
-                        None => complaint,
+                    match (denied, failure) {
+                        (Some(denied), _) => because(complaint, denied),
+                        (None, Some(failure)) => because(complaint, &failure.cause),
+                        (None, None) => complaint,
                     }
                 }
             }
@@ -69,9 +73,9 @@ pub(crate) fn checkout(error: &CheckoutError, upstream: &str, failures: u32) -> 
     }
 }
 
-/// Adds to DETAIL why no other server may be opened.
-fn because(mut complaint: Complaint, denied: &Denied) -> Complaint {
-    let words = denied.to_string().replace(char::is_control, " ");
+/// Adds to DETAIL why no other server can be opened.
+fn because(mut complaint: Complaint, cause: &impl ToString) -> Complaint {
+    let words = cause.to_string().replace(char::is_control, " ");
     let detail = complaint.detail.get_or_insert_default();
     detail.push_str(&format!(" No other may be opened: {words}."));
     complaint

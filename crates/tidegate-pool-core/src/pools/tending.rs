@@ -60,6 +60,7 @@ impl<S> Pools<S> {
         {
             return CheckoutError::Unreachable(failure.clone());
         }
+        let refused = pool.refused.as_ref().map(|(failure, _)| failure.clone());
         CheckoutError::TimedOut {
             waited,
             leased: pool.tally.leased(),
@@ -69,6 +70,7 @@ impl<S> Pools<S> {
             budget_used: budget.used,
             foreign: budget.foreign,
             denied: pool.denied.clone(),
+            failure: refused.or_else(|| self.retry.last().cloned()),
         }
     }
 
