@@ -97,6 +97,52 @@ impl Scene {
         self.superuser.borrow_mut().value(sql)
     }
 
+    /// The superuser's connection was lost with PostgreSQL: another one takes its place.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub fn look_anew(&self) {
+        let superuser = Raw::log_in(self.cluster.port(), "postgres", "postgres", APP);
+        self.superuser.replace(superuser);
+    }
+
+    /// No slot is lost: nobody waits, nothing is in between, and `slots` clients of the transaction
+    /// port can have a server each at once, each of which answers its own client. `census`: of how
+    /// many connections the gate's census is.
+    ///
+    /// # Panics
+    /// When it is not so within the deadline.
+    pub fn all_slots_serve(&self, slots: usize, census: usize) {
+        self.until_waiting(0);
+        for state in ["active", "login", "tested", "used", "closing"] {
+            let label = format!("state=\"{state}\"");
+            self.until_metric("tidegate_server_connections", &[&label], 0.0);
+        }
+        let mut clients: Vec<_> = (0..slots).map(|_| self.client(self.gate.transaction)).collect();
+        let mut backends: Vec<_> = clients
+            .iter_mut()
+            .enumerate()
+            .map(|(number, client)| {
+                client.run("BEGIN");
+                assert_eq!(
+                    client.value(&format!("SELECT 'own {number}'")),
+                    format!("own {number}")
+                );
+                client.backend()
+            })
+            .collect();
+        backends.sort_unstable();
+        backends.dedup();
+        assert_eq!(backends.len(), slots, "each client has a server of its own");
+        let used = (slots + census) as f64;
+        self.until_metric("tidegate_budget_used_connections", &[], used);
+        let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE usename = '{APP}'");
+        self.until(&sql, &(slots + census).to_string());
+        clients.iter_mut().for_each(|client| client.run("COMMIT"));
+        clients.into_iter().for_each(Raw::leave);
+        self.until_metric("tidegate_server_connections", &["state=\"active\""], 0.0);
+    }
+
     /// Waits until PostgreSQL answers the superuser so.
     ///
     /// # Panics
