@@ -68,6 +68,7 @@ pub(crate) fn check(
         },
     };
     let retry = checker.retry(sheet);
+    let sends_reads_again = checker.read(sheet, &table::READ_ONLY);
     let prepared = Prepared {
         statements_max: checker.read(sheet, &table::STATEMENTS_MAX),
         keep_unnamed: checker.read(sheet, &table::KEEP_UNNAMED),
@@ -86,6 +87,7 @@ pub(crate) fn check(
         pool_for,
         timeouts,
         retry,
+        sends_reads_again,
         prepared,
         log,
         users,

@@ -29,6 +29,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// How connecting is retried.
     pub retry: RetrySettings,
+    /// Whether a read is sent again when its server dies before anything of the answer has come.
+    pub sends_reads_again: bool,
     /// What is done about prepared statements.
     pub prepared: Prepared,
     /// What the log looks like.

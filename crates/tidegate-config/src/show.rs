@@ -158,6 +158,7 @@ fn rows(config: &Config, section: &str) -> Vec<Row> {
                 ("max", duration(retry.max)),
                 ("jitter", json!(retry.jitter)),
                 ("budget", json!(retry.budget)),
+                ("read_only", json!(config.sends_reads_again)),
             ]
         }
         "prepared" => {

@@ -224,6 +224,7 @@ pub(crate) static TABLE: &[&dyn Declared] = &[
     &RETRY_MAX,
     &JITTER,
     &BUDGET,
+    &READ_ONLY,
     &STATEMENTS_MAX,
     &KEEP_UNNAMED,
     &LOG_FORMAT,
@@ -729,7 +730,22 @@ pub(crate) static BUDGET: Setting<Ratio> = Setting {
     kind: Ratio { min: 0.0, max: 1.0 },
     reload: Reload::Restart,
     doc: "How much of a further retry each successful connect earns. Ten retries are in reserve; \
-          when they are used up, each pause is the longest.",
+          when they are used up, each pause is the longest. Each transaction earns as much for \
+          batches that are sent again because their server has died: a hundred of those are in \
+          reserve.",
+};
+
+/// False: a function may write, and nobody can see it by the statement's text.
+pub(crate) static READ_ONLY: Setting<Flag> = Setting {
+    name: "retry.read_only",
+    default: "false",
+    kind: Flag,
+    reload: Reload::Restart,
+    doc: "Sends a read again, once, when its server dies before anything of the answer has come: a \
+          single SELECT, TABLE, VALUES, or SHOW outside of a transaction, without INTO and FOR \
+          UPDATE or SHARE, of at most 16 KiB; on the session port only as a client's first \
+          statement. What functions do can't be seen: turn it on only where no function that is \
+          called in a SELECT writes.",
 };
 
 /// 200: what PgBouncer ships (`max_prepared_statements` since 1.24). Each costs PostgreSQL roughly

@@ -158,6 +158,7 @@ min = "2s"                               # default
 max = "10s"                              # default
 jitter = true                            # default
 budget = 0.1                             # default
+read_only = false                        # default
 
 [prepared]
 statements_max = 200                     # default

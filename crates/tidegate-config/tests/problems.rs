@@ -98,7 +98,7 @@ fn unknown_keys_are_told_with_the_nearest_name() {
     refused(
         "[retry]\nunlimited = true\n",
         "tidegate.toml:2:1: retry.unlimited is not a setting; [retry] has attempts, multiplier, \
-         min, max, jitter, budget",
+         min, max, jitter, budget, read_only",
     );
     refused(
         "unlimited = true\n",

@@ -135,6 +135,28 @@ impl Timeout {
     }
 }
 
+/// Why a batch went to another server than the one that it was for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resend {
+    /// It reads, and `retry.read_only` is on: nothing of the answer had come.
+    ReadOnly,
+    /// Nothing of it had been sent.
+    Unsent,
+}
+
+impl Resend {
+    /// All reasons, for metrics that start at zero.
+    pub const ALL: [Self; 2] = [Self::ReadOnly, Self::Unsent];
+
+    /// The word for metric labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ReadOnly => "read_only",
+            Self::Unsent => "unsent",
+        }
+    }
+}
+
 /// What became of a cancel request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CancelOutcome {

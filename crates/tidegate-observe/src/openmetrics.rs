@@ -206,6 +206,23 @@ fn servers(page: &mut Page, snapshot: &Snapshot) {
     page.family("tidegate_prepared_healed", Counter, help, |of| {
         each(snapshot, |pool, port| of.sample(&labels(pool, port), port.prepared_healed));
     });
+    let help = "Batches that went to another server, as theirs had died: nothing of them had been \
+                sent, or they read and retry.read_only is on.";
+    page.family("tidegate_resent", Counter, help, |of| {
+        each(snapshot, |pool, port| {
+            for (reason, count) in &port.resent {
+                of.sample(&with(labels(pool, port), ("reason", reason)), *count);
+            }
+        });
+    });
+    let help = "Batches that did not go to another server, as too many had of late (retry.budget).";
+    page.family("tidegate_resends_refused", Counter, help, |of| {
+        each(snapshot, |pool, port| of.sample(&labels(pool, port), port.resends_refused));
+    });
+    let help = "Transactions of which nobody knows whether they were committed (08007).";
+    page.family("tidegate_commits_in_doubt", Counter, help, |of| {
+        each(snapshot, |pool, port| of.sample(&labels(pool, port), port.commits_in_doubt));
+    });
     let help = "Clients that keep their server past the transaction.";
     page.family("tidegate_pinned", Gauge, help, |of| {
         for pool in &snapshot.pools {

@@ -22,7 +22,7 @@ use tidegate_pool_core::tally::{Outcome, PortTally};
 use tidegate_session::pin::PinReason;
 
 use crate::counter::Counter;
-use crate::front::{CancelOutcome, Front, Goodbye, RejectReason, Timeout};
+use crate::front::{CancelOutcome, Front, Goodbye, RejectReason, Resend, Timeout};
 use crate::traffic::Traffic;
 
 /// The name of this form of the JSON.
@@ -295,6 +295,12 @@ pub struct PoolPort {
     pub prepared_evictions: u64,
     /// Batches that were sent again, as a prepared statement of the server's was stale or gone.
     pub prepared_healed: u64,
+    /// Batches that went to another server, as theirs had died, by reason.
+    pub resent: Counts,
+    /// Batches that did not, as too many had of late.
+    pub resends_refused: u64,
+    /// Transactions of which nobody knows whether they were committed.
+    pub commits_in_doubt: u64,
     /// Servers kept past a transaction, by reason.
     pub pins: Counts,
     /// Clients that were logged in and have gone, by reason.
@@ -492,6 +498,10 @@ impl PoolPort {
             let count = traffic.map_or(0, |of| of.timeouts[timeout as usize].value());
             word(timeout.as_str(), count)
         });
+        let resent = Resend::ALL.map(|why| {
+            let count = traffic.map_or(0, |of| of.resent[why as usize].value());
+            word(why.as_str(), count)
+        });
         let wait_time = Outcome::ALL.map(|outcome| {
             (outcome.as_str().to_owned(), Histogram::from(&tally.waits[outcome as usize]))
         });
@@ -516,6 +526,9 @@ impl PoolPort {
             prepared_hits: count(|of| &of.prepared_hits),
             prepared_evictions: count(|of| &of.prepared_evictions),
             prepared_healed: count(|of| &of.prepared_healed),
+            resent: resent.into(),
+            resends_refused: count(|of| &of.resends_refused),
+            commits_in_doubt: count(|of| &of.commits_in_doubt),
             pins: pins.into(),
             closed: closed.into(),
             timeouts: timeouts.into(),

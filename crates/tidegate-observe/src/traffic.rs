@@ -4,7 +4,7 @@ use tidegate_session::pin::PinReason;
 use tidegate_session::server::naming::Followed;
 
 use crate::counter::Counter;
-use crate::front::{Goodbye, Timeout};
+use crate::front::{Goodbye, Resend, Timeout};
 
 /// The work of one port of a pool.
 #[derive(Debug, Default)]
@@ -31,6 +31,12 @@ pub struct Traffic {
     pub prepared_evictions: Counter,
     /// Batches that were sent again, as a prepared statement of the server's was stale or gone.
     pub prepared_healed: Counter,
+    /// Batches that went to another server, as theirs had died, by [`Resend`].
+    pub resent: [Counter; Resend::ALL.len()],
+    /// Batches that did not, as too many had of late.
+    pub resends_refused: Counter,
+    /// Transactions of which nobody knows whether they were committed.
+    pub commits_in_doubt: Counter,
     /// Pins, by [`PinReason::index`].
     pub pins: [Counter; PinReason::ALL.len()],
     /// Clients that were logged in and have gone, by [`Goodbye`].

@@ -17,6 +17,7 @@ pub mod pool;
 pub mod tally;
 
 pub mod queue;
+pub mod resend;
 pub mod retry;
 pub mod server;
 

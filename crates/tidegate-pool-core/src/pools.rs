@@ -24,6 +24,7 @@ use tidegate_wire::tick::Tick;
 use crate::order::{Checkout, CheckoutError, Dial, Order};
 use crate::pool::{Pool, PoolView};
 use crate::queue::{Queue, Ticket, Waiting};
+use crate::resend::Resends;
 use crate::retry::{DialFailure, FailureKind, PERMANENT_REMEMBERED, Retry};
 use crate::server::{
     CloseReason, Entry, Flavour, Hygiene, Lease, PoolId, PoolKey, Port, ServerId, State, Waiter,
@@ -46,6 +47,7 @@ const FULL_PAUSE: Duration = Duration::from_secs(1);
 /// connection and its machine.
 pub struct Pools<S> {
     budget: Budget,
+    resends: Resends,
     retry: Retry,
     pools: Vec<Option<Pool>>,
     by_key: BTreeMap<PoolKey, PoolId>,
@@ -107,6 +109,7 @@ impl<S> Pools<S> {
     pub fn new(budget: Budget, retry: Retry) -> Self {
         Self {
             budget,
+            resends: Resends::new(retry.earns()),
             retry,
             pools: Vec::new(),
             by_key: BTreeMap::new(),
@@ -313,6 +316,7 @@ impl<S> Pools<S> {
 
     /// The server is clean and goes to the first waiter, or idles, or is closed by an order.
     pub fn give_back(&mut self, lease: Lease<S>, now: Tick) {
+        self.resends.succeeded();
         if let Some(reason) = self.due_to_close(&lease, now) {
             let pool = lease.pool;
             self.close(lease, reason, now);
@@ -634,6 +638,12 @@ impl<S> Pools<S> {
     /// Dial failures in a row.
     pub fn failures(&self) -> u32 {
         self.retry.failures()
+    }
+
+    /// A batch whose server has died is to go to another. False: too many were of late.
+    #[must_use]
+    pub fn may_send_again(&mut self) -> bool {
+        self.resends.take()
     }
 
     fn lease(&mut self, server: ServerId, port: Port, now: Tick) -> Lease<S> {

@@ -107,6 +107,11 @@ impl Retry {
         self.failures
     }
 
+    /// How much of a further retry each success earns.
+    pub(crate) fn earns(&self) -> f64 {
+        self.settings.budget
+    }
+
     /// A dial succeeded.
     pub fn succeeded(&mut self) {
         self.tokens = (self.tokens + self.settings.budget).min(TOKENS_MAX);

@@ -13,6 +13,8 @@ use std::net::Shutdown;
 
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Token};
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 
 use tidegate_session::pieces::Pieces;
 
@@ -125,6 +127,8 @@ pub(crate) struct Channel {
     secure: Option<Box<Secure>>,
     out: Vec<u8>,
     sent: usize,
+    /// Bytes that the kernel has taken, ever.
+    accepted: u64,
     /// There may be something to read.
     pub(crate) readable: bool,
     /// The peer has hung up: whatever is read before that, the end is still to come.
@@ -142,6 +146,7 @@ impl Channel {
             secure: None,
             out: Vec::new(),
             sent: 0,
+            accepted: 0,
             readable: false,
             hung_up: false,
             paused: false,
@@ -473,7 +478,10 @@ impl Channel {
                 (Socket::Played(stream), slices) => write_all_of(&mut **stream, slices),
             };
             return match result {
-                Ok(taken) => Ok(taken),
+                Ok(taken) => {
+                    self.accepted += taken as u64;
+                    Ok(taken)
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error)
                     if matches!(
@@ -486,6 +494,29 @@ impl Channel {
                 Err(_) => Err(Broken),
             };
         }
+    }
+
+    /// How many bytes the kernel has taken, ever. As long as there are no more, nothing of what was
+    /// to be written since can have reached the peer.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.accepted
+    }
+
+    /// How many bytes the kernel will have taken when it has taken all that waits.
+    pub(crate) fn promised(&self) -> u64 {
+        self.accepted + (self.out.len() - self.sent) as u64
+    }
+
+    /// Whether there is something to read, or the end: what has come since the kernel was last
+    /// asked, too. One system call, which does not wait.
+    pub(crate) fn has_news(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let looked = match &self.socket {
+            Socket::Tcp(stream) => rustix::net::recv(stream, &mut [0_u8; 1], flags),
+            Socket::Unix(stream) => rustix::net::recv(stream, &mut [0_u8; 1], flags),
+            Socket::Played(_) => return true, // It can only be read.
+        };
+        self.readable || !matches!(looked, Err(Errno::AGAIN | Errno::INTR))
     }
 
     /// There may be something to read. True when it must be put into the ready list.

@@ -6,7 +6,7 @@ use tidegate_pool_core::order::CheckoutError;
 use tidegate_session::client::ClientFault;
 use tidegate_session::client_login::Refusal;
 use tidegate_session::server::ServerError;
-use tidegate_wire::catalogue::{Complaint, Fate};
+use tidegate_wire::catalogue::Complaint;
 use tidegate_wire::frame::FrameError;
 use tidegate_wire::sqlstate::SqlState;
 
@@ -103,8 +103,10 @@ pub(crate) fn settings_refused(error: &ServerError) -> Complaint {
     Complaint { sqlstate: error.sqlstate, ..complaint }
 }
 
-pub(crate) fn server_lost(upstream: &str, last_words: Option<&ServerError>) -> Complaint {
-    let cause = last_words
-        .map_or("the connection was closed without a word", |error| error.message.as_str());
-    Complaint::upstream_lost(upstream, Fate::Unknown, cause)
+/// Why a server was lost, as far as it has said so.
+pub(crate) fn cause_of_loss(last_words: Option<&ServerError>) -> String {
+    match last_words {
+        Some(error) => error.message.clone(),
+        None => "the connection was closed without a word".into(),
+    }
 }

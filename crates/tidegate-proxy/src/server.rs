@@ -106,6 +106,13 @@ pub struct Server {
     /// Whether a client of the session port has reset settings, and with them some of those that it
     /// had asked for at start-up.
     pub(crate) was_reset: bool,
+    /// Since when it lies idle; of no interest while it does not.
+    pub(crate) rested_at: Tick,
+    /// How many bytes its kernel had taken when the statement under way was sent: as long as there
+    /// are no more, it was not.
+    pub(crate) sent_from: u64,
+    /// Nothing of the client's has been relayed in this lease.
+    pub(crate) is_untouched: bool,
     /// The last message that it was sent is cut: its rest is the client's to send.
     pub(crate) is_cut: bool,
     /// Cancel requests on their way to it. It is not handed out before they have arrived.

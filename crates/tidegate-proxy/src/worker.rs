@@ -13,6 +13,7 @@
 //! - [`servers`]: servers: in and out of a worker's hands, answers, errands, the end.
 //! - [`cancels`]: cancel requests, from clients and to PostgreSQL.
 //! - [`moving`]: clients that go over to another process, and those that come from one.
+//! - [`lost`]: servers that die, and what becomes of what their clients have sent.
 //! - [`timeouts`]: clients that take too long; [`deadlines`]: when it is too long.
 
 mod cancels;
@@ -23,6 +24,7 @@ mod keeping;
 mod listening;
 mod dialing;
 mod servers;
+mod lost;
 mod timeouts;
 mod deadlines;
 

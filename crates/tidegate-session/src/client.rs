@@ -12,6 +12,7 @@
 
 pub mod moving;
 pub mod answers;
+mod plain_read;
 mod probe;
 
 use std::ops::Range;
@@ -40,6 +41,10 @@ pub const GATHERED_BYTES_MAX: usize = 16 * 1024;
 /// nothing: PostgreSQL does not begin with a part of one. It is what a batch may have before it asks
 /// for a server, so most come whole anyway.
 const QUERY_BYTES_MAX: u64 = 16 * 1024;
+
+/// As much is looked at of a message that is passed on whatever it says: all of a Query of that
+/// length, and the names at the front of a Bind.
+const PASSING_BYTES_MAX: usize = 16 * 1024;
 
 /// The client broke the protocol; it can't be followed any further.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -115,6 +120,8 @@ pub struct ClientMachine {
     skipping: bool,
     statements: ClientStatements,
     transaction: Transaction,
+    /// The BEGIN that went in front of the batch under way.
+    begun: Option<Box<[u8]>>,
     /// A message that waits for answers to what was sent before it. What follows it is in `held`.
     stalled: Option<Box<Collected>>,
     /// PostgreSQL has been asked for those answers.
@@ -127,6 +134,8 @@ enum Watch {
     #[default]
     Nothing,
     Text(Box<Sniffer>),
+    /// It is passed on as it comes, to a server that is the client's own.
+    Passing(Collected),
     /// Until it can be said which statement it names. Nothing of it has been passed on.
     Subject(Collected),
 }
@@ -402,8 +411,9 @@ impl ClientMachine {
         if let Some(sql) = rules.ahead.take() {
             server.adapt_ahead(sql.as_bytes(), out);
         }
-        if let Some(begin) = self.transaction.take_begun() {
-            server.begin_ahead(&begin, out);
+        self.begun = self.transaction.take_begun();
+        if let Some(begin) = &self.begun {
+            server.begin_ahead(begin, out);
         }
         if let Some(collected) = self.stalled.take() {
             self.look_at_subject(*collected, rules, server, out, &mut relayed);
@@ -438,6 +448,10 @@ impl ClientMachine {
                         continue;
                     }
                     self.passes_on(tag, rules, server);
+                    if rules.naming.is_none() {
+                        let body = input.get(range.end..).unwrap_or_default();
+                        self.watch = self.watch_passing(tag, body_bytes, body, server);
+                    }
                     out.own_bytes(self.splitter.stash(stashed));
                     out.forward(range);
                 }
@@ -450,7 +464,7 @@ impl ClientMachine {
                         self.look_at_subject(collected, rules, server, out, &mut relayed);
                         continue;
                     }
-                    self.watch.look(bytes, last, server, out);
+                    self.watch.look(bytes, last, &self.statements, server, out);
                     out.forward(range);
                 }
             }
@@ -485,6 +499,30 @@ impl ClientMachine {
             }
             _ => Watch::Nothing,
         };
+    }
+
+    /// How the body of a message is looked at that is passed on whatever it says: it has come as a
+    /// whole, or it is looked at when the rest has come.
+    fn watch_passing(
+        &self,
+        tag: Tag,
+        body_bytes: u64,
+        come: &[u8],
+        server: &mut ServerMachine,
+    ) -> Watch {
+        let is_looked_at = matches!(tag, Tag::Bind | Tag::Parse | Tag::Query);
+        // A Bind is looked at for its names.
+        if !is_looked_at || body_bytes > QUERY_BYTES_MAX && tag != Tag::Bind {
+            return Watch::Nothing;
+        }
+        let whole = usize::try_from(body_bytes).ok().and_then(|bytes| come.get(..bytes));
+        match whole {
+            Some(body) => {
+                server.watch_for_commit(tag, body, &self.statements);
+                Watch::Nothing
+            }
+            None => Watch::Passing(Collected { tag, body_bytes, body: Vec::new() }),
+        }
     }
 
     /// More of a message has come that may name a statement, or it need not wait any more.
@@ -531,6 +569,9 @@ impl ClientMachine {
             out,
             followed: Followed::default(),
         };
+        if message.tag != Tag::Query {
+            server.watch_for_commit(message.tag, message.body, with.names);
+        }
         let subject = match subject {
             Subject::Nothing | Subject::Unknown => {
                 message.push(0, &[], with.out);
@@ -541,6 +582,7 @@ impl ClientMachine {
                 server.marked(&Traces::of(text, server.backslash_escapes()), with.out);
                 message.push(0, &[], with.out);
                 server.sent(Tag::Query);
+                server.watch_for_commit(Tag::Query, text, with.names);
                 return self.statements.forget_unnamed();
             }
             Subject::Unnamed { definition } if message.tag == Tag::Parse => {
@@ -557,7 +599,7 @@ impl ClientMachine {
                     server.marked(&Traces::of(text, server.backslash_escapes()), with.out);
                 } else {
                     self.watch = Watch::Text(Box::default());
-                    self.watch.look(text, false, server, with.out);
+                    self.watch.look(text, false, with.names, server, with.out);
                 }
                 message.push(0, &[], with.out);
                 server.parse_unnamed();
@@ -579,6 +621,31 @@ impl ClientMachine {
             }
             let Message { tag, body_bytes, body, .. } = *message;
             self.stalled = Some(Box::new(Collected { tag, body_bytes, body: body.to_vec() }));
+        }
+    }
+
+    // --- To another server. ---
+
+    /// Whether a batch is one that could be run twice, as far as its words show. It is to be the
+    /// first of a lease, with the client in no transaction.
+    pub fn is_plain_read(&self, batch: &[u8], server: &ServerMachine) -> bool {
+        plain_read::is_plain_read(batch, &self.statements, server.backslash_escapes())
+    }
+
+    /// The batch that was relayed to `server` is to go to another: nothing of it has reached
+    /// PostgreSQL, or what has counts for nothing. `batch`: all that was relayed of it. The client
+    /// holds it again, as if it had not been.
+    pub fn take_back(&mut self, batch: &[u8], server: &mut ServerMachine) {
+        server.forsake(&mut self.statements);
+        self.splitter = Splitter::default();
+        self.watch = Watch::Nothing;
+        self.stalled = None;
+        self.has_asked = false;
+        self.held.clear();
+        self.held.extend_from_slice(batch);
+        self.scanned = 0;
+        if let Some(begin) = self.begun.take() {
+            self.transaction = Transaction::Begun(begin);
         }
     }
 
@@ -609,6 +676,7 @@ impl ClientMachine {
 
     /// The lease has ended. Bytes of a header that was cut are kept for the next batch.
     pub fn end_lease(&mut self) {
+        self.begun = None;
         // A batch that waits while the server is made ready is still unsent; it stays.
         self.held.append(&mut self.splitter.take_cut_header());
         self.scanned = 0;
@@ -616,10 +684,28 @@ impl ClientMachine {
 }
 
 impl Watch {
-    fn look(&mut self, bytes: &[u8], last: bool, server: &mut ServerMachine, out: &mut Pieces) {
-        if let Self::Text(sniffer) = self {
-            sniffer.feed(bytes, last);
-            server.marked(&Traces::glimpsed(sniffer), out);
+    fn look(
+        &mut self,
+        bytes: &[u8],
+        last: bool,
+        names: &ClientStatements,
+        server: &mut ServerMachine,
+        out: &mut Pieces,
+    ) {
+        match self {
+            Self::Text(sniffer) => {
+                sniffer.feed(bytes, last);
+                server.marked(&Traces::glimpsed(sniffer), out);
+            }
+            Self::Passing(Collected { tag, body, .. }) => {
+                let room = PASSING_BYTES_MAX.saturating_sub(body.len());
+                body.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+                if last {
+                    server.watch_for_commit(*tag, body, names);
+                    *self = Self::Nothing;
+                }
+            }
+            Self::Nothing | Self::Subject(_) => {}
         }
     }
 }

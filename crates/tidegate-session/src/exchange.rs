@@ -111,6 +111,8 @@ struct Owed {
     fate: Fate,
     about: Option<About>,
     uses: Option<Use>,
+    /// How many transactions it commits of which PostgreSQL has not said that it has.
+    commits: u8,
 }
 
 /// What a server waits for that only its client can say. As long as it waits, nobody else has use
@@ -227,7 +229,7 @@ impl Exchange {
 
     fn owe(&mut self, kind: Kind, fate: Fate) {
         self.readies += usize::from(kind.ends_ready() && !fate.is_own());
-        self.owed.push_back(Owed { kind, fate, about: None, uses: None });
+        self.owed.push_back(Owed { kind, fate, about: None, uses: None, commits: 0 });
     }
 
     /// A message about a prepared statement is being sent, or its answer is to be invented; not
@@ -251,6 +253,35 @@ impl Exchange {
             && !self.unsure
         {
             owed.uses = Some(uses);
+        }
+    }
+
+    /// The message that was sent last commits so many transactions. Nothing was sent since.
+    pub fn sent_commits(&mut self, count: u32) {
+        if let Some(owed) = self.owed.back_mut()
+            && !self.skipping
+            && !self.unsure
+        {
+            owed.commits = u8::try_from(count).unwrap_or(u8::MAX);
+        }
+    }
+
+    /// PostgreSQL says that it has committed one.
+    pub fn commit_confirmed(&mut self) {
+        if let Some(owed) = self.owed.front_mut() {
+            owed.commits = owed.commits.saturating_sub(1);
+        }
+    }
+
+    /// Whether something that commits was sent for the client and is not answered.
+    pub fn owes_commit(&self) -> bool {
+        self.owed.iter().any(|owed| owed.commits > 0 && owed.fate == Fate::Forward)
+    }
+
+    /// The server is no more: what is owed will not be answered, and is sent to another.
+    pub fn forsake(&mut self) {
+        while let Some(owed) = self.owed.pop_front() {
+            self.ended(owed, false);
         }
     }
 

@@ -32,6 +32,7 @@ pub mod exchange;
 pub mod prepared;
 pub mod examination;
 pub mod listen;
+pub mod outcome;
 pub mod traces;
 pub mod sniff;
 pub mod sql;

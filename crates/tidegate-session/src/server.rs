@@ -10,8 +10,10 @@
 //!
 //! - [`naming`]: messages of the client that name a prepared statement.
 //! - [`again`]: a batch that is sent again, as its statement was of no use.
+//! - [`committing`]: which of the client's messages commit a transaction.
 
 pub mod again;
+mod committing;
 pub mod naming;
 
 use std::collections::VecDeque;
@@ -33,6 +35,7 @@ use crate::prepared::client::ClientStatements;
 use crate::prepared::server::ServerStatements;
 use crate::prepared::{CHANGED, Columns, NAME_PREFIX, NOBODYS, Statement, is_reserved};
 use crate::server::again::Kept;
+use crate::server::committing::Committing;
 use crate::sniff::Scope;
 use crate::splitter::{Part, Splitter};
 use crate::traces::{Touched, Traces, Unlistened};
@@ -172,6 +175,11 @@ pub struct Heard {
     pub farewell: Option<Box<[u8]>>,
     /// The client was told of it, as it answers something of the client's.
     pub is_fatal_told: bool,
+    /// It answers something of the client's, and the client was not told, as that is not all that
+    /// is to be said. Nothing more comes.
+    pub is_fatal_withheld: bool,
+    /// It came where something that commits a transaction should have been answered.
+    pub is_commit_in_doubt: bool,
     /// Batches whose answer ended: each ReadyForQuery that went to the client.
     pub batches: u32,
     /// Transactions that ended.
@@ -235,6 +243,9 @@ pub struct ServerMachine {
     /// What the client is told where PostgreSQL says next that its statement was cancelled: it was
     /// on Tidegate's behalf.
     cancelled_for: Option<Box<Complaint>>,
+    committing: Committing,
+    /// An error that ends the connection is not passed on: the batch under way may be run again.
+    withholds_fatal: bool,
 }
 
 /// PostgreSQL's words for its `statement_timeout`, whose SQLSTATE is that of a cancel. Where it
@@ -314,6 +325,8 @@ impl ServerMachine {
             bound: naming::Bound::default(),
             kept: Kept::default(),
             cancelled_for: None,
+            committing: Committing::default(),
+            withholds_fatal: false,
         }
     }
 
@@ -577,6 +590,8 @@ impl ServerMachine {
             }
             _ => {}
         }
+        let is_in_doubt = tag == backend::Tag::ErrorResponse && self.exchange.owes_commit();
+        let is_withheld = is_in_doubt || self.withholds_fatal;
         let answer = self.exchange.heard(tag, status)?;
         self.answered(answer);
         if tag == backend::Tag::ErrorResponse {
@@ -625,6 +640,9 @@ impl ServerMachine {
             backend::Message::CommandComplete(tag) if fate == Fate::Forward => {
                 heard.statements += 1;
                 heard.schema_changed |= changes_schema(tag);
+                if committing::confirms(tag) {
+                    self.exchange.commit_confirmed();
+                }
                 self.discarding = tag == b"DISCARD ALL";
                 let resets = tag == b"DISCARD ALL" || tag == b"RESET";
                 heard.parameters_reset |= resets;
@@ -648,11 +666,14 @@ impl ServerMachine {
                     let message = String::from_utf8_lossy(fields.message().unwrap_or_default());
                     ServerError { sqlstate, message: message.into_owned() }
                 };
+                let answers_client = answer.is_answer && fate == Fate::Forward;
                 if !answer.is_answer || is_final(fields.severity()) {
                     heard.fatal = Some(text());
-                    heard.is_fatal_told |= answer.is_answer && fate == Fate::Forward;
+                    heard.is_fatal_withheld |= answers_client && is_withheld;
+                    heard.is_commit_in_doubt |= answers_client && is_in_doubt;
+                    heard.is_fatal_told |= answers_client && !is_withheld;
                 }
-                if !answer.is_answer {
+                if !answer.is_answer || heard.is_fatal_withheld {
                     // The lease may end with what came before.
                     self.fate = Fate::Swallow;
                     let mut farewell = Vec::new();
@@ -711,6 +732,7 @@ impl ServerMachine {
     pub fn sent(&mut self, tag: frontend::Tag) {
         self.is_fresh = false;
         self.kept.sent(tag);
+        self.committing.sent(tag);
         match tag {
             frontend::Tag::Sync => self.statements.batch_sent(),
             // It takes the place of the statement without a name, and may make a portal of any name.
@@ -722,6 +744,9 @@ impl ServerMachine {
             _ => {}
         }
         self.exchange.sent(tag, Fate::Forward);
+        if tag == frontend::Tag::Execute && self.committing.is_bound() {
+            self.exchange.sent_commits(1);
+        }
     }
 
     /// A cancel was sent for this reason: when what the client runs fails with it, the client is
@@ -754,6 +779,8 @@ impl ServerMachine {
         self.deeds = Deeds::default();
         self.hand_over = None;
         self.cancelled_for = None;
+        self.committing = Committing::default();
+        self.withholds_fatal = false;
         self.bound.forget();
         self.statements.begin_lease();
     }

@@ -300,6 +300,12 @@ catalogue! {
         detail: "The client had nothing under way and said nothing for {limit}.",
         hint: "Let the application's pool close idle connections sooner, or check them before use, or raise timeouts.client_idle; a [[pool_for]] sets it for one user or database.",
     }
+    /// The server went away before it had answered a COMMIT.
+    CommitInDoubt = "TG032", TRANSACTION_RESOLUTION_UNKNOWN, Fatal {
+        message: "it is not known whether the transaction was committed",
+        detail: "COMMIT was sent to upstream \"{upstream}\", and the connection ended before it was answered. Tidegate has not sent it again, and will not. Cause: {cause}.",
+        hint: "Find out before repeating the transaction: SELECT pg_xact_status(id), where id is what SELECT pg_current_xact_id_if_assigned() gave in it, or look at the data.",
+    }
 }
 
 impl Code {
@@ -344,6 +350,10 @@ impl fmt::Display for Holder {
 /// Whether a statement may have been executed when its server was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fate {
+    /// There was none.
+    Answered,
+    /// There was none, but a transaction, which PostgreSQL rolls back.
+    InTransaction,
     /// No byte of it left for PostgreSQL.
     NotSent,
     /// Some of it did; nobody knows.
@@ -353,8 +363,14 @@ pub enum Fate {
 impl Fate {
     const fn as_str(self) -> &'static str {
         match self {
+            Self::Answered => "Whatever had been sent was answered; nothing else was.",
+            Self::InTransaction => {
+                "Whatever had been sent was answered; the transaction that was open is rolled back."
+            }
             Self::NotSent => "The statement was not sent.",
-            Self::Unknown => "The statement may or may not have been executed.",
+            Self::Unknown => {
+                "The statement was sent; it may or may not have been executed, and is not sent again."
+            }
         }
     }
 }
@@ -484,6 +500,11 @@ impl Complaint {
             .fill("frame_bytes", &frame_bytes)
             .fill("frame_bytes_max", &frame_bytes_max)
             .done()
+    }
+
+    /// The server went away before it had answered a COMMIT.
+    pub fn commit_in_doubt(upstream: &str, cause: &(impl fmt::Display + ?Sized)) -> Self {
+        Filling::of(Code::CommitInDoubt).fill("upstream", upstream).fill("cause", cause).done()
     }
 
     /// The server went away while it was leased.

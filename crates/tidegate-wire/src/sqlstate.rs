@@ -59,6 +59,8 @@ codes! {
     CONNECTION_REJECTED = b"08004";
     /// `08006`: a connection was lost.
     CONNECTION_FAILURE = b"08006";
+    /// `08007`: nobody knows whether a transaction was committed.
+    TRANSACTION_RESOLUTION_UNKNOWN = b"08007";
     /// `08P01`
     PROTOCOL_VIOLATION = b"08P01";
     /// `0A000`

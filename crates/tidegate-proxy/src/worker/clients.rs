@@ -13,7 +13,9 @@ use tidegate_pool_core::queue::Ticket;
 use tidegate_pool_core::server::{Flavour, Lease, PoolId, PoolKey, Port, ServerId, Waiter};
 use tidegate_pool_core::tally::Outcome;
 use tidegate_session::client::answers::{Answers, Probes};
-use tidegate_session::client::{ClientMachine, GATHERED_BYTES_MAX, Gathered, Naming, Rules};
+use tidegate_session::client::{
+    ClientMachine, GATHERED_BYTES_MAX, Gathered, Naming, Relayed, Rules,
+};
 use tidegate_session::client_login::{ClientLogin, LoggedIn};
 use tidegate_session::parameters::{ReportedValues, SessionSettings};
 use tidegate_session::pin::{PinReason, PinReasons};
@@ -52,6 +54,20 @@ pub(super) struct Client {
     /// What it has left in its server's session, so that it keeps it.
     pub(super) pins: PinReasons,
     pub(super) deadlines: Deadlines,
+    /// The batch under way, where it reads and may go to another server if this one dies.
+    pub(super) again: Option<Box<[u8]>>,
+    /// What it says next has done so before.
+    pub(super) is_second: bool,
+}
+
+/// Whether a client and a server could be joined.
+enum Attached {
+    /// The client's batch may be sent at once.
+    Now(ServerId),
+    /// [`Worker::attached`] follows when the server has been made ready.
+    Later,
+    /// The server had died in its pool.
+    Never,
 }
 
 pub(super) enum Stage {
@@ -231,6 +247,10 @@ impl Worker {
         let now = self.now;
         let Some(client) = self.client(key) else { return };
         client.deadlines.spoke(now);
+        if let Some(id) = client.lease {
+            self.hear_first(id);
+        }
+        let Some(client) = self.client(key) else { return };
         match (&client.stage, client.lease) {
             (Stage::Login(_), _) => self.log_in(key, bytes),
             // Something that it said before is not passed on yet.
@@ -285,13 +305,15 @@ impl Worker {
         }
         let outcome = self.with_pools(|pools| pools.checkout(pool, port, waiter, flavour, now));
         match outcome {
-            Checkout::Ready(lease) => {
-                if let Some(id) = self.attach(key, lease) {
-                    self.serve(key, id, batch);
-                } else if let Some(client) = self.client(key) {
-                    client.machine.hold(batch);
+            Checkout::Ready(lease) => match self.attach(key, lease) {
+                Attached::Now(id) => self.serve(key, id, batch),
+                Attached::Later => {
+                    if let Some(client) = self.client(key) {
+                        client.machine.hold(batch);
+                    }
                 }
-            }
+                Attached::Never => self.check_out(key, batch),
+            },
             Checkout::Wait(ticket) => {
                 let buffer = self.spare_buffers.pop().unwrap_or_default();
                 if let Some(client) = self.client(key) {
@@ -322,12 +344,20 @@ impl Worker {
             }
             return;
         }
-        if let Some(id) = self.attach(key, lease)
-            && let Some(client) = self.client(key)
-        {
-            let held = client.machine.take_held();
-            self.serve(key, id, &held);
-            self.spare(held);
+        let attached = self.attach(key, lease);
+        if let Some(client) = self.client(key) {
+            match attached {
+                Attached::Now(id) => {
+                    let held = client.machine.take_held();
+                    self.serve(key, id, &held);
+                    self.spare(held);
+                }
+                Attached::Later => {}
+                Attached::Never => {
+                    let held = client.machine.take_held();
+                    self.check_out(key, &held);
+                }
+            }
         }
         self.queue_client(key);
     }
@@ -355,15 +385,22 @@ impl Worker {
         self.relay(key, id, batch);
     }
 
-    /// Joins a client and a server. Says its id when the client's batch may be sent at once;
-    /// otherwise [`Worker::attached`] follows when the server has been made ready.
-    fn attach(&mut self, key: ClientKey, lease: Lease<Box<Server>>) -> Option<ServerId> {
+    /// Joins a client and a server.
+    fn attach(&mut self, key: ClientKey, lease: Lease<Box<Server>>) -> Attached {
         let id = lease.server;
         self.adopt(lease);
+        if !self.is_alive(id) {
+            return Attached::Never;
+        }
+        self.join(key, id).map_or(Attached::Later, Attached::Now)
+    }
+
+    fn join(&mut self, key: ClientKey, id: ServerId) -> Option<ServerId> {
         let client = self.clients.get_mut(key.place as usize)?;
         let server = self.servers.get_mut(id.place())?.as_deref_mut()?;
         client.lease = Some(id);
         server.client = Some(key);
+        server.is_untouched = true;
         let session = client.session.as_ref()?;
         let wanted = &session.settings;
         let is_right = Arc::ptr_eq(wanted, &server.settings) || is_planted(Bug::SettingsLeak);
@@ -411,14 +448,6 @@ impl Worker {
         self.queue_client(key);
     }
 
-    /// Its server ended before anything of the client's was sent to it: another one will do.
-    pub(super) fn start_over(&mut self, key: ClientKey) {
-        let Some(client) = self.client(key) else { return };
-        client.lease = None;
-        let held = client.machine.take_held();
-        self.check_out(key, &held);
-    }
-
     /// PostgreSQL refuses the settings of the client.
     pub(super) fn settings_refused(&mut self, key: ClientKey, id: ServerId, error: &ServerError) {
         self.end_lease(key, id);
@@ -457,14 +486,34 @@ impl Worker {
                 library: &mut library,
             }),
         };
+        let is_untouched = std::mem::take(&mut server.is_untouched);
+        if machine.exchange().owes_nothing() && !server.is_cut {
+            server.sent_from = server.channel.promised();
+        }
+        let may_repeat = shared.config.sends_reads_again
+            && is_untouched
+            && !std::mem::take(&mut client.is_second)
+            && bytes.len() <= GATHERED_BYTES_MAX
+            && !client.machine.is_in_transaction()
+            && client.machine.is_plain_read(bytes, machine);
+        if may_repeat || client.again.is_some() {
+            client.again = may_repeat.then(|| bytes.into());
+            machine.withhold_fatal(may_repeat);
+        }
         let (to_server, to_client) = (&mut self.to_server, &mut self.to_client);
         let relayed = client.machine.relay(bytes, &mut rules, machine, to_server, to_client);
         server.is_cut = client.machine.is_mid_message();
         session.traffic.server_tx.add(bytes.len() as u64);
+        let is_sent = server.channel.send(&self.to_server, bytes).is_ok();
+        let is_unsent = is_untouched && server.channel.accepted() <= server.sent_from;
+        if !is_sent && is_unsent && matches!(relayed, Ok(Relayed { terminate: false, .. })) {
+            client.machine.take_back(bytes, machine);
+            return self.unsent(key, id);
+        }
         if client.channel.send(&self.to_client, bytes).is_err() {
             return self.client_gone(key, Goodbye::Vanished);
         }
-        if server.channel.send(&self.to_server, bytes).is_err() {
+        if !is_sent {
             // The connection is broken. What PostgreSQL said before that is still to be read.
             if server.channel.mark_readable() {
                 self.ready.push_back(Source::Server(id));
@@ -568,6 +617,8 @@ impl Worker {
     pub(super) fn part_from_server(&mut self, key: ClientKey) {
         if let Some(client) = self.clients.get_mut(key.place as usize) {
             client.lease = None;
+            client.again = None;
+            client.is_second = false;
             client.machine.end_lease();
             client.channel.paused = false;
         }
@@ -664,8 +715,9 @@ impl Worker {
     pub(super) fn turn_away(&mut self, key: ClientKey, complaint: &Complaint) {
         let goodbye = if self.drain.is_some() { Goodbye::Drain } else { Goodbye::Refused };
         let mid_answer = self.is_mid_answer(key);
+        let complaint = self.unless_in_doubt(key, complaint);
         self.part(key, goodbye);
-        self.close_with(key, complaint, mid_answer);
+        self.close_with(key, &complaint, mid_answer);
     }
 
     /// Its server is lost. `mid_answer`: as of before; `told`: PostgreSQL has told it why.
@@ -683,8 +735,9 @@ impl Worker {
     /// Closes a client that took too long; in the midst of an answer nothing can be said.
     pub(super) fn time_out(&mut self, key: ClientKey, complaint: &Complaint) {
         let mid_answer = self.is_mid_answer(key);
+        let complaint = self.unless_in_doubt(key, complaint);
         self.part(key, Goodbye::Timeout);
-        self.close_with(key, complaint, mid_answer);
+        self.close_with(key, &complaint, mid_answer);
     }
 
     fn close_with(&mut self, key: ClientKey, complaint: &Complaint, in_silence: bool) {

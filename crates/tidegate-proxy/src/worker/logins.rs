@@ -127,6 +127,8 @@ impl Worker {
             lease: None,
             pins: PinReasons::NONE,
             deadlines: Deadlines::default(),
+            again: None,
+            is_second: false,
         });
         self.logging_in += 1;
         // Its first words are mostly there by now: they are read in this turn.

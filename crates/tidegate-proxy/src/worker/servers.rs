@@ -9,15 +9,16 @@ use tidegate_wire::catalogue::Complaint;
 use tidegate_wire::frontend;
 use tidegate_wire::planted::{Bug, is_planted};
 use tidegate_wire::sqlstate::SqlState;
+use tidegate_wire::tick::Tick;
 
-use crate::channel::Input;
-use crate::complaints;
+use crate::channel::{Input, READ_BYTES};
 use crate::dial;
 use crate::locks::lock;
 use crate::server::{Claim, Overdue, Server, Stage};
 use crate::settings;
 use crate::shared::Kind;
 use crate::token::{ClientKey, Source};
+use crate::worker::lost::{Overheard, overhear};
 use crate::worker::{Worker, timeouts};
 
 /// The longest that an errand may take (setting parameters, a check, a reset): each is one round
@@ -62,6 +63,7 @@ impl Worker {
         if server.home != self.index {
             server.channel.deregister(&self.shared.mailboxes[usize::from(server.home)].registry);
             server.home = self.index;
+            server.rested_at = Tick::ZERO; // Its news may still be with the other's driver.
             let token = Source::Server(server.id).token();
             if server.channel.register(&self.registry, token).is_err() {
                 server.channel.readable = true; // The first read will find what is the matter.
@@ -90,6 +92,7 @@ impl Worker {
         self.quiet(id);
         let Some(mut server) = self.take(id) else { return };
         server.channel.queued = false;
+        server.rested_at = now;
         let may_have_more = server.channel.readable;
         match std::mem::replace(&mut server.claim, Claim::None) {
             Claim::Lease(mut lease) => {
@@ -206,9 +209,18 @@ impl Worker {
                     if heard.beside_answered {
                         self.cancel_is_due(id);
                     }
+                    if heard.is_fatal_withheld && self.goes_elsewhere(key, id) {
+                        return; // And with it what came in front: nothing of that was told.
+                    }
                     self.answer_client(key, id, bytes, &heard);
                     if let Some(farewell) = &heard.farewell {
-                        self.pass_on_farewell(key, id, farewell);
+                        match heard.is_fatal_withheld {
+                            true => {
+                                let is_in_doubt = heard.is_commit_in_doubt;
+                                self.fatal_withheld(key, id, is_in_doubt, farewell);
+                            }
+                            false => self.pass_on_farewell(key, id, farewell),
+                        }
                     }
                 }
             }
@@ -228,6 +240,17 @@ impl Worker {
             traffic.client_tx.add(bytes.len() as u64);
         }
         client.deadlines.answered(heard.batches, heard.transactions);
+        if client.again.is_some() && !self.to_client.is_empty() {
+            client.again = None;
+            if let Some(machine) = self
+                .servers
+                .get_mut(id.place())
+                .and_then(Option::as_deref_mut)
+                .and_then(Server::machine)
+            {
+                machine.withhold_fatal(false);
+            }
+        }
         if client.channel.send(&self.to_client, bytes).is_err() {
             return self.client_gone(key, tidegate_observe::front::Goodbye::Vanished);
         }
@@ -271,7 +294,7 @@ impl Worker {
     }
 
     /// PostgreSQL takes its leave of a client that still has the server.
-    fn pass_on_farewell(&mut self, key: ClientKey, id: ServerId, farewell: &[u8]) {
+    pub(super) fn pass_on_farewell(&mut self, key: ClientKey, id: ServerId, farewell: &[u8]) {
         if self.lease_of(key) != Some(id) {
             return;
         }
@@ -286,41 +309,16 @@ impl Worker {
     pub(super) fn idle_server_event(&mut self, id: ServerId) {
         let now = self.now;
         let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(READ_BYTES, 0); // It may be in use: with none, a read would find the end.
         let shared = self.shared.clone();
         let mut pools = shared.pools();
         let mut ended = None;
         let mut is_of_no_use = false;
         if let Some(server) = pools.idle_mut(id) {
-            self.to_client.clear();
-            self.to_server.clear();
-            loop {
-                match server.channel.read(&mut buffer) {
-                    Input::Bytes(bytes) => {
-                        let Stage::Up(machine) = &mut server.stage else { break };
-                        let said = &buffer[..bytes];
-                        // A notice, a parameter that was reloaded, a farewell: nobody is here to
-                        // be told, and nothing of it is an answer.
-                        // After a farewell nobody may get the server, although its end is still
-                        // to come.
-                        match machine.receive(said, None, &mut self.to_client, &mut self.to_server)
-                        {
-                            Ok(heard) if heard.fatal.is_some() => {
-                                server.last_words = heard.fatal;
-                                is_of_no_use = true;
-                            }
-                            Ok(heard) if heard.parameter_reported => machine.retire_statements(),
-                            Ok(_) => {}
-                            Err(_) => is_of_no_use = true,
-                        }
-                        self.to_client.clear();
-                    }
-                    Input::Nothing | Input::Handshake(_) => break,
-                    Input::End => ended = Some(None),
-                    Input::Broken(kind) => ended = Some(Some(kind)),
-                }
-                if ended.is_some() {
-                    break;
-                }
+            match overhear(server, &mut buffer) {
+                Overheard::Nothing => {}
+                Overheard::Farewell => is_of_no_use = true,
+                Overheard::End(broken) => ended = Some(broken),
             }
         }
         let is_of_no_use = is_of_no_use || ended.is_some();
@@ -642,32 +640,16 @@ impl Worker {
         self.ear_is_lost(id);
         let client = self.server(id).and_then(|server| server.client.take());
         if let Some(key) = client {
-            let complaint = Complaint::server_protocol(&self.shared.upstream, fault);
+            let complaint = match self.is_commit_in_doubt(id) {
+                true => self.commit_in_doubt(key, &fault.to_string()),
+                false => Complaint::server_protocol(&self.shared.upstream, fault),
+            };
             if let Some(client) = self.client(key) {
                 client.forget_lease();
             }
             self.server_lost(key, &complaint, is_mid_answer, false);
         }
         self.close_server(id, CloseReason::Bug);
-    }
-
-    fn tell_client_of_loss(&mut self, id: ServerId, is_mid_answer: bool) {
-        let Some(server) = self.server(id) else { return };
-        if server.is_ear {
-            return self.ear_is_lost(id);
-        }
-        let Some(key) = server.client.take() else { return };
-        let (last_words, told) = (server.last_words.clone(), server.are_last_words_told);
-        // Restored is what a client has that is in the midst of its session.
-        let errand = server.machine().and_then(|machine| machine.errand());
-        if errand.is_some_and(|errand| errand != Errand::Restore) {
-            return self.start_over(key);
-        }
-        let complaint = complaints::server_lost(&self.shared.upstream, last_words.as_ref());
-        if let Some(client) = self.client(key) {
-            client.forget_lease();
-        }
-        self.server_lost(key, &complaint, is_mid_answer, told);
     }
 
     fn log_end(&mut self, id: ServerId, broken: Option<std::io::ErrorKind>) {

@@ -64,6 +64,8 @@ pub(crate) struct Stage {
     interner: Interner,
     /// Texts that come again and again without a name are kept.
     keeps_unnamed: bool,
+    /// What was relayed first in the lease.
+    batch: Vec<u8>,
     pub(crate) outcome: Outcome,
 }
 
@@ -91,6 +93,7 @@ impl Stage {
             environment: None,
             interner: Interner::default(),
             keeps_unnamed: false,
+            batch: Vec::new(),
             outcome: Outcome::default(),
         }
     }
@@ -150,6 +153,7 @@ impl Stage {
         self.lease = Lease::Held;
         self.is_dirty |= self.is_session;
         self.event("lease");
+        self.batch = batch.to_vec();
         self.relay(batch);
     }
 
@@ -213,8 +217,14 @@ impl Stage {
             Err(fault) => return self.event(format!("server fault: {fault}")),
         };
         let mut heard = heard;
+        let is_commit_in_doubt = heard.is_commit_in_doubt;
         let farewell = heard.farewell.take();
         let fatal = heard.fatal.take().map(|fatal| format!("farewell {}", fatal.sqlstate));
+        if heard.is_fatal_withheld {
+            self.heard(heard);
+            let words = fatal.unwrap_or_default();
+            return self.event(format!("withheld {words}{}", in_doubt(is_commit_in_doubt)));
+        }
         if let (Some(words), None) = (&fatal, &farewell) {
             self.event(words);
         }
@@ -408,6 +418,18 @@ impl Stage {
                 self.server.hand_over_at(marker);
             }
             "check" => self.start(Errand::Check, b""),
+            // An error that ends the connection is not passed on.
+            "withhold" => self.server.withhold_fatal(true),
+            // The server is no more: whether anything is in doubt.
+            "lost" => self.event(format!("lost{}", in_doubt(self.server.is_commit_in_doubt()))),
+            // It is, and another takes its place: the batch is relayed to that.
+            "elsewhere" => {
+                let batch = std::mem::take(&mut self.batch);
+                self.client.take_back(&batch, &mut self.server);
+                self.server = server(200);
+                let held = self.client.take_held();
+                self.attached(&held);
+            }
             "reset" => self.start(Errand::Reset, RESET_SQL),
             "vanish" => self.leaves("vanished"),
             // The next client of the same server.
@@ -418,6 +440,10 @@ impl Stage {
             other => panic!("no such directive: {other}"),
         }
     }
+}
+
+fn in_doubt(is_commit_in_doubt: bool) -> &'static str {
+    if is_commit_in_doubt { ", a commit is in doubt" } else { "" }
 }
 
 /// Who speaks, and the bytes.

@@ -52,6 +52,7 @@ fn one_of_each() -> Vec<Complaint> {
         Complaint::query_not_cancelled(s(30), s(5)),
         Complaint::transaction_timeout(s(600)),
         Complaint::client_idle(s(900)),
+        Complaint::commit_in_doubt("main", "the connection was closed without a word"),
     ]
 }
 
