@@ -102,6 +102,8 @@ struct Heard {
     rows: Vec<Vec<Option<String>>>,
     /// Its code and message.
     error: Option<(String, String)>,
+    /// And its DETAIL.
+    detail: String,
     tag: String,
 }
 
@@ -308,14 +310,16 @@ impl Application {
     /// What was sent and not answered may have happened; the rest has not.
     fn give_up_lines(&mut self) {
         let is_committing = self.awaited.iter().any(|step| step.ends == Ends::Commits);
-        let fate = if is_committing { Told::Doubt } else { Told::Failed };
+        let is_known = self.judge_loss(is_committing);
+        let doubt = if is_known { Told::Failed } else { Told::Doubt };
+        let fate = if is_committing { doubt } else { Told::Failed };
         for line in std::mem::take(&mut self.open_lines) {
             self.lines.insert(line, fate);
         }
         for step in std::mem::take(&mut self.awaited) {
             let is_alone = step.ends == Ends::Alone;
             for line in step.lines {
-                self.lines.insert(line, if is_alone { Told::Doubt } else { fate });
+                self.lines.insert(line, if is_alone { doubt } else { fate });
             }
         }
         self.to_send.clear();
@@ -326,6 +330,27 @@ impl Application {
         self.is_in_transaction = false;
         self.may_be_cancelled = false;
         self.maker.forget();
+    }
+
+    /// Whether the last words of its connection say that nothing of what it awaits was sent. They
+    /// must call a commit in doubt what is one, and nothing else.
+    fn judge_loss(&mut self, is_committing: bool) -> bool {
+        let Some((code, message)) = self.heard.error.clone() else { return false };
+        let commits_next = self.awaited.front().is_some_and(|step| step.ends == Ends::Commits);
+        let is_unsent = ["The statement was not sent.", "Whatever had been sent was answered"]
+            .iter()
+            .any(|words| self.heard.detail.starts_with(words));
+        match code.as_str() {
+            "08007" if !is_committing => {
+                self.violation("is told of a commit in doubt that it has not sent".into());
+            }
+            // What was cut on the session port nobody has looked at as a whole.
+            "08006" if commits_next && !is_unsent && self.port == Port::Transaction => {
+                self.violation(format!("is not told that its commit is in doubt, but {message}"));
+            }
+            _ => {}
+        }
+        code == "08006" && is_unsent
     }
 
     // --- Work. ---
@@ -472,6 +497,7 @@ impl Application {
         }
         if self.heard.error.is_none() {
             self.heard.error = Some((code, message));
+            self.heard.detail = text(fields.value(b'D'));
         }
     }
 

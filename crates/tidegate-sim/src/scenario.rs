@@ -248,6 +248,7 @@ fn config(random: &mut Random, shape: &Shape, connections: usize) -> Config {
         ("retry.multiplier", "100ms".into()),
         ("retry.min", "50ms".into()),
         ("retry.max", "2s".into()),
+        ("retry.read_only", connections.is_multiple_of(2).to_string()),
     ];
     let flags: Vec<_> = settings.map(|(name, value)| (name.to_owned(), value)).into();
     let loaded = tidegate_config::load(&Sources { flags: &flags, ..Sources::default() });

@@ -624,8 +624,8 @@ fn nothing_is_said_in_clear_once_tls_has_begun() {
 /// A plain channel is no larger for it than by a pointer, and an idle connection keeps no buffer.
 #[test]
 fn an_idle_connection_is_small() {
-    // Beside the socket: a pointer for TLS, what waits (24 and 8), four flags.
-    assert!(size_of::<Channel>() <= size_of::<Socket>() + 8 + 32 + 8);
+    // Beside the socket: a pointer for TLS, what waits (24 and 8), what was sent, four flags.
+    assert!(size_of::<Channel>() <= size_of::<Socket>() + 8 + 32 + 8 + 8);
     let scene = Scene::new();
     let mut shell = Shell::new();
     let mut clients = Vec::new();
@@ -665,4 +665,44 @@ fn resident_bytes() -> usize {
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("it has a size");
     let kibibytes = line.split_ascii_whitespace().nth(1).expect("a number follows");
     1024 * kibibytes.parse::<usize>().expect("it is a number")
+}
+
+// --- What the kernel has taken, and what has come. ---
+
+#[test]
+fn what_the_kernel_has_not_taken_is_not_counted_as_sent() {
+    let mut shell = Shell::new();
+    let (place, peer) = shell.channel();
+    let channel = &mut shell.channels[place];
+    channel.send_bytes(b"hello").expect("the peer is there");
+    assert_eq!((channel.accepted(), channel.promised()), (5, 5));
+    // More than the socket holds: the rest waits.
+    let much = vec![0; 8 * 1024 * 1024];
+    channel.send_bytes(&much).expect("the peer is there");
+    assert_eq!(channel.promised(), 5 + much.len() as u64);
+    assert!(channel.accepted() < channel.promised(), "{}", channel.accepted());
+
+    let (place, peer_of_other) = shell.channel();
+    drop(peer_of_other);
+    let channel = &mut shell.channels[place];
+    assert_eq!(channel.send_bytes(b"never"), Err(Broken));
+    assert_eq!((channel.accepted(), channel.promised()), (0, 0));
+    drop(peer);
+}
+
+#[test]
+fn news_is_seen_without_being_taken() {
+    use std::io::Write as _;
+    let mut shell = Shell::new();
+    let (place, mut peer) = shell.channel();
+    let channel = &mut shell.channels[place];
+    assert!(!channel.has_news());
+    peer.write_all(b"news").expect("it is taken");
+    assert!(channel.has_news());
+    assert!(channel.has_news(), "it is still there");
+    assert!(matches!(channel.read(&mut [0; 64]), Input::Bytes(4)));
+    assert!(!channel.has_news());
+    drop(peer);
+    assert!(channel.has_news(), "the end is news, too");
+    assert!(matches!(channel.read(&mut [0; 64]), Input::End));
 }

@@ -144,6 +144,11 @@ impl Client {
         matches!(self.stage, Stage::Ready)
     }
 
+    /// Whether it waits for a server to tell what it must be told.
+    pub(super) fn is_welcoming(&self) -> bool {
+        matches!(self.stage, Stage::Welcoming(_))
+    }
+
     /// Whether nobody waits for anything on its behalf.
     pub(super) fn is_idle(&self) -> bool {
         matches!(self.stage, Stage::Ready) && self.lease.is_none() && self.ticket.is_none()

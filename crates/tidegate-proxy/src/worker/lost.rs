@@ -21,7 +21,6 @@ use tidegate_wire::backend::TransactionStatus;
 use tidegate_wire::catalogue::{Complaint, Fate};
 use tidegate_wire::sqlstate::SqlState;
 
-use super::clients::Stage as ClientStage;
 use crate::channel::{Input, READ_BYTES};
 use crate::complaints;
 use crate::server::{Overdue, Server, Stage};
@@ -133,7 +132,7 @@ impl Worker {
             let held = client.machine.take_held();
             return self.check_out(key, &held);
         }
-        let is_welcoming = matches!(client.stage, ClientStage::Welcoming(_));
+        let is_welcoming = client.is_welcoming();
         let cause = "servers are lost as fast as they are opened";
         let complaint = Complaint::upstream_lost(&self.shared.upstream, Fate::NotSent, cause);
         if is_welcoming {
