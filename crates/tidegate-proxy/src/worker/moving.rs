@@ -222,6 +222,8 @@ impl Worker {
             lease: None,
             pins: PinReasons::NONE,
             deadlines: Deadlines::default(),
+            again: None,
+            is_second: false,
         });
         let now = self.now;
         if let Some(client) = self.client(key) {
