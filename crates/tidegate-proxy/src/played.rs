@@ -12,6 +12,7 @@ use tidegate_config::Config;
 use tidegate_pool_core::server::Port;
 use tidegate_wire::tick::Tick;
 
+use crate::channel::Socket;
 use crate::clock::Clock;
 use crate::crypto::Crew;
 use crate::dial::Network;
@@ -22,10 +23,11 @@ use crate::locks::lock;
 use crate::resolver::{Resolver, Target};
 use crate::settings;
 use crate::shared::{Mail, Mailbox, Parts, Shared, Tls};
+use crate::succession::{Asker, ForeignCancel, Giving, Moved};
 use crate::token::Source;
 use crate::users::Users;
 use crate::worker::Worker;
-use crate::world::{Arrivals, Event, Registry, Waker, World};
+use crate::world::{Arrivals, Event, Registry, Stream, Waker, World};
 
 /// What a gate is played with.
 #[derive(Debug)]
@@ -40,6 +42,23 @@ pub struct Play {
     pub targets: Vec<Target>,
     /// Where clients come to.
     pub arrivals: Vec<(Port, Arc<dyn Arrivals>)>,
+}
+
+/// A client on its way from one gate that is played to another.
+#[derive(Debug)]
+pub struct PlayedClient {
+    stream: Box<dyn Stream>,
+    parcel: Vec<u8>,
+}
+
+/// A cancel that the gate which is taken over from is to be asked for.
+#[derive(Debug)]
+pub struct PlayedCancel {
+    /// Whom it is for.
+    pub pid: u32,
+    /// What proves it.
+    pub secret: Vec<u8>,
+    asker: Asker,
 }
 
 /// A gate that is played.
@@ -140,6 +159,89 @@ impl PlayedGate {
             return Err(format!("{waiting} checkouts wait, and {tickets} clients"));
         }
         Ok(())
+    }
+
+    // --- Take-over: whoever plays is the line between the two gates. ---
+
+    /// It accepts no more.
+    pub fn begin_giving(&self) {
+        self.shared.set_giving(Giving::Listeners);
+    }
+
+    /// Its clients go over when they are at rest.
+    pub fn give_clients(&self) {
+        self.shared.set_giving(Giving::Clients);
+    }
+
+    /// The next client that goes over.
+    pub fn take_moved(&self) -> Option<PlayedClient> {
+        match self.shared.succession.take_moved()? {
+            Moved { socket: Socket::Played(stream), parcel } => {
+                Some(PlayedClient { stream, parcel })
+            }
+            Moved { .. } => None,
+        }
+    }
+
+    /// How many slots it holds at most, which it keeps to, while the other gate has so many clients;
+    /// and its backends. When it `is_over`, it gives all of them.
+    pub fn keep_to_share(&self, is_over: bool, others: u32) -> (u32, Arc<[u32]>) {
+        self.shared.keep_to_share(is_over, others)
+    }
+
+    /// Whether it has no clients any more, and nobody who is about to become one.
+    pub fn has_nobody(&self) -> bool {
+        self.shared.has_nobody()
+    }
+
+    /// Cancels what a client runs, for the other gate.
+    pub fn cancel_for_successor(&self, id: u64, cancel: &PlayedCancel) {
+        self.shared.cancel_for_successor(id, cancel.pid, cancel.secret.clone());
+    }
+
+    /// Cancels that need no more waiting for, by the ids that the other gate gave them.
+    pub fn take_cancelled(&self) -> Vec<u64> {
+        self.shared.succession.take_cancelled()
+    }
+
+    /// It takes over from a gate that holds so many slots at most and has these backends.
+    pub fn elder_holds(&self, held: u32, pids: Arc<[u32]>) {
+        self.shared.elder_holds(held, pids);
+    }
+
+    /// A client comes over, to the gate that is the process with this number.
+    pub fn take_in(&self, client: PlayedClient, process: usize, number: usize) {
+        let PlayedClient { mut stream, parcel } = client;
+        stream.pass_to(process);
+        self.shared.take_in(Moved { socket: Socket::Played(stream), parcel }, number);
+    }
+
+    /// Cancels that it asks the other gate for.
+    pub fn take_cancels(&self) -> Vec<PlayedCancel> {
+        let cancels = self.shared.succession.take_cancels().into_iter();
+        cancels
+            .map(|ForeignCancel { pid, secret, asker }| PlayedCancel { pid, secret, asker })
+            .collect()
+    }
+
+    /// The other gate has done what there was to do for a cancel.
+    pub fn release(&self, cancel: &PlayedCancel) {
+        self.shared.release(cancel.asker);
+    }
+
+    /// The other gate has ended.
+    pub fn elder_ended(&self) {
+        self.shared.succession.elder_ended();
+    }
+
+    /// What it had is free, but for what the census still sees.
+    pub fn elder_is_gone(&self, held: u32) {
+        self.shared.elder_is_gone(held);
+    }
+
+    /// Its process ends, and with it every connection that it still has.
+    pub fn end(&mut self) {
+        self.workers.clear();
     }
 
     /// Whether it has shut down.

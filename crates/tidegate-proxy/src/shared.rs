@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
+use tidegate_budget::budget::Share;
 use tidegate_config::{Config, UpstreamKind};
 use tidegate_observe::front::Front;
 use tidegate_observe::traffic::Traffic;
@@ -459,13 +460,19 @@ impl Shared {
         let mut zombies = lock(&self.zombies);
         let gone: Vec<_> = zombies.extract_if(.., |(_, pid)| !pids.contains(pid)).collect();
         drop(zombies);
-        if gone.is_empty() {
+        let orphans = self.succession.orphans_left(pids);
+        if gone.is_empty() && orphans.is_none() {
             return;
         }
         let now = self.clock.now();
         let mut pools = self.pools();
         for (server, _) in gone {
             pools.gone(server, now);
+        }
+        match orphans {
+            None => {}
+            Some(0) => pools.set_share(Share::Whole, now),
+            Some(left) => pools.set_share(Share::Beside(left), now),
         }
         drop(pools);
         self.wake_all();

@@ -74,6 +74,8 @@ pub(crate) struct Succession {
     cancels: Mutex<Vec<ForeignCancel>>,
     /// Backends of the other process, as it last said.
     elder_pids: Mutex<Arc<[u32]>>,
+    /// The other process has ended before those had: the census will see when they are gone.
+    has_orphans: AtomicBool,
     aliases: Mutex<BTreeMap<u32, Vec<Alias>>>,
     /// Connections that each worker of this process has that are not logged in, while it gives.
     logging_in: Mutex<BTreeMap<u16, u32>>,
@@ -188,10 +190,33 @@ impl Succession {
         std::mem::take(&mut lock(&self.cancels))
     }
 
-    /// Whether there is a process that this one takes over from, and what it has.
-    pub(crate) fn set_elder(&self, has_elder: bool, pids: Arc<[u32]>) {
-        self.has_elder.store(has_elder, Ordering::Relaxed);
+    /// There is a process that this one takes over from, and these are its backends.
+    pub(crate) fn set_elder(&self, pids: Arc<[u32]>) {
+        self.has_elder.store(true, Ordering::Relaxed);
         *lock(&self.elder_pids) = pids;
+    }
+
+    /// That process has ended.
+    pub(crate) fn elder_ended(&self) {
+        self.has_elder.store(false, Ordering::Relaxed);
+    }
+
+    /// The other process has ended before its backends had.
+    pub(crate) fn await_orphans(&self) {
+        self.has_orphans.store(true, Ordering::Relaxed);
+    }
+
+    /// Of backends that a process has left which has ended: how many are among these. Nothing where
+    /// there were none.
+    pub(crate) fn orphans_left(&self, backends: &[u32]) -> Option<u32> {
+        if !self.has_orphans.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut orphans = lock(&self.elder_pids);
+        let left: Arc<[u32]> = orphans.iter().filter(|p| backends.contains(p)).copied().collect();
+        self.has_orphans.store(!left.is_empty(), Ordering::Relaxed);
+        *orphans = left;
+        u32::try_from(orphans.len()).ok()
     }
 
     pub(crate) fn wake_by(&self, waker: Option<mio::Waker>) {
@@ -223,6 +248,19 @@ mod tests {
         assert_eq!(succession.find(7, b"one"), None);
         succession.forget(7, 1, key(1));
         assert!(lock(&succession.aliases).is_empty(), "nothing is kept of who has gone");
+    }
+
+    #[test]
+    fn backends_that_were_left_behind_are_awaited() {
+        let succession = Succession::default();
+        succession.set_elder(Arc::from([1, 2, 3]));
+        assert_eq!(succession.orphans_left(&[1]), None, "they are the other process's");
+        succession.elder_ended();
+        succession.await_orphans();
+        assert_eq!(succession.orphans_left(&[1, 3, 7]), Some(2));
+        assert_eq!(succession.orphans_left(&[2, 3]), Some(1), "those that are gone stay so");
+        assert_eq!(succession.orphans_left(&[7]), Some(0));
+        assert_eq!(succession.orphans_left(&[1]), None);
     }
 
     #[test]

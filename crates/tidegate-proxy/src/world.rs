@@ -56,6 +56,9 @@ pub trait Stream: Debug + Send {
 
     /// Nobody gets its events any more.
     fn unwatch(&mut self);
+
+    /// It is another process's from now on, the one with this number.
+    fn pass_to(&mut self, process: usize);
 }
 
 /// An address at which connections arrive in a world that is played.

@@ -158,6 +158,9 @@ fn reason_against(shared: &Shared, version: u64) -> Option<String> {
     if shared.has_elder() {
         return Some("it has itself taken over from a process that still has clients: wait".into());
     }
+    if shared.pools().budget_mut().share() != Share::Whole {
+        return Some("servers are left of a process that it has taken over from: wait".into());
+    }
     None
 }
 
@@ -258,7 +261,7 @@ impl<'a> Giver<'a> {
         let now = self.shared.clock.now();
         match self.over_at {
             None if now >= self.start_until => return Err(io::ErrorKind::TimedOut.into()),
-            Some(at) if !self.is_over && (now >= at || self.has_nobody()) => {
+            Some(at) if !self.is_over && (now >= at || self.shared.has_nobody()) => {
                 self.is_over = true;
                 (self.tell)(Event::Over);
             }
@@ -300,37 +303,10 @@ impl<'a> Giver<'a> {
         }
     }
 
-    fn has_nobody(&self) -> bool {
-        self.shared.clients() == 0
-            && self.shared.succession.nobody_logs_in(self.shared.mailboxes.len())
-    }
-
     /// Keeps to its share of the budget, and tells the new process what it may use. Says how many
     /// slots are held.
     fn share_slots(&mut self) -> u32 {
-        let mut pools = self.shared.pools();
-        let share = pools.budget_mut().share();
-        let together = pools.budget_mut().usable_together();
-        let limit = match self.is_over {
-            true => 0,
-            false => limit(together, self.shared.clients(), self.others),
-        };
-        // What was given is not taken back.
-        let limit = match share {
-            Share::AtMost(before) => limit.min(before),
-            Share::Whole | Share::Beside(_) => limit,
-        };
-        let now = self.shared.clock.now();
-        let has_changed = share != Share::AtMost(limit);
-        if has_changed {
-            pools.set_share(Share::AtMost(limit), now);
-        }
-        let held = pools.budget_mut().view().used.max(limit);
-        let pids: Arc<[u32]> = pools.pids().into();
-        drop(pools);
-        if has_changed {
-            self.shared.wake_all(); // Servers may have to be closed.
-        }
+        let (held, pids) = self.shared.keep_to_share(self.is_over, self.others);
         let slots = Some((held, pids.clone()));
         if self.slots != slots {
             self.slots = slots;
@@ -373,8 +349,41 @@ fn limit(together: u32, clients: u32, others: u32) -> u32 {
 }
 
 impl Shared {
+    /// Whether this process has no clients any more, and nobody who is about to become one.
+    pub(crate) fn has_nobody(&self) -> bool {
+        self.clients() == 0 && self.succession.nobody_logs_in(self.mailboxes.len())
+    }
+
+    /// Keeps to the share of the budget that is left to this process; all of it goes when it is
+    /// `is_over`. Says how many slots it holds at most, and its backends.
+    pub(crate) fn keep_to_share(&self, is_over: bool, others: u32) -> (u32, Arc<[u32]>) {
+        let mut pools = self.pools();
+        let share = pools.budget_mut().share();
+        let together = pools.budget_mut().usable_together();
+        let limit = match is_over {
+            true => 0,
+            false => limit(together, self.clients(), others),
+        };
+        // What was given is not taken back.
+        let limit = match share {
+            Share::AtMost(before) => limit.min(before),
+            Share::Whole | Share::Beside(_) => limit,
+        };
+        let has_changed = share != Share::AtMost(limit);
+        if has_changed {
+            pools.set_share(Share::AtMost(limit), self.clock.now());
+        }
+        let held = pools.budget_mut().view().used.max(limit);
+        let pids: Arc<[u32]> = pools.pids().into();
+        drop(pools);
+        if has_changed {
+            self.wake_all(); // Servers may have to be closed.
+        }
+        (held, pids)
+    }
+
     /// Cancels what a client of this process runs, for the process that takes over.
-    fn cancel_for_successor(&self, id: u64, pid: u32, secret: Vec<u8>) {
+    pub(crate) fn cancel_for_successor(&self, id: u64, pid: u32, secret: Vec<u8>) {
         let asker = Asker::Successor(id);
         let found = self.succession.find(pid, &secret).or_else(|| {
             let (worker, place) = client_of_pid(pid)?;

@@ -21,17 +21,13 @@ use crate::takeover::link::{Link, Message};
 use crate::takeover::message::{FromNew, FromOld, Upstream, VERSION};
 use crate::takeover::socket_of;
 use crate::tasks;
+use crate::worker::UNSEEN_COOLING;
 
 /// The old process answers from memory.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 
 /// How often the old process is told how many clients there are: its share of the slots follows.
 const COUNT_PERIOD: Duration = Duration::from_millis(100);
-
-/// Slots of an old process that has crashed are held for so long: PostgreSQL notices within moments
-/// that its connections are closed, and a backend that is in the midst of a statement when it tries to
-/// answer.
-const COOLING: Duration = Duration::from_secs(10);
 
 const LINK: Token = Token(0);
 const WAKER: Token = Token(1);
@@ -142,15 +138,12 @@ impl Begun {
         if shared.kind() == Kind::Unknown {
             shared.set_kind(self.upstream.kind);
         }
-        let now = shared.clock.now();
-        let mut pools = shared.pools();
         if self.upstream.server != Server::Unasked {
             let Upstream { server, foreign, .. } = self.upstream;
-            pools.budget_mut().census(Census { server, foreign, ..Census::unknown() });
+            let census = Census { server, foreign, ..Census::unknown() };
+            shared.pools().budget_mut().census(census);
         }
-        pools.set_share(Share::Beside(self.held), now);
-        drop(pools);
-        shared.succession.set_elder(true, self.pids.clone());
+        shared.elder_holds(self.held, self.pids.clone());
     }
 
     /// Says that this process serves, and takes in clients and slots until the old one has ended.
@@ -253,9 +246,7 @@ impl Taker {
         match heard(message)? {
             (FromOld::Slots { held, pids }, _) => {
                 self.held = held;
-                self.shared.succession.set_elder(true, pids);
-                let now = self.shared.clock.now();
-                self.shared.with_pools(|pools| pools.set_share(Share::Beside(held), now));
+                self.shared.elder_holds(held, pids);
             }
             (FromOld::Client { is_tcp, parcel }, Some(descriptor)) => {
                 let socket = socket_of(descriptor, is_tcp)?;
@@ -264,7 +255,7 @@ impl Taker {
             }
             (FromOld::Cancelled(id), _) => {
                 if let Some(asker) = self.askers.remove(&id) {
-                    self.release(asker);
+                    self.shared.release(asker);
                 }
             }
             _ => return Err(io::ErrorKind::InvalidData.into()),
@@ -272,45 +263,33 @@ impl Taker {
         Ok(())
     }
 
-    fn release(&self, asker: Asker) {
-        if let Asker::Here { worker, key } = asker
-            && let Some(mailbox) = self.shared.mailboxes.get(usize::from(worker))
-        {
-            mailbox.put(Mail::Cancelled(key));
-        }
-    }
-
     /// The old process has ended.
     fn end(mut self, error: &io::Error) {
         let shared = self.shared.clone();
-        shared.succession.set_elder(false, Arc::from([]));
-        for asker in std::mem::take(&mut self.askers).into_values() {
-            self.release(asker);
-        }
-        for ForeignCancel { asker, .. } in shared.succession.take_cancels() {
-            self.release(asker);
-        }
+        shared.succession.elder_ended();
+        let asked = std::mem::take(&mut self.askers).into_values();
+        let unasked = shared.succession.take_cancels();
+        asked.chain(unasked.into_iter().map(|c| c.asker)).for_each(|asker| shared.release(asker));
         if self.held == 0 {
             tracing::info!(clients = self.clients, "the take-over is complete");
         } else {
             tracing::warn!(
                 clients = self.clients,
                 slots = self.held,
-                "the old process has ended ({error}) before its servers had; their slots are free in \
-                 {COOLING:?}"
+                "the old process has ended ({error}) before its servers had; their slots stay taken \
+                 until those are gone"
             );
             self.cool_down();
         }
         shared.succession.wake_by(None);
-        let now = shared.clock.now();
-        shared.with_pools(|pools| pools.set_share(Share::Whole, now));
+        shared.elder_is_gone(self.held);
     }
 
     /// Waits until PostgreSQL has noticed that the old process is no more, or this one is stopped,
     /// which wakes it.
     fn cool_down(&mut self) {
         let _ = self.poll.registry().deregister(&mut SourceFd(&self.link.descriptor()));
-        let until = self.shared.clock.now() + COOLING;
+        let until = self.shared.clock.now() + UNSEEN_COOLING;
         let mut events = Events::with_capacity(16);
         loop {
             let now = self.shared.clock.now();
@@ -321,6 +300,34 @@ impl Taker {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return,
                 _ => {}
             }
+        }
+    }
+}
+
+impl Shared {
+    /// The old process holds so many slots at most, and has these backends.
+    pub(crate) fn elder_holds(&self, held: u32, pids: Arc<[u32]>) {
+        self.succession.set_elder(pids);
+        let now = self.clock.now();
+        self.with_pools(|pools| pools.set_share(Share::Beside(held), now));
+    }
+
+    /// The old process has ended, and what it held has had time to end too. What the census can see
+    /// stays taken until it is gone.
+    pub(crate) fn elder_is_gone(&self, held: u32) {
+        if held > 0 && self.has_census() {
+            return self.succession.await_orphans();
+        }
+        let now = self.clock.now();
+        self.with_pools(|pools| pools.set_share(Share::Whole, now));
+    }
+
+    /// A cancel that the old process was asked for needs no more waiting for.
+    pub(crate) fn release(&self, asker: Asker) {
+        if let Asker::Here { worker, key } = asker
+            && let Some(mailbox) = self.mailboxes.get(usize::from(worker))
+        {
+            mailbox.put(Mail::Cancelled(key));
         }
     }
 }

@@ -44,7 +44,7 @@ const POOLER_COOLING: Duration = Duration::from_secs(1);
 /// How long a slot stays taken after a connection broke when there is no census to see the
 /// backend go, or no pid by which it could be seen. A backend that does nothing ends at once when
 /// its client's machine answers with a reset; one that works finds out when it writes.
-const UNSEEN_COOLING: Duration = Duration::from_secs(10);
+pub(crate) const UNSEEN_COOLING: Duration = Duration::from_secs(10);
 
 impl Worker {
     // --- In and out of a worker's hands. ---
