@@ -177,6 +177,7 @@ impl Checker<'_> {
         let tls = self.upstream_tls(&place, url.tls);
         Some(Upstream {
             hosts: url.hosts,
+            target: url.target,
             user: url.user,
             password: url.password.or(from_file),
             password_file,

@@ -201,6 +201,8 @@ words!(Environment {
 pub struct Upstream {
     /// Where it is; several for fail-over, in the order in which they are tried. Never empty.
     pub hosts: Vec<Host>,
+    /// What a server must be like; hosts whose servers are not like that are passed over.
+    pub target: TargetSession,
     /// The user of the URL.
     pub user: String,
     /// The password of the URL or of the password file.
@@ -240,6 +242,9 @@ impl Upstream {
             let addresses: Vec<String> = self.hosts.iter().map(Host::address_apart).collect();
             url.push_str(&format!("&hostaddr={}", addresses.join(",")));
         }
+        if self.target != TargetSession::Any {
+            url.push_str(&format!("&target_session_attrs={}", self.target));
+        }
         for (name, value) in self.tls.in_url() {
             url.push_str(&format!("&{name}={value}"));
         }
@@ -247,6 +252,42 @@ impl Upstream {
             url.push_str(&format!("&{name}={}", percent_encoded(value)));
         }
         url
+    }
+}
+
+/// What a server must be like, in libpq's words (`target_session_attrs`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TargetSession {
+    /// Any will do.
+    Any,
+    /// One that takes writes by default, and is no standby.
+    ReadWrite,
+    /// One that does not.
+    ReadOnly,
+    /// No standby.
+    Primary,
+    /// A standby.
+    Standby,
+}
+
+words!(TargetSession {
+    Any = "any",
+    ReadWrite = "read-write",
+    ReadOnly = "read-only",
+    Primary = "primary",
+    Standby = "standby",
+});
+
+impl TargetSession {
+    /// Why a server that is like this is not what is asked for, if it is not.
+    pub const fn misfit(self, is_standby: bool, is_read_only: bool) -> Option<&'static str> {
+        match self {
+            Self::Primary | Self::ReadWrite if is_standby => Some("it is a standby"),
+            Self::ReadWrite if is_read_only => Some("default_transaction_read_only is on"),
+            Self::ReadOnly if !is_standby && !is_read_only => Some("it takes writes"),
+            Self::Standby if !is_standby => Some("it is no standby"),
+            _ => None,
+        }
     }
 }
 

@@ -34,8 +34,8 @@ mod secret;
 pub use config::{
     Address, Auth, ChannelBinding, ClientCert, ClientTimeouts, Config, Credential, Environment,
     Host, Listen, ListenAddress, ListenTls, Log, LogFormat, LogLevel, Negotiation, PlanChoice,
-    PoolFor, PoolOverrides, Prepared, Roots, SslMode, TimeoutOverrides, Timeouts, TlsMode,
-    Upstream, UpstreamKind, UpstreamTls, User, Verification,
+    PoolFor, PoolOverrides, Prepared, Roots, SslMode, TargetSession, TimeoutOverrides, Timeouts,
+    TlsMode, Upstream, UpstreamKind, UpstreamTls, User, Verification,
 };
 pub use document::{example_toml, reference_markdown, schema_json};
 pub use duration::{DurationError, format_duration, parse_duration};

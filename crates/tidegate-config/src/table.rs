@@ -273,7 +273,10 @@ pub(crate) static URL: Setting<ConnectionString> = Setting {
           of its key. `sslnegotiation=direct` saves a round trip (PostgreSQL 17 and later), \
           `channel_binding=require` refuses a login that is not bound to the server's \
           certificate, `disable` never binds, and `sslsni=0` keeps the server's name out of the \
-          plain text. A relative path starts at the folder of the settings file where the URL \
+          plain text. Several hosts are tried in their order, from the one on that worked last; \
+          `target_session_attrs` says what a server must be like: `any`, the default; \
+          `read-write`, for fail-over; `primary`; `standby`; `read-only`. A host whose server is \
+          not like that is passed over. A relative path starts at the folder of the settings file where the URL \
           stands in it, otherwise at the working directory. A Unix socket has no TLS.",
 };
 

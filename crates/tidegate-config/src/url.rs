@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::config::{Address, ChannelBinding, Host, Negotiation, Roots, SslMode};
+use crate::config::{Address, ChannelBinding, Host, Negotiation, Roots, SslMode, TargetSession};
 use crate::secret::Secret;
 
 const PORT_DEFAULT: u16 = 5432;
@@ -22,6 +22,8 @@ pub(crate) struct Url {
     pub(crate) password: Option<Secret>,
     pub(crate) database: String,
     pub(crate) tls: TlsParameters,
+    /// `target_session_attrs`.
+    pub(crate) target: TargetSession,
     /// Startup parameters, by name.
     pub(crate) parameters: Vec<(String, String)>,
     /// Names of parameters that nothing here uses.
@@ -74,6 +76,8 @@ pub(crate) enum UrlError {
     BadChannelBinding,
     #[error("has an sslsni that is neither 0 nor 1")]
     BadSni,
+    #[error("has a target_session_attrs that does not exist, or that Tidegate does not have")]
+    BadTarget,
 }
 
 impl UrlError {
@@ -88,6 +92,9 @@ impl UrlError {
             Self::BadNegotiation => "write postgres, or direct",
             Self::BadChannelBinding => "write disable, prefer, or require",
             Self::BadSni => "write 1, or 0 to keep the name from the server",
+            Self::BadTarget => {
+                "write any, read-write, read-only, primary, or standby; there is no prefer-standby"
+            }
             Self::OpenQuote => "end it with ', and write a ' of the value as \\'",
             Self::NotOne | Self::BadParameter | Self::NoUser | Self::NoHost | Self::UnevenPorts => {
                 "write postgres://USER:PASSWORD@HOST:5432/DATABASE"
@@ -223,6 +230,10 @@ impl Fields {
         }
 
         let tls = self.tls()?;
+        let target = match self.take("target_session_attrs") {
+            None => TargetSession::Any, // As in libpq, also with several hosts.
+            Some(given) => word(TargetSession::WORDS, &given).ok_or(UrlError::BadTarget)?,
+        };
         let password = self.take("password").map(Secret::new);
         let database = self.take("dbname").unwrap_or_else(|| user.clone());
         let mut parameters = Vec::new();
@@ -230,7 +241,7 @@ impl Fields {
             parameters.extend(self.take(name).map(|value| (name.to_owned(), value)));
         }
         let unused = self.0.into_keys().collect();
-        Ok(Url { hosts, user, password, database, tls, parameters, unused })
+        Ok(Url { hosts, user, password, database, tls, target, parameters, unused })
     }
 
     fn tls(&mut self) -> Result<TlsParameters, UrlError> {
@@ -353,6 +364,9 @@ mod tests {
                     url.database,
                     url.tls.mode
                 );
+                if url.target != TargetSession::Any {
+                    line.push_str(&format!(" for {}", url.target));
+                }
                 for (name, value) in url.parameters {
                     line.push_str(&format!(" {name}={value}"));
                 }
@@ -388,6 +402,19 @@ mod tests {
                 "postgres://app@db/shop?application_name=web&options=-c%20a%3Db&pgbouncer=true",
                 "app - @ db:5432 / shop prefer application_name=web options=-c a=b (pgbouncer)",
             ),
+            (
+                "postgres://app@h1,h2/x?target_session_attrs=read-write",
+                "app - @ h1:5432 h2:5432 / x prefer for read-write",
+            ),
+            (
+                "host=h1,h2 user=app target_session_attrs=primary",
+                "app - @ h1:5432 h2:5432 / app prefer for primary",
+            ),
+            (
+                "postgres://app@h1,h2/x?target_session_attrs=any",
+                "app - @ h1:5432 h2:5432 / x prefer",
+            ),
+            ("postgres://app@h1,h2/x?target_session_attrs=prefer-standby", "BadTarget"),
             ("host=db user=app", "app - @ db:5432 / app prefer"),
             (
                 " host = h1,h2 port=9 user=app password='a \\'b\\\\' dbname=my\\ shop sslmode=allow ",

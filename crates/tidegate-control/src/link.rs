@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use tidegate_budget::budget::Purpose;
 use tidegate_budget::slot::Slot;
+use tidegate_config::TargetSession;
+use tidegate_proxy::resolver::{Round, Target};
 use tidegate_proxy::shared::{Kind, Shared};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::open::{self, OpenError, Opened};
 
@@ -115,12 +117,13 @@ async fn keep(
     let mut slot = None;
     while for_lookups || shared.kind() != Kind::Pooler {
         match connect(&shared, &mut slot).await {
-            Ok((client, mut connection)) => {
+            Ok((client, mut connection, target)) => {
                 report.send_replace(State::Up(Arc::new(client)));
                 tokio::select! {
                     _ = &mut connection => {}
                     () = give_up.notified() => connection.abort(),
                     () = not_needed(&shared, for_lookups) => connection.abort(),
+                    () = has_moved(&shared, &target) => connection.abort(),
                     () = stop.notified() => {
                         report.send_replace(State::Failed(LinkError::Ended)); // The client goes.
                         let _ = tokio::time::timeout(GOODBYE_MAX, &mut connection).await;
@@ -153,10 +156,19 @@ async fn not_needed(shared: &Shared, for_lookups: bool) {
     }
 }
 
+/// Servers were had at another host since: what this one says of itself is of no interest any more.
+async fn has_moved(shared: &Shared, target: &Target) {
+    let mut ticks = tokio::time::interval(RECONNECT_PAUSE);
+    while !shared.resolver.has_moved_from(target) {
+        ticks.tick().await;
+    }
+}
+
+/// Connects to the first host that will do.
 async fn connect(
     shared: &Arc<Shared>,
     slot: &mut Option<Slot>,
-) -> Result<(Client, JoinHandle<()>), LinkError> {
+) -> Result<(Client, JoinHandle<()>, Target), LinkError> {
     let config = &shared.config;
     if slot.is_none() {
         let database = Arc::from(config.upstream.database.as_str());
@@ -166,17 +178,65 @@ async fn connect(
             .with_pools(|pools| pools.budget_mut().take(&database, &user, Purpose::Control, now));
         *slot = Some(taken.map_err(|denied| LinkError::Denied(denied.to_string()))?);
     }
-    let target = shared.resolver.target().map_err(LinkError::Connect)?;
-    let deadline = config.timeouts.connect;
-    let connecting = open::open(&config.upstream, shared.connector(), &target, "tidegate census");
+    loop {
+        let target = shared.resolver.target().map_err(LinkError::Connect)?;
+        match connect_to(shared, &target).await {
+            Ok((client, connection)) => {
+                shared.host_works(&target);
+                return Ok((client, connection, target));
+            }
+            Err(LinkError::Connect(cause)) => {
+                match shared.resolver.failed(&target, &cause.into()) {
+                    Round::GoesOn => {}
+                    Round::Over(causes) => return Err(LinkError::Connect(causes.to_string())),
+                }
+            }
+            Err(error) => {
+                shared.resolver.failed(&target, &error.to_string().into());
+                return Err(error);
+            }
+        }
+    }
+}
+
+async fn connect_to(
+    shared: &Shared,
+    target: &Target,
+) -> Result<(Client, JoinHandle<()>), LinkError> {
+    let upstream = &shared.config.upstream;
+    let deadline = shared.config.timeouts.connect;
+    let connecting = async {
+        let opened = open::open(upstream, shared.connector(), target, "tidegate census").await;
+        let Opened { client, connection, .. } = opened.map_err(|error| match error {
+            OpenError::Unreachable(cause) => LinkError::Connect(cause),
+            OpenError::Refused(cause) => LinkError::Refused(cause),
+        })?;
+        if upstream.target != TargetSession::Any
+            && let Some(misfit) = misfit(&client, upstream.target).await?
+        {
+            connection.abort();
+            shared.host_is_no_use(target);
+            let wanted = upstream.target;
+            let cause = format!("{target}: {misfit}, and target_session_attrs is {wanted}");
+            return Err(LinkError::Connect(cause));
+        }
+        Ok((client, connection))
+    };
     let timed_out = |_| LinkError::Connect(format!("{target}: no answer within {deadline:?}"));
-    let opened = tokio::time::timeout(deadline, connecting).await.map_err(timed_out)?;
-    if opened.is_err() {
-        shared.resolver.failed();
-    }
-    match opened {
-        Ok(Opened { client, connection, .. }) => Ok((client, connection)),
-        Err(OpenError::Unreachable(cause)) => Err(LinkError::Connect(cause)),
-        Err(OpenError::Refused(cause)) => Err(LinkError::Refused(cause)),
-    }
+    tokio::time::timeout(deadline, connecting).await.map_err(timed_out)?
+}
+
+const ROLE_SQL: &str = "SELECT pg_catalog.pg_is_in_recovery(), \
+                        pg_catalog.current_setting('default_transaction_read_only')";
+
+/// Why a server is not what the settings ask for, if it is not.
+async fn misfit(client: &Client, wanted: TargetSession) -> Result<Option<&'static str>, LinkError> {
+    let failed = |error| LinkError::Connect(open::words(&error));
+    let messages = client.simple_query(ROLE_SQL).await.map_err(failed)?;
+    let row = messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    let is = |column, word| row.and_then(|row| row.get(column)) == Some(word);
+    Ok(wanted.misfit(is(0, "t"), is(1, "on")))
 }

@@ -2,12 +2,15 @@
 //!
 //! - [`tending`]: what time brings: waits that end, idle servers that are closed or checked.
 //! - [`dialing`]: who may open a server, and at whose cost.
+//! - [`hosts`]: what follows from an upstream that has several hosts.
 //! - [`operating`]: what an operator does: pause, resume, replace.
 //! - [`sharing`]: another process takes over, and the slots go there one by one.
 
 mod tending;
 
 mod dialing;
+
+mod hosts;
 
 pub mod operating;
 
@@ -369,6 +372,9 @@ impl<S> Pools<S> {
         let entry = self.entry(lease.server)?;
         let pool = self.pool(lease.pool);
         let closing = pool.tally.in_state(State::Closing);
+        if entry.is_left {
+            return Some(CloseReason::Moved);
+        }
         if entry.retired {
             let missing = closing + pool.tally.in_state(State::Dialing);
             let may_close = missing < DIALS_PER_POOL_MAX && self.retry.next(now).is_none();

@@ -134,6 +134,8 @@ pub enum CloseReason {
     Idle,
     /// It was older than `pool_recycle`.
     Lifetime,
+    /// The upstream has moved to another host, or this one is not like it must be any more.
+    Moved,
     /// Its pool was paused and at rest.
     Pause,
     /// An operator had all servers replaced.
@@ -150,7 +152,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All reasons, for metrics that start at zero.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Bug,
         Self::CheckFailed,
         Self::DialFailed,
@@ -158,6 +160,7 @@ impl CloseReason {
         Self::Evicted,
         Self::Idle,
         Self::Lifetime,
+        Self::Moved,
         Self::Pause,
         Self::Reconnect,
         Self::Recovery,
@@ -176,6 +179,7 @@ impl CloseReason {
             Self::Evicted => "evicted",
             Self::Idle => "idle",
             Self::Lifetime => "lifetime",
+            Self::Moved => "moved",
             Self::Pause => "pause",
             Self::Reconnect => "reconnect",
             Self::Recovery => "recovery",
@@ -300,5 +304,7 @@ pub(crate) struct Entry<S> {
     pub(crate) payload: Option<S>,
     /// It is to be replaced, whatever its age.
     pub(crate) retired: bool,
+    /// It is on a host that the upstream has left: it is closed when it comes back, whatever else.
+    pub(crate) is_left: bool,
     pub(crate) _slot: Slot,
 }

@@ -29,6 +29,8 @@ enum Op {
     Finish(usize, bool, FailureKind),
     Foreign(u32),
     GiveUp(usize),
+    GoOn(usize),
+    LeaveHost(Option<usize>),
     Pause(Option<usize>),
     Reconnect(Option<usize>),
     Resume,
@@ -49,6 +51,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (0..9_u32).prop_map(Op::Foreign),
         1 => proptest::option::of(0..3_usize).prop_map(Op::Pause),
         1 => Just(Op::Resume),
+        1 => any::<usize>().prop_map(Op::GoOn),
+        1 => proptest::option::of(any::<usize>()).prop_map(Op::LeaveHost),
         1 => proptest::option::of(0..3_usize).prop_map(Op::Reconnect),
         1 => any::<u8>().prop_map(Op::Visit),
     ]
@@ -85,6 +89,12 @@ fn play(world: &mut World, op: Op) {
         Op::Finish(pick, well, kind) => world.finish_some(pick, well, kind),
         Op::Foreign(foreign) => world.set_foreign(foreign),
         Op::GiveUp(pick) => world.give_up(pick),
+        Op::GoOn(pick) => world.go_on_dialing(pick),
+        Op::LeaveHost(except) => {
+            let dialing = world.in_state(State::Dialing);
+            let except = except.and_then(|pick| dialing.get(pick % dialing.len().max(1)).copied());
+            world.leave_host(except);
+        }
         Op::Pause(pool) => world.pause(pool),
         Op::Reconnect(pool) => {
             world.reconnect(pool);
@@ -531,6 +541,74 @@ fn a_server_that_works_is_kept_while_others_cannot_be_had() {
     world.reconnect(None);
     world.finish(world.in_state(State::Leased(Transaction))[0], true, Transient);
     assert_eq!(world.log(), "hand-off:0:3");
+}
+
+// --- Several hosts. ---
+
+#[test]
+fn a_dial_that_goes_on_elsewhere_is_no_failure() {
+    let mut world = World::new(1, 5, settings());
+    world.checkout(0, Transaction);
+    assert_eq!(world.log(), "dial:0");
+    world.go_on_dialing(0);
+    assert_eq!(world.log(), "dial:0", "at once");
+    assert_eq!(world.pools.failures(), 0);
+    world.finish_all(State::Closing);
+    world.finish_all(State::Dialing);
+    assert_eq!(world.log(), "hand-off:0:1");
+}
+
+#[test]
+fn a_dial_that_goes_on_waits_for_its_slot_where_there_is_only_one() {
+    let mut world = World::new(1, 1, settings());
+    world.checkout(0, Transaction);
+    world.log();
+    world.go_on_dialing(0);
+    assert_eq!(world.log(), "");
+    world.finish_all(State::Closing);
+    assert_eq!(world.log(), "dial:0");
+}
+
+#[test]
+fn servers_of_a_host_that_was_left_are_closed_even_where_none_can_be_had() {
+    let wide = PoolSettings { pool_size: 4, max_overflow: 0, ..settings() };
+    let mut world = World::new(1, 5, wide);
+    open(&mut world, 0, 4);
+    let leased = world.in_state(State::Leased(Transaction));
+    for server in &leased[..2] {
+        world.finish(*server, true, Transient);
+    }
+    world.log();
+    assert_eq!(world.leave_host(None), 4);
+    assert_eq!(world.log(), "close:0:Moved close:0:Moved", "idle ones at once");
+    assert_eq!(world.leave_host(None), 0, "once");
+    world.finish_all(State::Closing);
+    world.checkout(0, Transaction);
+    world.finish(world.in_state(State::Dialing)[0], false, Transient);
+    world.finish_all(State::Closing);
+    world.log();
+    for server in &leased[2..] {
+        world.finish(*server, true, Transient);
+    }
+    assert_eq!(world.log(), "close:0:Moved close:0:Moved", "others when they come back");
+}
+
+#[test]
+fn a_server_that_is_where_the_upstream_is_stays() {
+    let mut world = pool_with(1, settings());
+    let old = world.in_state(State::Idle);
+    world.checkout(0, Transaction);
+    world.checkout(0, Transaction);
+    world.log();
+    let new = world.in_state(State::Dialing)[0];
+    assert_eq!(world.leave_host(Some(new)), 1);
+    world.finish(new, true, Transient);
+    assert_eq!(world.log(), "hand-off:0:3");
+    world.finish(old[0], true, Transient);
+    assert_eq!(world.log(), "close:0:Moved");
+    world.finish(new, true, Transient);
+    assert_eq!(world.log(), "");
+    assert_eq!(world.in_state(State::Idle), [new]);
 }
 
 // --- Several pools. ---

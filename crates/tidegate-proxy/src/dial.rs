@@ -7,6 +7,7 @@ use std::time::Duration;
 use mio::net::{TcpStream, UnixStream};
 use socket2::SockRef;
 
+use tidegate_config::TargetSession;
 use tidegate_pool_core::retry::{DialFailure, FailureKind};
 use tidegate_session::server::ServerError;
 use tidegate_session::server_login::LoginFailure;
@@ -58,6 +59,11 @@ pub(crate) fn unresolved(cause: &str) -> DialFailure {
 /// Nobody answers at the address.
 pub(crate) fn unreachable(target: &Target, error: &io::Error) -> DialFailure {
     transient(&target.unreachable(error))
+}
+
+/// Its server is not what the settings ask for.
+pub(crate) fn misfit(target: &Target, misfit: &str, wanted: TargetSession) -> DialFailure {
+    transient(&format!("{target}: {misfit}, and target_session_attrs is {wanted}"))
 }
 
 /// It took too long.

@@ -53,10 +53,41 @@ impl std::fmt::Display for Target {
 
 #[derive(Debug, Default)]
 struct Known {
+    /// In the order of the settings.
     targets: Vec<Target>,
     /// Why there are none.
     cause: Option<String>,
-    next: usize,
+    /// Where a server was had last.
+    works: Option<Target>,
+    /// Where none could be had since, and why. All of them are a round.
+    failed: Vec<(Target, Arc<str>)>,
+}
+
+impl Known {
+    /// The first in order that has not failed, from the one on that worked last.
+    fn next(&self) -> Option<&Target> {
+        let works = self.works.as_ref();
+        let start = self.targets.iter().position(|target| Some(target) == works).unwrap_or(0);
+        let order = self.targets.iter().cycle().skip(start).take(self.targets.len());
+        let has_failed = |target: &&Target| self.failed.iter().any(|(failed, _)| failed == *target);
+        order.clone().find(|target| !has_failed(target)).or_else(|| order.clone().next())
+    }
+
+    fn fails(&mut self, target: &Target, cause: &Arc<str>) {
+        self.failed.retain(|(failed, _)| failed != target && self.targets.contains(failed));
+        if self.targets.contains(target) {
+            self.failed.push((target.clone(), cause.clone()));
+        }
+    }
+}
+
+/// What follows from a dial that has failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Round {
+    /// Another address is to be tried at once.
+    GoesOn,
+    /// All have failed; why, one after another. The next round begins where the last server was had.
+    Over(Arc<str>),
 }
 
 /// The upstream's addresses, kept fresh in the background.
@@ -89,7 +120,8 @@ impl Resolver {
         Self { known: Arc::new(Mutex::new(known)), nudge }
     }
 
-    /// The next address to dial, in turn.
+    /// The next address to dial: that where the last server was had, unless it has failed since; then
+    /// the others in turn.
     ///
     /// # Errors
     /// The cause, when no name could be resolved.
@@ -99,16 +131,43 @@ impl Resolver {
             let _ = self.nudge.try_send(());
             return Err(known.cause.clone().unwrap_or_else(|| "no address".into()));
         }
-        let at = known.next % known.targets.len();
-        Ok(known.targets[at].clone())
+        known.next().cloned().ok_or_else(|| "no address".into())
     }
 
-    /// A dial of the current address has failed: the next one is tried next, and the names are
-    /// looked up again.
-    pub fn failed(&self) {
+    /// A dial of this address has failed: another is tried next, and the names are looked up
+    /// again.
+    pub fn failed(&self, target: &Target, cause: &Arc<str>) -> Round {
         let mut known = lock(&self.known);
-        known.next = known.next.wrapping_add(1);
         let _ = self.nudge.try_send(()); // A nudge that is already waiting is enough.
+        known.fails(target, cause);
+        if known.failed.len() < known.targets.len() {
+            return Round::GoesOn;
+        }
+        let causes: Vec<_> = known.failed.drain(..).map(|(_, cause)| cause).collect();
+        match &causes[..] {
+            [] | [_] => Round::Over(cause.clone()),
+            causes => Round::Over(causes.join("; ").into()),
+        }
+    }
+
+    /// A server was had there. Where: none before, or elsewhere before.
+    pub fn works(&self, target: &Target) -> Option<Target> {
+        let mut known = lock(&self.known);
+        known.failed.clear();
+        if known.works.as_ref() == Some(target) {
+            return None;
+        }
+        known.works.replace(target.clone())
+    }
+
+    /// Whether it was there that a server was had last.
+    pub(crate) fn is_where_it_works(&self, target: &Target) -> bool {
+        lock(&self.known).works.as_ref() == Some(target)
+    }
+
+    /// Whether a server was had elsewhere since one was had there.
+    pub fn has_moved_from(&self, target: &Target) -> bool {
+        lock(&self.known).works.as_ref().is_some_and(|works| works != target)
     }
 }
 
@@ -120,8 +179,10 @@ fn refresh(hosts: &[Host], known: &Mutex<Known>, nudged: &Receiver<()>) {
         }
         let mut found = resolve(hosts);
         let mut known = lock(known);
-        found.next = known.next;
         if !found.targets.is_empty() || known.targets.is_empty() {
+            found.works = known.works.take();
+            found.failed = std::mem::take(&mut known.failed);
+            found.failed.retain(|(failed, _)| found.targets.contains(failed));
             *known = found; // An old answer is better than none.
         }
     }
@@ -145,4 +206,69 @@ fn resolve(hosts: &[Host]) -> Known {
         }
     }
     known
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(port: u16) -> Target {
+        Target::Tcp { address: ([127, 0, 0, 1], port).into(), host: "db".into() }
+    }
+
+    fn next(resolver: &Resolver) -> u16 {
+        match resolver.target() {
+            Ok(Target::Tcp { address, .. }) => address.port(),
+            other => panic!("no address: {other:?}"),
+        }
+    }
+
+    fn failed(resolver: &Resolver, port: u16) -> Round {
+        resolver.failed(&target(port), &format!("{port} is down").into())
+    }
+
+    #[test]
+    fn addresses_are_tried_in_order_and_then_all_have_failed() {
+        let resolver = Resolver::of(vec![target(1), target(2), target(3)]);
+        assert_eq!(next(&resolver), 1);
+        assert_eq!(failed(&resolver, 1), Round::GoesOn);
+        assert_eq!(next(&resolver), 2);
+        assert_eq!(failed(&resolver, 1), Round::GoesOn, "another dial of the same");
+        assert_eq!(failed(&resolver, 2), Round::GoesOn);
+        assert_eq!(next(&resolver), 3);
+        let causes = "1 is down; 2 is down; 3 is down";
+        assert_eq!(failed(&resolver, 3), Round::Over(causes.into()));
+        assert_eq!(next(&resolver), 1, "the next round");
+    }
+
+    #[test]
+    fn a_round_begins_where_a_server_was_had_last() {
+        let resolver = Resolver::of(vec![target(1), target(2), target(3)]);
+        assert_eq!(resolver.works(&target(2)), None, "there was none before");
+        assert_eq!(next(&resolver), 2);
+        assert_eq!(failed(&resolver, 2), Round::GoesOn);
+        assert_eq!(next(&resolver), 3);
+        assert_eq!(failed(&resolver, 3), Round::GoesOn);
+        assert_eq!(next(&resolver), 1);
+        assert!(!resolver.has_moved_from(&target(2)));
+        assert_eq!(resolver.works(&target(1)), Some(target(2)));
+        assert!(resolver.has_moved_from(&target(2)));
+        assert_eq!(resolver.works(&target(1)), None);
+        assert_eq!(next(&resolver), 1);
+    }
+
+    #[test]
+    fn one_address_fails_in_its_own_words() {
+        let resolver = Resolver::of(vec![target(1)]);
+        assert_eq!(failed(&resolver, 1), Round::Over("1 is down".into()));
+        assert_eq!(next(&resolver), 1);
+    }
+
+    #[test]
+    fn an_address_that_the_name_has_no_more_is_not_waited_for() {
+        let resolver = Resolver::of(vec![target(1), target(2)]);
+        assert_eq!(failed(&resolver, 9), Round::GoesOn);
+        assert_eq!(failed(&resolver, 1), Round::GoesOn);
+        assert_eq!(failed(&resolver, 2), Round::Over("1 is down; 2 is down".into()));
+    }
 }

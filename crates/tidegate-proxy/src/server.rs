@@ -8,7 +8,7 @@ use tidegate_pool_core::server::{Flavour, Lease, ServerId};
 use tidegate_pool_core::settings::{PoolSettings, PrePing, ResetPolicy};
 use tidegate_session::parameters::SessionSettings;
 use tidegate_session::server::{ServerError, ServerMachine};
-use tidegate_session::server_login::ServerLogin;
+use tidegate_session::server_login::{Role, ServerLogin};
 use tidegate_wire::tick::Tick;
 
 use crate::channel::Channel;
@@ -113,6 +113,11 @@ pub struct Server {
     pub(crate) sent_from: u64,
     /// Nothing of the client's has been relayed in this lease.
     pub(crate) is_untouched: bool,
+    /// What it was when it logged in, where that matters.
+    pub(crate) role: Option<Role>,
+    /// PostgreSQL has refused to write, and does not report whether that is its client's doing or the
+    /// host's.
+    pub(crate) is_suspect: bool,
     /// The last message that it was sent is cut: its rest is the client's to send.
     pub(crate) is_cut: bool,
     /// Cancel requests on their way to it. It is not handed out before they have arrived.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use tidegate_budget::budget::Share;
-use tidegate_config::{Config, UpstreamKind};
+use tidegate_config::{Config, TargetSession, UpstreamKind};
 use tidegate_observe::front::Front;
 use tidegate_observe::traffic::Traffic;
 use tidegate_pool_core::order::CheckoutError;
@@ -28,7 +28,7 @@ use crate::crypto::Crew;
 use crate::dial::Network;
 use crate::locks::lock;
 use crate::logins::FailedLogins;
-use crate::resolver::Resolver;
+use crate::resolver::{Resolver, Target};
 use crate::server::Server;
 use crate::settings;
 use crate::succession::{Asker, Giving, Moved, Succession};
@@ -270,6 +270,27 @@ impl Shared {
     /// Looks at the pools without changing anything that a worker must act on.
     pub fn with_pools_quietly<R>(&self, look: impl FnOnce(&PoolsHandle<'_>) -> R) -> R {
         look(&PoolsHandle { pools: self.pools() })
+    }
+
+    /// The control plane has a connection to this host. Where servers must be like the settings ask
+    /// for, and were had elsewhere, those are of no use any more.
+    pub fn host_works(&self, target: &Target) {
+        let moved = self.resolver.works(target).is_some();
+        if moved && self.config.upstream.target != TargetSession::Any {
+            self.leave_host();
+        }
+    }
+
+    /// The control plane has found that a host is not what the settings ask for.
+    pub fn host_is_no_use(&self, target: &Target) {
+        if self.resolver.is_where_it_works(target) {
+            self.leave_host();
+        }
+    }
+
+    fn leave_host(&self) {
+        let now = self.clock.now();
+        self.with_pools(|pools| pools.leave_host(None, now));
     }
 
     pub(crate) fn wake_all(&self) {

@@ -10,6 +10,7 @@
 //! - [`keeping`]: what clients keep from one transaction to the next: settings, and pins.
 //! - [`listening`]: one server listens for all clients of its database.
 //! - [`dialing`]: connections to PostgreSQL until they are servers: dialing, TLS, login.
+//! - [`hosts`]: servers of a host that is not the one any more.
 //! - [`servers`]: servers: in and out of a worker's hands, answers, errands, the end.
 //! - [`cancels`]: cancel requests, from clients and to PostgreSQL.
 //! - [`moving`]: clients that go over to another process, and those that come from one.
@@ -23,6 +24,7 @@ mod clients;
 mod keeping;
 mod listening;
 mod dialing;
+mod hosts;
 mod servers;
 mod lost;
 mod timeouts;

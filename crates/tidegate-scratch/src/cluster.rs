@@ -11,7 +11,7 @@ use std::process::Stdio;
 use tempfile::TempDir;
 
 use crate::account::Account;
-use crate::error::ScratchError;
+use crate::error::{ScratchError, run};
 use crate::installation::Installation;
 use crate::options::{ClusterOptions, SUPERUSER};
 use crate::process::{LOG, Running, StopMode, make_log};
@@ -49,15 +49,39 @@ impl Cluster {
         }
     }
 
+    /// Makes a standby of `primary`, which follows it by streaming, and waits until it takes
+    /// connections. `SELECT pg_promote()` makes a primary of it. The primary needs `wal_level` at
+    /// `replica`, two `max_wal_senders`, and `local replication postgres trust` in its rules.
+    pub fn standby(primary: &Self, options: ClusterOptions) -> Result<Self, ScratchError> {
+        let installation = &primary.installation;
+        Self::try_start_from(installation, options, |data, account| {
+            let mut backup = account.command(installation.program("pg_basebackup"));
+            backup.args(["--no-sync", "--checkpoint=fast", "--write-recovery-conf"]);
+            backup.args(["--username", SUPERUSER, "--port", &primary.port.to_string()]);
+            backup.arg("--host").arg(primary.socket_dir()).arg("--pgdata").arg(data);
+            run(&mut backup).map(drop)
+        })
+    }
+
     fn try_start(
         installation: &Installation,
         options: ClusterOptions,
+    ) -> Result<Self, ScratchError> {
+        Self::try_start_from(installation, options, |data, account| {
+            template::copy_to(data, installation, account)
+        })
+    }
+
+    fn try_start_from(
+        installation: &Installation,
+        options: ClusterOptions,
+        make_data: impl FnOnce(&Path, Account) -> Result<(), ScratchError>,
     ) -> Result<Self, ScratchError> {
         let account = Account::choose()?;
         let folder = make_folder(&options)?;
         account.own(folder.path())?;
         let port = options.port.map_or_else(free_port, Ok)?;
-        template::copy_to(&folder.path().join("data"), installation, account)?;
+        make_data(&folder.path().join("data"), account)?;
         make_log(folder.path(), account)?;
         let mut cluster = Self {
             installation: installation.clone(),

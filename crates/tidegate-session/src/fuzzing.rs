@@ -133,6 +133,7 @@ fn server_login(tls: TlsNegotiation, parts: [&[u8]; 2]) {
         parameters: &SessionSettings::default(),
         nonce: &[1; 18],
         probe: true,
+        asks_role: true,
     };
     let mut out = Pieces::default();
     let mut login = ServerLogin::new(settings);

@@ -877,6 +877,7 @@ impl ServerMachine {
                     let name = name.to_ascii_lowercase();
                     if let Ok(name) = String::from_utf8(name)
                         && !NO_SETTINGS.contains(&name.as_str())
+                        && name != HOSTS_OWN
                         && let Some(value) = text(value)
                     {
                         reported.push((name.into(), value));
@@ -1143,6 +1144,10 @@ const NO_SETTINGS: [&str; 6] = [
     "server_version",
     "session_authorization",
 ];
+
+/// What changes under clients when a host stops taking writes. It is a client's only where a
+/// statement of its own names it: otherwise it would take it along to the next host.
+const HOSTS_OWN: &str = "default_transaction_read_only";
 
 const COLLECTED_BYTES_MAX_U64: u64 = 64 * 1024;
 const _: () = assert!(COLLECTED_BYTES_MAX == 65_536 && COLLECTED_BYTES_MAX_U64 == 65_536);

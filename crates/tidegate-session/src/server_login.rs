@@ -19,7 +19,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tidegate_wire::backend::{Authentication, Message, Tag};
+use tidegate_wire::backend::{self, Authentication, Message, Tag};
 use tidegate_wire::body::Strings;
 use tidegate_wire::certificate::EndPoint;
 use tidegate_wire::frame::{Front, HEADER_BYTES, front};
@@ -48,6 +48,10 @@ const EARLY_BYTES_MAX: usize = 64 * 1024;
 /// A pooler invents the pid that it tells its clients; PostgreSQL's own is the truth. Comparing the
 /// two tells what the upstream is, whatever port it listens on.
 const PROBE_SQL: &[u8] = b"SELECT pg_catalog.pg_backend_pid()";
+
+/// The same, and the rest of what a [`Role`] is.
+const ROLE_SQL: &[u8] = b"SELECT pg_catalog.pg_backend_pid(), pg_catalog.pg_is_in_recovery(), \
+    pg_catalog.current_setting('default_transaction_read_only')";
 
 /// With what Tidegate logs in for a user.
 #[derive(Clone)]
@@ -115,6 +119,26 @@ pub struct ServerLoginSettings<'a> {
     pub nonce: &'a [u8; 18],
     /// Whether to find out what the upstream is.
     pub probe: bool,
+    /// Whether to find out what its server is, where it does not report that.
+    pub asks_role: bool,
+}
+
+/// What a server is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Role {
+    /// It is in recovery.
+    pub is_standby: bool,
+    /// Transactions write nothing unless they say that they do.
+    pub is_read_only: bool,
+}
+
+impl Role {
+    /// What these parameters say, which PostgreSQL reports from version 14 on.
+    pub fn reported(reported: &Reported) -> Option<Self> {
+        let is_on = |name| reported.value(name).map(|value| value == b"on");
+        let is_standby = is_on("in_hot_standby")?;
+        Some(Self { is_standby, is_read_only: is_on("default_transaction_read_only")? })
+    }
 }
 
 /// Why a login failed. No statement was sent.
@@ -202,6 +226,8 @@ pub struct LoggedIn {
     pub keys: Option<SaltedKeys>,
     /// Whether the upstream is PostgreSQL itself, when it was asked.
     pub is_direct: Option<bool>,
+    /// What its server is, when that was asked for.
+    pub role: Option<Role>,
     /// What it said after the login was complete.
     pub rest: Vec<u8>,
 }
@@ -218,6 +244,8 @@ pub struct ServerLogin {
     channel: Channel,
     nonce: [u8; 18],
     probe: bool,
+    asks_role: bool,
+    role: Option<Role>,
     reported: Reported,
     pid: u32,
     cancel_secret: Vec<u8>,
@@ -274,6 +302,8 @@ impl ServerLogin {
             channel: Channel::Plain,
             nonce: *settings.nonce,
             probe: settings.probe,
+            asks_role: settings.asks_role,
+            role: None,
             reported: Reported::default(),
             pid: 0,
             cancel_secret: Vec::new(),
@@ -420,11 +450,20 @@ impl ServerLogin {
                         secret: std::mem::take(&mut self.cancel_secret),
                         keys: self.derived_keys.take(),
                         is_direct: self.is_direct,
+                        role: self.role,
                         rest: rest(),
                     })));
                 }
             }
         }
+    }
+
+    /// Whether something is asked before it is done.
+    fn has_question(&mut self) -> bool {
+        if self.asks_role {
+            self.role = Role::reported(&self.reported);
+        }
+        self.probe || self.asks_role && self.role.is_none()
     }
 
     fn message(&mut self, message: Message<'_>, out: &mut Pieces) -> Result<Turn, LoginFailure> {
@@ -457,18 +496,27 @@ impl ServerLogin {
             }
             // A newer protocol was not asked for; options were not sent.
             (State::Starting, Message::NegotiateProtocolVersion { .. }) => State::Starting,
-            (State::Starting, Message::ReadyForQuery(_)) if self.probe => {
-                out.own(|out| frontend::push_query(out, PROBE_SQL));
+            (State::Starting, Message::ReadyForQuery(_)) if self.has_question() => {
+                let asks_role = self.asks_role && self.role.is_none();
+                let sql = if asks_role { ROLE_SQL } else { PROBE_SQL };
+                out.own(|out| frontend::push_query(out, sql));
                 State::Probing
             }
             (State::Starting | State::Probing, Message::ReadyForQuery(_)) => {
                 return Ok(Turn::Done);
             }
             (State::Probing, Message::DataRow(row)) => {
-                // One column: its length (4 bytes after the count of 2) and its digits.
-                let digits = row.get(6..).and_then(|digits| std::str::from_utf8(digits).ok());
+                let values = backend::values(row).unwrap_or_default();
+                let value = |at: usize| values.get(at).copied().flatten();
+                let digits = value(0).and_then(|digits| std::str::from_utf8(digits).ok());
                 let pid = digits.and_then(|digits| digits.parse().ok());
-                self.is_direct = pid.map(|pid: u32| pid == self.pid);
+                if self.probe {
+                    self.is_direct = pid.map(|pid: u32| pid == self.pid);
+                }
+                if let (Some(is_standby), Some(is_read_only)) = (value(1), value(2)) {
+                    let (is_standby, is_read_only) = (is_standby == b"t", is_read_only == b"on");
+                    self.role = Some(Role { is_standby, is_read_only });
+                }
                 State::Probing
             }
             (State::Probing, Message::RowDescription(_) | Message::CommandComplete(_)) => {

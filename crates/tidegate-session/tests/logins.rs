@@ -11,7 +11,7 @@ use tidegate_session::client_login::{
 use tidegate_session::parameters::SessionSettings;
 use tidegate_session::pieces::Pieces;
 use tidegate_session::server_login::{
-    self, BindChannel, LoginFailure, LoginStep as ServerStep, Secret, ServerLogin,
+    self, BindChannel, LoginFailure, LoginStep as ServerStep, Role, Secret, ServerLogin,
     ServerLoginSettings, Unbound,
 };
 use tidegate_session::tls_request::{TlsFailure, TlsNegotiation};
@@ -767,6 +767,7 @@ impl Dialer {
             parameters: &parameters,
             nonce: &[3; 18],
             probe,
+            asks_role: false,
         };
         Self { login: ServerLogin::new(settings), said: Vec::new() }
     }
@@ -1015,6 +1016,66 @@ fn the_probe_tells_postgresql_from_a_pooler() {
         frontend::push_query(&mut probe, b"SELECT pg_catalog.pg_backend_pid()");
         assert_eq!(dialer.said(), probe);
         assert_eq!(done(dialer.hear(|out| push_pid(out, pid))).is_direct, expected, "{pid}");
+    }
+}
+
+#[test]
+fn what_a_server_is_it_reports_or_is_asked() {
+    let secret = || Secret::Nothing;
+    let parameters = SessionSettings::default();
+    let dialer = |probe| {
+        let settings = ServerLoginSettings {
+            database: "shop".into(),
+            user: "app".into(),
+            secret: secret(),
+            tls: TlsNegotiation::Off,
+            channel_binding: BindChannel::Prefer,
+            parameters: &parameters,
+            nonce: &[3; 18],
+            probe,
+            asks_role: true,
+        };
+        let mut dialer = Dialer { login: ServerLogin::new(settings), said: Vec::new() };
+        assert!(matches!(dialer.connect(), ServerStep::More));
+        dialer.said();
+        dialer
+    };
+    for (standby, read_only) in [("on", "off"), ("off", "on"), ("off", "off")] {
+        let expected = Role { is_standby: standby == "on", is_read_only: read_only == "on" };
+        // PostgreSQL 14 and later: nothing is asked.
+        let mut reports = dialer(false);
+        let logged_in = done(reports.hear(|out| {
+            backend::push_parameter_status(out, b"in_hot_standby", standby.as_bytes());
+            let name = b"default_transaction_read_only";
+            backend::push_parameter_status(out, name, read_only.as_bytes());
+            push_welcome(out);
+        }));
+        assert_eq!(logged_in.role, Some(expected));
+        assert_eq!(logged_in.is_direct, None);
+        assert!(reports.said().is_empty());
+        // Others, with the question of the probe or without.
+        for probe in [false, true] {
+            let mut asked = dialer(probe);
+            assert!(matches!(asked.hear(push_welcome), Ok(ServerStep::More)));
+            let said = asked.said();
+            let sql = String::from_utf8_lossy(&said);
+            assert!(sql.contains("pg_is_in_recovery()"), "{sql}");
+            let standby = if expected.is_standby { "t" } else { "f" };
+            let logged_in = done(asked.hear(|out| {
+                let mut row = 3_u16.to_be_bytes().to_vec();
+                for value in ["4711", standby, read_only] {
+                    row.extend(u32::try_from(value.len()).expect("it is short").to_be_bytes());
+                    row.extend(value.as_bytes());
+                }
+                out.push(b'D');
+                out.extend(u32::try_from(row.len() + 4).expect("it is short").to_be_bytes());
+                out.extend(row);
+                backend::push_command_complete(out, b"SELECT 1");
+                backend::push_ready(out, TransactionStatus::Idle);
+            }));
+            assert_eq!(logged_in.role, Some(expected));
+            assert_eq!(logged_in.is_direct, probe.then_some(true));
+        }
     }
 }
 

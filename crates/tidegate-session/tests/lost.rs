@@ -179,3 +179,19 @@ fn a_read_that_may_run_again_is_not_told_that_its_server_has_gone() {
          < Fatal 57P01                   | farewell 57P01",
     );
 }
+
+// --- Hosts. ---
+
+#[test]
+fn a_host_that_is_set_read_only_is_not_taken_for_its_clients_wish() {
+    check(
+        "! share
+         > Query insert into t values (1) | lease
+         < ErrorResponse 25006 + ParameterStatus default_transaction_read_only=on + ReadyForQuery I | return",
+    );
+    check(
+        "! share
+         > Query set default_transaction_read_only = on | lease
+         < CommandComplete SET + ParameterStatus default_transaction_read_only=on + ReadyForQuery I | set default_transaction_read_only=on | return",
+    );
+}

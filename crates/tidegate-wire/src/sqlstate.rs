@@ -69,6 +69,8 @@ codes! {
     INVALID_PARAMETER_VALUE = b"22023";
     /// `25001`
     ACTIVE_SQL_TRANSACTION = b"25001";
+    /// `25006`
+    READ_ONLY_SQL_TRANSACTION = b"25006";
     /// `25P02`
     IN_FAILED_SQL_TRANSACTION = b"25P02";
     /// `25P03`

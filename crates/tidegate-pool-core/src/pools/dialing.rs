@@ -76,6 +76,7 @@ impl<S> Pools<S> {
             flavour: Flavour::default(),
             payload: None,
             retired: false,
+            is_left: false,
             _slot: slot,
         };
         self.entries[place] = Some((server, entry));

@@ -345,6 +345,22 @@ impl World {
         retired
     }
 
+    /// The upstream is on another host.
+    pub(crate) fn leave_host(&mut self, except: Option<ServerId>) -> u32 {
+        let left = self.pools.leave_host(except, self.now);
+        self.settle();
+        left
+    }
+
+    /// A dial has failed, and another host is to be tried.
+    pub(crate) fn go_on_dialing(&mut self, pick: usize) {
+        let dialing = self.in_state(State::Dialing);
+        let Some(server) = dialing.get(pick % dialing.len().max(1)).copied() else { return };
+        let Hand::Dialing(dial) = self.take_hand(server, Hand::Closing) else { return };
+        self.pools.dial_goes_on(dial, self.now);
+        self.settle();
+    }
+
     pub(crate) fn scope(&self, pool: Option<usize>) -> Scope {
         pool.map_or(Scope::All, |pool| {
             Scope::Database(self.pools.key(self.ids[pool]).database.clone())

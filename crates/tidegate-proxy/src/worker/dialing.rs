@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use tidegate_budget::budget::Census;
+use tidegate_config::TargetSession;
 use tidegate_pool_core::order::Dial;
-use tidegate_pool_core::retry::DialFailure;
+use tidegate_pool_core::retry::{DialFailure, FailureKind};
 use tidegate_pool_core::server::ServerId;
 use tidegate_session::parameters::SessionSettings;
 use tidegate_session::pieces::Pieces;
@@ -19,7 +20,7 @@ use tidegate_wire::tick::Tick;
 
 use crate::channel::Channel;
 use crate::dial;
-use crate::resolver::Target;
+use crate::resolver::{Round, Target};
 use crate::server::{Claim, Habits, Overdue, Server, Stage};
 use crate::settings;
 use crate::shared::Kind;
@@ -40,15 +41,19 @@ impl Worker {
                 let connection = self.shared.network.connect(&target);
                 (target, connection)
             }
-            Err(cause) => return self.dial_failed(dial, dial::unresolved(&cause)),
+            Err(cause) => return self.dial_failed(dial, None, dial::unresolved(&cause)),
         };
         let socket = match connection {
             Ok(socket) => socket,
-            Err(error) => return self.dial_failed(dial, dial::unreachable(&target, &error)),
+            Err(error) => {
+                let failure = dial::unreachable(&target, &error);
+                return self.dial_failed(dial, Some(&target), failure);
+            }
         };
         let mut channel = Channel::new(socket);
         if let Err(error) = channel.register(&self.registry, Source::Server(id).token()) {
-            return self.dial_failed(dial, dial::unreachable(&target, &error));
+            let failure = dial::unreachable(&target, &error);
+            return self.dial_failed(dial, Some(&target), failure);
         }
         let habits = Habits::of(self.shared.pools().settings(dial.pool));
         let mut nonce = [0; 18];
@@ -65,6 +70,7 @@ impl Worker {
             parameters: &parameters,
             nonce: &nonce,
             probe: self.shared.kind() == Kind::Unknown,
+            asks_role: self.shared.config.upstream.target != TargetSession::Any,
         };
         let login = ServerLogin::new(settings);
         let server = Server {
@@ -90,6 +96,8 @@ impl Worker {
             rested_at: Tick::ZERO,
             sent_from: 0,
             is_untouched: true,
+            role: None,
+            is_suspect: false,
             is_cut: false,
             cancels: 0,
             cancel_wanted: false,
@@ -108,32 +116,47 @@ impl Worker {
     }
 
     /// A dial that came to nothing before there was a connection.
-    pub(super) fn dial_failed(&mut self, dial: Dial, failure: DialFailure) {
+    fn dial_failed(&mut self, dial: Dial, target: Option<&Target>, failure: DialFailure) {
         let id = dial.server;
         let now = self.now;
-        self.report_failure(&dial, &failure);
-        self.with_pools(|pools| {
-            pools.dial_failed(dial, failure, now);
-            pools.gone(id, now);
-        });
+        self.dial_ended(dial, target, failure);
+        self.with_pools(|pools| pools.gone(id, now));
     }
 
-    fn report_failure(&mut self, dial: &Dial, failure: &DialFailure) {
-        self.shared.resolver.failed();
+    /// A dial has come to nothing. What may pass by itself, or may not be so on another host, has
+    /// another one tried at once; when all have failed, the upstream has.
+    fn dial_ended(&mut self, dial: Dial, target: Option<&Target>, failure: DialFailure) {
+        let now = self.now;
+        let (mut failure, mut goes_on) = (failure, false);
+        if let Some(target) = target.filter(|_| failure.kind != FailureKind::Full) {
+            match self.shared.resolver.failed(target, &failure.cause) {
+                // A wrong password or a missing database is so everywhere, as in libpq.
+                Round::GoesOn => goes_on = failure.kind == FailureKind::Transient,
+                Round::Over(causes) if failure.kind == FailureKind::Transient => {
+                    failure.cause = causes;
+                }
+                Round::Over(_) => {}
+            }
+        }
+        if goes_on {
+            tracing::info!("can't open a server, and tries another host: {}", failure.cause);
+            return self.with_pools(|pools| pools.dial_goes_on(dial, now));
+        }
         // Once per cause; the metric counts each.
-        let is_news = self.shared.pools().last_failure() != Some(failure);
+        let is_news = self.shared.pools().last_failure() != Some(&failure);
         if is_news {
             tracing::warn!(
                 database = %dial.key.database, user = %dial.key.user,
                 kind = failure.kind.as_str(), "can't open a server: {}", failure.cause
             );
         }
+        self.with_pools(|pools| pools.dial_failed(dial, failure, now));
     }
 
     pub(super) fn connect_failed(&mut self, id: ServerId, failure: DialFailure) {
         let Some(mut server) = self.remove_server(id) else { return };
         if let Claim::Dial(dial) = std::mem::replace(&mut server.claim, Claim::None) {
-            self.dial_failed(dial, failure);
+            self.dial_failed(dial, Some(&server.target), failure);
         }
     }
 
@@ -245,20 +268,24 @@ impl Worker {
 
     /// A login has failed; the connection is closed.
     pub(super) fn login_failed(&mut self, id: ServerId, failure: DialFailure) {
-        let now = self.now;
         let Some(server) = self.server(id) else { return };
         let Claim::Dial(dial) = std::mem::replace(&mut server.claim, Claim::None) else { return };
-        self.report_failure(&dial, &failure);
-        self.with_pools(|pools| pools.dial_failed(dial, failure, now));
+        let target = server.target.clone();
+        self.dial_ended(dial, Some(&target), failure);
         self.wait_for_end(id);
     }
 
     fn logged_in(&mut self, id: ServerId, logged_in: LoggedIn) {
         let now = self.now;
         let statements_max = self.shared.statements_max.unwrap_or_default();
+        if let Some(misfit) = self.misfit(logged_in.role) {
+            return self.is_no_use(id, misfit);
+        }
+        self.host_works(id);
         let Some(server) = self.server(id) else { return };
         let Claim::Dial(dial) = std::mem::replace(&mut server.claim, Claim::None) else { return };
         server.pid = logged_in.pid;
+        server.role = logged_in.role;
         server.secret = logged_in.secret;
         let reported = logged_in.reported.values().clone();
         let base = server.base.clone();

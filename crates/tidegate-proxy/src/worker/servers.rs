@@ -90,6 +90,9 @@ impl Worker {
     fn give_back(&mut self, id: ServerId) {
         let now = self.now;
         self.quiet(id);
+        if !self.still_fits(id) {
+            return;
+        }
         let Some(mut server) = self.take(id) else { return };
         server.channel.queued = false;
         server.rested_at = now;
@@ -240,6 +243,11 @@ impl Worker {
             traffic.client_tx.add(bytes.len() as u64);
         }
         client.deadlines.answered(heard.batches, heard.transactions);
+        if heard.error == Some(SqlState::READ_ONLY_SQL_TRANSACTION)
+            && let Some(server) = self.servers.get_mut(id.place()).and_then(Option::as_deref_mut)
+        {
+            server.is_suspect = true;
+        }
         if client.again.is_some() && !self.to_client.is_empty() {
             client.again = None;
             if let Some(machine) = self
