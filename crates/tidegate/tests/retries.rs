@@ -13,7 +13,7 @@ use tidegate_testkit::processes;
 use tidegate_testkit::raw::{Frame, Raw};
 use tidegate_testkit::scene::{APP, ONE_SERVER, Scene, cluster};
 use tidegate_testkit::wait;
-use tidegate_wire::backend::{Report, Severity};
+use tidegate_wire::backend::{self, Report, Severity, TransactionStatus};
 use tidegate_wire::sqlstate::SqlState;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_tidegate");
@@ -278,6 +278,50 @@ fn a_client_waits_while_dials_are_refused_with_what_will_pass() {
         }
         assert!(dials.load(Ordering::SeqCst) >= 4, "{code}: each refusal was followed by a dial");
     }
+}
+
+/// Lets everybody log in and hangs up at the first query. Gives its port, and how many have logged
+/// in.
+fn dying() -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let port = listener.local_addr().expect("it has an address").port();
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = count.clone();
+    thread::spawn(move || {
+        for mut client in listener.incoming().map_while(Result::ok) {
+            let mut welcome = b"R\0\0\0\x08\0\0\0\0".to_vec();
+            backend::push_backend_key_data(&mut welcome, 7, &[0; 4]);
+            backend::push_ready(&mut welcome, TransactionStatus::Idle);
+            let _ = client.read(&mut [0; 1024]);
+            counted.fetch_add(1, Ordering::SeqCst);
+            let _ = client.write_all(&welcome);
+            thread::spawn(move || client.read(&mut [0; 1024]));
+        }
+    });
+    (port, count)
+}
+
+/// What was not sent goes to another server, but not for ever: a hundred times for nothing is
+/// enough.
+#[test]
+fn servers_that_die_as_fast_as_they_are_opened_are_told_and_not_hammered() {
+    let (port, logins) = dying();
+    let url = format!("postgres://{APP}@127.0.0.1:{port}/{APP}?sslmode=disable");
+    let settings = format!("[pool]\npool_pre_ping = \"always\"\n{QUICK}");
+    let flags = ["upstream.census=off", "upstream.kind=direct"];
+    let gate = Gate::start(BINARY, &url, &settings, &flags);
+    let login = [("user", APP), ("database", APP)];
+    let refused = Raw::connect(gate.session).try_log_in(&login, "").expect_err("nobody answers");
+    assert_eq!((refused.field(b'S'), refused.sqlstate()), ("FATAL".into(), "08006".into()));
+    let detail = refused.field(b'D');
+    assert!(detail.starts_with("The statement was not sent."), "{detail}");
+    assert!(detail.ends_with("servers are lost as fast as they are opened."), "{detail}");
+    assert!(refused.field(b'H').ends_with("(TG013)"), "{refused:?}");
+    let count = logins.load(Ordering::SeqCst);
+    assert!((101..=110).contains(&count), "{count} logins for nothing");
+    let resent = gate.metric("tidegate_resent_total", &["reason=\"unsent\"", "session"]);
+    assert_eq!(resent, 100.0);
+    assert_eq!(gate.metric("tidegate_resends_refused_total", &["session"]), 1.0);
 }
 
 // --- Commits in doubt. ---
