@@ -106,6 +106,7 @@ pub async fn run(shared: Arc<Shared>, mut link: Link) {
 /// The server's limits stay unknown for now: the plan's holds, and pools find out for themselves
 /// what is the matter.
 fn go_without(shared: &Shared, error: &LinkError) {
+    shared.backends_unseen();
     let now = shared.clock.now();
     shared.with_pools(|pools| {
         if pools.budget_mut().server_limits().is_none() {

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::Duration;
 
 use tidegate_budget::budget::Share;
 use tidegate_config::{Config, TargetSession, UpstreamKind};
@@ -21,6 +22,7 @@ use tidegate_session::prepared::interner::{Interner, Library};
 use tidegate_session::prepared::{Environment, Statement};
 use tidegate_wire::catalogue::Complaint;
 use tidegate_wire::scram::{Derivation, SaltedKeys, Verifier};
+use tidegate_wire::tick::Tick;
 
 use crate::clock::Clock;
 use crate::complaints;
@@ -133,9 +135,19 @@ type Ask = Box<dyn Fn(&str) + Send + Sync>;
 
 type Welcomes = BTreeMap<PoolKey, Vec<Arc<Welcome>>>;
 
-/// Servers whose connection broke without a goodbye: their slots are held until the census has
+/// A server whose connection has ended without a goodbye: its slot is held until the census has
 /// seen that the backend is gone.
-pub(crate) type Zombies = Vec<(ServerId, u32)>;
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Zombie {
+    pub(crate) server: ServerId,
+    pub(crate) pid: u32,
+    pub(crate) since: Tick,
+}
+
+/// How long a slot stays taken after a connection broke when there is no census to see the
+/// backend go, or no pid by which it could be seen. A backend that does nothing ends at once when
+/// its client's machine answers with a reset; one that works finds out when it writes.
+pub(crate) const UNSEEN_COOLING: Duration = Duration::from_secs(10);
 
 /// Everything that the workers, the control plane, and the census of one upstream share.
 pub struct Shared {
@@ -164,7 +176,7 @@ pub struct Shared {
     ask: OnceLock<Ask>,
     pub(crate) succession: Succession,
     pub(crate) failed_logins: Mutex<FailedLogins>,
-    pub(crate) zombies: Mutex<Zombies>,
+    pub(crate) zombies: Mutex<Vec<Zombie>>,
     /// Connections that are logged in or have a place reserved to.
     pub(crate) clients: AtomicU32,
     pub(crate) clients_max: u32,
@@ -478,8 +490,19 @@ impl Shared {
     /// Tells which backends are left; servers that broke and whose backend is none of them are
     /// gone at last.
     pub fn backends_left(&self, pids: &[u32]) {
+        self.bury(|zombie| !pids.contains(&zombie.pid));
+    }
+
+    /// The census can't be taken: what it was to see go is given the time that is given where there
+    /// is none.
+    pub fn backends_unseen(&self) {
+        let now = self.clock.now();
+        self.bury(|zombie| now.since(zombie.since) >= UNSEEN_COOLING);
+    }
+
+    fn bury(&self, mut is_gone: impl FnMut(&Zombie) -> bool) {
         let mut zombies = lock(&self.zombies);
-        let gone: Vec<_> = zombies.extract_if(.., |(_, pid)| !pids.contains(pid)).collect();
+        let gone: Vec<_> = zombies.extract_if(.., |zombie| is_gone(zombie)).collect();
         drop(zombies);
         let orphans = self.succession.orphans_left(pids);
         if gone.is_empty() && orphans.is_none() {
@@ -487,8 +510,8 @@ impl Shared {
         }
         let now = self.clock.now();
         let mut pools = self.pools();
-        for (server, _) in gone {
-            pools.gone(server, now);
+        for zombie in gone {
+            pools.gone(zombie.server, now);
         }
         match orphans {
             None => {}

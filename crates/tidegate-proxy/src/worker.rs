@@ -62,7 +62,6 @@ use clients::Client;
 pub(crate) use clients::client_of_pid;
 use keeping::Accepted;
 use listening::Ear;
-pub(crate) use servers::UNSEEN_COOLING;
 
 /// Events taken from the kernel at once. More wait in the kernel, in order.
 const EVENTS_MAX: usize = 1024;

@@ -14,14 +14,13 @@ use mio::{Events, Interest, Poll, Token};
 use tidegate_budget::budget::{Census, Share};
 use tidegate_budget::limits::Server;
 
-use crate::shared::{Kind, Mail, Shared};
+use crate::shared::{Kind, Mail, Shared, UNSEEN_COOLING};
 use crate::succession::{Asker, ForeignCancel, Moved};
 use crate::takeover::giving::{Offer, Role};
 use crate::takeover::link::{Link, Message};
 use crate::takeover::message::{FromNew, FromOld, Upstream, VERSION};
 use crate::takeover::socket_of;
 use crate::tasks;
-use crate::worker::UNSEEN_COOLING;
 
 /// The old process answers from memory.
 const ANSWER_MAX: Duration = Duration::from_secs(10);

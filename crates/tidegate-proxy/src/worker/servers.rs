@@ -16,7 +16,7 @@ use crate::dial;
 use crate::locks::lock;
 use crate::server::{Claim, Overdue, Server, Stage};
 use crate::settings;
-use crate::shared::Kind;
+use crate::shared::{Kind, UNSEEN_COOLING, Zombie};
 use crate::token::{ClientKey, Source};
 use crate::worker::lost::{Overheard, overhear};
 use crate::worker::{Worker, timeouts};
@@ -40,11 +40,6 @@ const CLOSE_MAX: Duration = Duration::from_secs(5);
 /// How long a slot stays taken after the stream has ended when the upstream is a pooler, which
 /// gives its own connection back only after a reset of its own.
 const POOLER_COOLING: Duration = Duration::from_secs(1);
-
-/// How long a slot stays taken after a connection broke when there is no census to see the
-/// backend go, or no pid by which it could be seen. A backend that does nothing ends at once when
-/// its client's machine answers with a reset; one that works finds out when it writes.
-pub(crate) const UNSEEN_COOLING: Duration = Duration::from_secs(10);
 
 impl Worker {
     // --- In and out of a worker's hands. ---
@@ -674,19 +669,25 @@ impl Worker {
         let now = self.now;
         let Some(server) = self.server(id) else { return };
         let pid = server.pid;
-        // PostgreSQL ends the stream by ending the process. Where the connection broke during the
+        // PostgreSQL ends the stream by ending the process, and says why where it does so by itself.
+        // Where the connection broke during the
         // login there may be a backend of which nobody knows the pid: after a while the census
         // counts it among others'. Not where PostgreSQL has refused the login.
         let is_refused = pid == 0 && server.last_words.is_some();
-        let cooling = match (self.shared.kind(), is_broken && !is_refused) {
-            (Kind::Pooler, _) => POOLER_COOLING,
-            (_, false) => Duration::ZERO,
-            (_, true) if self.shared.has_census() && pid != 0 => {
-                lock(&self.shared.zombies).push((id, pid));
+        let is_broken = is_broken && !is_refused;
+        // Neither side wanted an end in order that nobody has announced: PostgreSQL has crashed, or
+        // something between has closed the connection towards both, and the backend goes on.
+        let is_silent = matches!(server.stage, Stage::Up(_)) && server.last_words.is_none();
+        let cooling = match self.shared.kind() {
+            Kind::Pooler => POOLER_COOLING,
+            _ if (is_broken || is_silent) && self.shared.has_census() && pid != 0 => {
+                let zombie = Zombie { server: id, pid, since: now };
+                lock(&self.shared.zombies).push(zombie);
                 self.remove_server(id);
                 return;
             }
-            (_, true) => UNSEEN_COOLING,
+            _ if is_broken => UNSEEN_COOLING,
+            _ => Duration::ZERO,
         };
         if cooling.is_zero() {
             self.remove_server(id);

@@ -135,6 +135,34 @@ fn a_copy_in_a_black_hole_ends_by_its_clients_timeouts() {
     stage.scene.all_slots_serve(3, CENSUS);
 }
 
+/// Something between has closed a connection in order, towards both sides, as load balancers do with
+/// those that they find idle. A backend at work does not notice, and counts.
+#[test]
+fn a_server_that_something_between_has_closed_counts_until_its_backend_has_gone() {
+    let stage = start(&(pool(2) + QUICK));
+    for port in stage.scene.ports() {
+        let mut raw = stage.scene.client(port);
+        raw.begin();
+        let backend = raw.backend();
+        raw.query("SELECT pg_sleep(60)");
+        stage.scene.until_running(1, "pg_sleep(60)");
+        assert_eq!(stage.network.cut(stage.link(&backend), Cut::Fin), 1);
+        assert_eq!(code(&last_words(&mut raw)), "FATAL 08006 TG013");
+        let mut others = [(); 2].map(|()| stage.scene.client(stage.scene.gate.transaction));
+        others[0].begin();
+        others[1].query("SELECT 'waits'");
+        stage.scene.until_waiting(1);
+        stage.scene.until_metric("tidegate_server_connections", &["\"closing\""], 1.0);
+        let own = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'";
+        assert_eq!(stage.scene.look(own), (2 + CENSUS).to_string());
+        assert_eq!(stage.scene.look(&format!("SELECT pg_terminate_backend({backend})")), "t");
+        assert!(others[1].until_ready().iter().any(|frame| frame.tag == b'D'));
+        others[0].run("COMMIT");
+        drop(others);
+        stage.scene.all_slots_serve(2, CENSUS);
+    }
+}
+
 /// Nothing came from PostgreSQL for a while, and then all of it did.
 #[test]
 fn what_the_network_has_held_arrives_whole() {
