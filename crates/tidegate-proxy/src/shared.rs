@@ -491,6 +491,7 @@ impl Shared {
     /// gone at last.
     pub fn backends_left(&self, pids: &[u32]) {
         self.bury(|zombie| !pids.contains(&zombie.pid));
+        self.orphans_left(pids);
     }
 
     /// The census can't be taken: what it was to see go is given the time that is given where there
@@ -498,25 +499,31 @@ impl Shared {
     pub fn backends_unseen(&self) {
         let now = self.clock.now();
         self.bury(|zombie| now.since(zombie.since) >= UNSEEN_COOLING);
+        self.orphans_left(&[]); // They have had that time before they were orphans.
+    }
+
+    /// Of what a process has left that this one took over from, these may be left.
+    fn orphans_left(&self, pids: &[u32]) {
+        let share = match self.succession.orphans_left(pids) {
+            None => return,
+            Some(0) => Share::Whole,
+            Some(left) => Share::Beside(left),
+        };
+        let now = self.clock.now();
+        self.with_pools(|pools| pools.set_share(share, now));
     }
 
     fn bury(&self, mut is_gone: impl FnMut(&Zombie) -> bool) {
         let mut zombies = lock(&self.zombies);
         let gone: Vec<_> = zombies.extract_if(.., |zombie| is_gone(zombie)).collect();
         drop(zombies);
-        let orphans = self.succession.orphans_left(pids);
-        if gone.is_empty() && orphans.is_none() {
+        if gone.is_empty() {
             return;
         }
         let now = self.clock.now();
         let mut pools = self.pools();
         for zombie in gone {
             pools.gone(zombie.server, now);
-        }
-        match orphans {
-            None => {}
-            Some(0) => pools.set_share(Share::Whole, now),
-            Some(left) => pools.set_share(Share::Beside(left), now),
         }
         drop(pools);
         self.wake_all();

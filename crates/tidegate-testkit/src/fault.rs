@@ -73,6 +73,7 @@ enum Order {
     CutAfter(Which, Way, usize, Cut),
     Forget(Which),
     Door(Door),
+    Heal,
     Count,
 }
 
@@ -154,6 +155,12 @@ impl FaultProxy {
     /// Attempts to connect succeed again.
     pub fn accept(&self) {
         self.order(Order::Door(Door::Open));
+    }
+
+    /// All is as at the start: what was held arrives, nothing is delayed or waits to be cut, and who
+    /// wants to connect may.
+    pub fn heal(&self) {
+        self.order(Order::Heal);
     }
 
     /// Connections of which at least one side is still there.
@@ -436,16 +443,27 @@ impl Network {
             }
             Order::Forget(which) => self.each(which, Link::forget),
             Order::Door(door) => {
-                self.listener = None;
-                self.fillers.clear();
-                match door {
-                    Door::Open => self.listener = Some(self.listen(BACKLOG)),
-                    Door::Refusing => {}
-                    Door::Silent => self.fall_silent(),
-                }
+                self.stand(door);
                 self.links.len()
             }
+            Order::Heal => {
+                if self.listener.is_none() || !self.fillers.is_empty() {
+                    self.stand(Door::Open);
+                }
+                (self.delay, self.held, self.armed) = (Duration::ZERO, [false; 2], None);
+                self.each(Which::All, |link| (link.held, link.armed) = ([false; 2], None))
+            }
             Order::Count => self.links.len(),
+        }
+    }
+
+    fn stand(&mut self, door: Door) {
+        self.listener = None;
+        self.fillers.clear();
+        match door {
+            Door::Open => self.listener = Some(self.listen(BACKLOG)),
+            Door::Refusing => {}
+            Door::Silent => self.fall_silent(),
         }
     }
 
@@ -701,6 +719,7 @@ mod tests {
     #[test]
     fn attempts_to_connect_are_refused_or_not_answered_until_they_succeed_again() {
         let (proxy, mut near, mut far, listener) = joined();
+        proxy.hold(Which::All, Way::BOTH);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, proxy.port()));
         let attempt = || TcpStream::connect_timeout(&address, Duration::from_millis(300));
         proxy.refuse();
@@ -708,8 +727,8 @@ mod tests {
         proxy.ignore();
         assert_eq!(attempt().expect_err("nobody answers").kind(), ErrorKind::TimedOut);
         near.write_all(b"what stands goes on").expect("it is taken");
+        proxy.heal();
         assert_eq!(heard(&mut far, 19), b"what stands goes on");
-        proxy.accept();
         attempt().expect("it listens");
         listener.accept().expect("it is passed on");
     }

@@ -84,7 +84,9 @@ impl Client {
             66..=69 => self.begin_only(&mut random),
             70..=77 => self.keep(&mut random),
             78..=84 => self.cancel(&mut random),
-            85..=89 => self.copy_out(&mut random),
+            85 | 86 => self.long_answer(&mut random),
+            87 | 88 => self.copy_out(&mut random),
+            89 => self.copy_in(&mut random),
             _ => self.leave(&mut random),
         };
         match result {
@@ -343,8 +345,40 @@ impl Client {
         self.send()
     }
 
-    /// A longer answer.
     fn copy_out(&mut self, random: &mut Random) -> Result<(), Lost> {
+        let rows = 1 + random.below(300);
+        let who = self.who.clone();
+        let sql = format!("COPY (SELECT '{who}', g FROM generate_series(1, {rows}) g) TO STDOUT");
+        let want = (1..=rows).map(|row| format!("{who}\t{row}")).collect();
+        self.simple(&sql, Want::Rows(want));
+        self.send()
+    }
+
+    /// Copies, looks at what has come, and takes it back.
+    fn copy_in(&mut self, random: &mut Random) -> Result<(), Lost> {
+        let rows = 1 + random.below(50);
+        let who = self.who.clone();
+        self.say_begin(random);
+        let mut batch = Batch::new().query("COPY public.copied FROM STDIN");
+        for row in 1..=rows {
+            batch = batch.copy_data(format!("{who}\t{row}\n").as_bytes());
+        }
+        let fails = random.one_in(4);
+        batch = if fails { batch.copy_fail("no more") } else { batch.copy_done() };
+        if fails {
+            self.model.fail();
+            self.push(batch, format!("copies {rows} rows and fails"), Want::Error("57014"));
+        } else {
+            self.push(batch, format!("copies {rows} rows"), Want::Rows(Vec::new()));
+            let sql = "SELECT min(who), max(who), count(*) FROM public.copied";
+            self.simple(sql, Want::Rows(vec![format!("{who}|{who}|{rows}")]));
+        }
+        self.model.rollback();
+        self.run("ROLLBACK", random);
+        self.send()
+    }
+
+    fn long_answer(&mut self, random: &mut Random) -> Result<(), Lost> {
         let rows = 1 + random.below(300);
         let sql = format!("SELECT '{}', g FROM generate_series(1, {rows}) g", self.who);
         let want = (1..=rows).map(|row| format!("{}|{row}", self.who)).collect();

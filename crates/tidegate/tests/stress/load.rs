@@ -6,6 +6,7 @@
 //! names the seed; `TIDEGATE_SEED=…` plays it again. How clients meet is the scheduler's choice.
 
 pub(crate) mod client;
+mod network;
 mod talk;
 mod model;
 mod random;
@@ -15,12 +16,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tidegate_scratch::ClusterOptions;
 use tidegate_testkit::raw::Raw;
-use tidegate_testkit::scene::{APP, Scene};
+use tidegate_testkit::scene::{self, APP, Scene};
 use tidegate_testkit::wait;
 
 use crate::load::client::{Client, Counts, Place};
 use crate::load::model::{SCHEMAS, Setting, Values, who};
+use crate::load::network::Network;
 use crate::load::random::Random;
 use crate::load::talk::RELOADED;
 
@@ -28,9 +31,13 @@ use crate::load::talk::RELOADED;
 pub(crate) struct Load {
     pub(crate) clients: usize,
     pub(crate) lasts: Duration,
+    /// Whether the network between gate and PostgreSQL breaks, too.
+    pub(crate) breaks: bool,
 }
 
 const SERVERS: usize = 6;
+/// Passwords are no part of this.
+const HBA: &str = "local all all trust\nhost all all 127.0.0.1/32 trust\n";
 const GATE: &str = env!("CARGO_BIN_EXE_tidegate");
 /// Much longer than anybody waits, and shorter than a client waits for an answer.
 const SETTINGS: &str = "plan = \"free\"\n\
@@ -45,9 +52,23 @@ pub(crate) fn run(load: &Load) {
     let given = std::env::var("TIDEGATE_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = given.unwrap_or(u64::from(std::process::id()));
     println!("TIDEGATE_SEED={seed}");
-    let mut scene = Scene::start(GATE, SETTINGS, &["listen.workers=2"]);
+    let cluster = scene::cluster(ClusterOptions::default().hba(HBA));
+    let mut network = load.breaks.then(|| Network::new(cluster.port(), seed));
+    let port = network.as_ref().map_or(cluster.port(), Network::port);
+    let url = format!("postgres://{APP}@127.0.0.1:{port}/{APP}");
+    let settings = SETTINGS.to_owned() + if load.breaks { network::SETTINGS } else { "" };
+    let flags = ["listen.workers=2", "upstream.census=1s"];
+    let mut scene = Scene::with(GATE, cluster, &url, &settings, &flags);
     scene.gate.allow("the server that listens for its database was lost");
+    if load.breaks {
+        for words in network::ALLOWED {
+            scene.gate.allow(words);
+        }
+    }
     prepare(&scene);
+    // With all servers there, and nobody.
+    assert_at_rest(&scene);
+    let base = Size::of(&scene);
     let place = Place {
         seed,
         session: scene.gate.session,
@@ -66,7 +87,7 @@ pub(crate) fn run(load: &Load) {
                 .expect("a thread")
         })
         .collect();
-    let kills = disturb(&scene, seed, load.lasts, &stop);
+    let (kills, sizes) = disturb(&scene, network.as_mut(), seed, load.lasts, &stop);
     stop.store(true, Ordering::Relaxed);
     let mut all = Counts::default();
     for thread in threads {
@@ -77,17 +98,43 @@ pub(crate) fn run(load: &Load) {
         all.lost += counts.lost;
         all.refused += counts.refused;
     }
-    println!("{all:?}, {kills} servers killed");
+    println!("{all:?}, {kills} servers were lost at most");
     let failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
     for words in failures.iter().take(FAILURES_SHOWN) {
         println!("TIDEGATE_SEED={seed}, {words}");
     }
     assert!(failures.is_empty(), "{} clients failed; TIDEGATE_SEED={seed}", failures.len());
-    // A killed server costs at most the one client that had it.
-    assert!(all.lost <= kills, "{} clients lost a server, {kills} were killed", all.lost);
+    // A server that is lost costs at most the one client that had it.
+    assert!(all.lost <= kills, "{} clients lost a server, of {kills}", all.lost);
     assert!(all.answers > load.clients * ANSWERS_MIN, "{} answers", all.answers);
     assert_at_rest(&scene);
+    println!("at the start {base:?}, under load {sizes:?}, at the end {:?}", Size::of(&scene));
+    let [early, late] = sizes;
+    let growth = late.resident_bytes.saturating_sub(early.resident_bytes);
+    assert!(growth < GROWTH_MAX, "{growth} bytes more since the first quarter");
+    wait::until("no descriptor is left over", || {
+        (Size::of(&scene).descriptors <= base.descriptors).then_some(())
+    });
 }
+
+/// What the gate needs.
+#[derive(Debug, Clone, Copy, Default)]
+struct Size {
+    descriptors: usize,
+    resident_bytes: u64,
+}
+
+impl Size {
+    fn of(scene: &Scene) -> Self {
+        let folder = format!("/proc/{}/fd", scene.gate.pid());
+        let descriptors = std::fs::read_dir(folder).expect("the gate runs").count();
+        Self { descriptors, resident_bytes: scene.gate.resident_bytes() }
+    }
+}
+
+/// After the first quarter everything that is made once is there. What comes beyond are buffers of
+/// clients that happen to wait or not to read: 128 KiB for each of some.
+const GROWTH_MAX: u64 = 8 << 20;
 
 const STACK_BYTES: usize = 256 * 1024;
 const FAILURES_SHOWN: usize = 3;
@@ -106,6 +153,8 @@ fn prepare(scene: &Scene) {
         place(&format!("s{number}"));
     }
     place("public");
+    sql("CREATE TABLE public.copied (who text, n int)");
+    sql("GRANT SELECT, INSERT ON public.copied TO app");
     sql("CREATE FUNCTION public.hidden_set(name text, value text) RETURNS text LANGUAGE plpgsql \
          AS $$ BEGIN RETURN set_config(name, value, false); END $$");
 }
@@ -149,11 +198,19 @@ fn live(
 }
 
 /// Kills servers, changes a setting that PostgreSQL reports, and counts servers, for as long as
-/// nobody has failed. Says how many servers were killed.
-fn disturb(scene: &Scene, seed: u64, lasts: Duration, stop: &AtomicBool) -> usize {
+/// nobody has failed. Says how many servers were lost at most, and what the gate needed after a
+/// quarter of the time and at its end.
+fn disturb(
+    scene: &Scene,
+    mut network: Option<&mut Network>,
+    seed: u64,
+    lasts: Duration,
+    stop: &AtomicBool,
+) -> (usize, [Size; 2]) {
     let mut random = Random::of(seed, usize::MAX, 0);
     let mut superuser = Raw::log_in(scene.cluster.port(), "postgres", "postgres", APP);
     let mut kills = 0;
+    let mut early = None;
     let mut looks = 0;
     let mut loaded = String::new();
     let elapsed = wait::stopwatch();
@@ -164,6 +221,12 @@ fn disturb(scene: &Scene, seed: u64, lasts: Duration, stop: &AtomicBool) -> usiz
             .expect("a count is a number");
         assert!(servers <= SERVERS, "{servers} servers");
         looks += 1;
+        if let Some(network) = &mut network {
+            network.look(&mut superuser);
+        }
+        if early.is_none() && elapsed() > lasts / 4 {
+            early = Some(Size::of(scene));
+        }
         if looks % KILLS_EVERY == 0 {
             let salt = random.below(1 << 20);
             let killed = superuser.value(&format!(
@@ -187,7 +250,9 @@ fn disturb(scene: &Scene, seed: u64, lasts: Duration, stop: &AtomicBool) -> usiz
         }
     };
     wait::poll_every(BETWEEN_LOOKS, look, || stop.load(Ordering::Relaxed) || elapsed() > lasts);
-    kills
+    let late = Size::of(scene);
+    let lost = network.map_or(0, |network| network.mend());
+    (kills + lost, [early.unwrap_or(late), late])
 }
 
 const BETWEEN_LOOKS: Duration = Duration::from_millis(25);

@@ -168,13 +168,17 @@ impl Talk {
                 let code = error.map(|error| error.sqlstate());
                 history.add(format!("< the end, {code:?}"));
                 // Without a word where it has got half a message.
-                let codes = [None, Some("57P01"), Some("08006")];
+                // 57014: what is sent into a connection that is half-open is ended by its time.
+                let codes = [None, Some("57P01"), Some("08006"), Some("57014")];
                 assert!(codes.contains(&code.as_deref()), "lost with {code:?} at {}", step.words);
                 return Err(Lost::Server);
             };
             match frame.tag {
                 b'S' => self.hear_parameter(&frame),
                 b'D' => rows.push(row(&frame.body)),
+                b'd' => {
+                    rows.push(String::from_utf8_lossy(frame.body.trim_ascii_end()).into_owned())
+                }
                 b'E' => error = Some(frame),
                 b'A' => {
                     let text = String::from_utf8_lossy(&frame.body[4..]).into_owned();
