@@ -104,6 +104,17 @@ pub enum Share {
     AtMost(u32),
 }
 
+/// The limits that the settings set, which a reload may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ceilings {
+    /// [`Limits::plan`].
+    pub plan: Option<u32>,
+    /// [`Limits::connections`].
+    pub connections: Option<u32>,
+    /// [`Limits::headroom`].
+    pub headroom: u32,
+}
+
 /// All slots of one upstream.
 pub struct Budget {
     limits: Limits,
@@ -268,6 +279,17 @@ impl Budget {
         }
         replace_limits(&mut self.databases, census.databases);
         replace_limits(&mut self.users, census.users);
+    }
+
+    /// Other settings hold from now on. What is taken beyond them stays taken.
+    pub fn set_ceilings(&mut self, ceilings: Ceilings) {
+        let Ceilings { plan, connections, headroom } = ceilings;
+        self.limits = Limits { plan, connections, headroom, ..self.limits };
+    }
+
+    /// How many slots are taken; those that were dropped since [`Budget::collect`] still count.
+    pub fn used(&self) -> u32 {
+        self.used
     }
 
     /// The connections that this process may hold now, and what says so.

@@ -8,6 +8,11 @@ pub mod census;
 pub mod lookups;
 pub mod web;
 mod operations;
+mod kill;
+mod lists;
+
+mod admission;
+mod gathering;
 
 pub mod link;
 

@@ -10,17 +10,15 @@ use axum::Json;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, StatusCode, Uri, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::IntoResponse;
 use axum::routing::post;
 use serde_json::{Value, json};
-use subtle::ConstantTimeEq;
 
 use tidegate_pool_core::pools::operating::{PauseError, Scope, Standing};
 use tidegate_proxy::shared::Shared;
 
-/// The name of this form of the JSON.
-const SCHEMA: &str = "tidegate.operation.v1";
+use crate::admission::{No, SCHEMA, may_operate};
 
 /// The name of a database has 63 bytes at most, which JSON may escape sixfold.
 const BODY_BYTES_MAX: usize = 4096;
@@ -62,31 +60,6 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
             router.route(&path, post(handler).fallback(only_post))
         })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-}
-
-/// Why nothing was done.
-struct No {
-    code: StatusCode,
-    error: &'static str,
-    detail: String,
-}
-
-impl No {
-    fn new(code: StatusCode, error: &'static str, detail: impl Into<String>) -> Self {
-        Self { code, error, detail: detail.into() }
-    }
-}
-
-impl IntoResponse for No {
-    fn into_response(self) -> Response {
-        let body = json!({ "schema": SCHEMA, "error": self.error, "detail": self.detail });
-        let mut response = (self.code, Json(body)).into_response();
-        if self.code == StatusCode::UNAUTHORIZED {
-            let scheme = header::HeaderValue::from_static("Bearer");
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
-        }
-        response
-    }
 }
 
 fn operate(
@@ -132,27 +105,6 @@ fn operate(
         "an operator has spoken"
     );
     Ok(answer(operation, database, &standing))
-}
-
-fn may_operate(shared: &Shared, headers: &HeaderMap) -> Result<(), No> {
-    if headers.contains_key(header::ORIGIN) {
-        let detail = "pages in browsers may not operate the gate (the request has an Origin)";
-        return Err(No::new(StatusCode::FORBIDDEN, "origin", detail));
-    }
-    let Some(token) = &shared.config.listen.admin_token else {
-        let detail = "this gate takes no operations: set listen.admin_token_file to a file with a \
-                      token, start the gate again, and send the token as Authorization: Bearer";
-        return Err(No::new(StatusCode::FORBIDDEN, "no_admin_token", detail));
-    };
-    let given = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "))
-        .unwrap_or_default();
-    if bool::from(token.expose().as_bytes().ct_eq(given)) {
-        return Ok(());
-    }
-    let detail = "send the token of listen.admin_token_file as Authorization: Bearer TOKEN";
-    Err(No::new(StatusCode::UNAUTHORIZED, "unauthorized", detail))
 }
 
 /// What a request is about. What is not understood must not mean everything.

@@ -58,12 +58,35 @@ pub enum FetchError {
     },
 }
 
-/// Asks for `path` and gives status and body. `timeout` bounds the whole of it, but for looking
-/// up a name, whose time the system's resolver sets.
+/// Asks for `path` and gives status and body, as [`ask`] does.
 ///
 /// # Errors
 /// [`FetchError`] names the address and what to do.
 pub fn fetch(api: &str, path: &str, timeout: Duration) -> Result<(u16, String), FetchError> {
+    ask(api, &Request { path, ..Request::default() }, timeout)
+}
+
+/// What a gate is asked.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Request<'a> {
+    /// Where it goes.
+    pub path: &'a str,
+    /// The token of whoever asks; one line of plain text.
+    pub token: Option<&'a str>,
+    /// What is posted; without it something is only looked at.
+    pub body: Option<&'a str>,
+}
+
+/// Asks and gives status and body. `timeout` bounds the whole of it, but for looking up a name,
+/// whose time the system's resolver sets.
+///
+/// # Errors
+/// [`FetchError`] names the address and what to do.
+pub fn ask(
+    api: &str,
+    request: &Request<'_>,
+    timeout: Duration,
+) -> Result<(u16, String), FetchError> {
     let clock = Clock::new();
     let deadline = clock.now() + timeout;
     let left = || remaining(deadline, clock.now());
@@ -84,7 +107,7 @@ pub fn fetch(api: &str, path: &str, timeout: Duration) -> Result<(u16, String), 
             (Stream::Tcp(stream), authority)
         }
     };
-    let request = format!("GET {path} HTTP/1.0\r\nHost: {host}\r\nUser-Agent: tidegate\r\n\r\n");
+    let request = request.in_http(&host);
     stream.set_timeout(left().map_err(failed)?).map_err(failed)?;
     stream.write_all(request.as_bytes()).map_err(failed)?;
     let mut answer = Vec::new();
@@ -103,6 +126,22 @@ pub fn fetch(api: &str, path: &str, timeout: Duration) -> Result<(u16, String), 
         }
     }
     parse(&answer).map_err(|problem| FetchError::Garbled { api: api.to_owned(), problem })
+}
+
+impl Request<'_> {
+    fn in_http(&self, host: &str) -> String {
+        let Self { path, token, body } = self;
+        let method = if body.is_some() { "POST" } else { "GET" };
+        let mut text =
+            format!("{method} {path} HTTP/1.0\r\nHost: {host}\r\nUser-Agent: tidegate\r\n");
+        if let Some(token) = token {
+            text.push_str(&format!("Authorization: Bearer {token}\r\n"));
+        }
+        if let Some(body) = body {
+            text.push_str(&format!("Content-Length: {}\r\n", body.len()));
+        }
+        text + "\r\n" + body.unwrap_or_default()
+    }
 }
 
 /// Where a gate is.

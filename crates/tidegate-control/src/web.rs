@@ -1,8 +1,8 @@
 //! The gate over HTTP: health, metrics, and the snapshot, for machines and for `tidegate status`.
 //!
 //! The same routes are served on every address of `listen.http` and on the control socket. All but
-//! [`operations`] only read. An answer is rendered from one [`Snapshot`]: the lock of the pools is taken
-//! for [`Shared::view`] alone, and clients are not walked.
+//! [`operations`] and [`kill`] only read. An answer is rendered from one [`Snapshot`]: the lock of
+//! the pools is taken for [`Shared::view`] alone, and clients are not walked but for [`lists`].
 //!
 //! Bounds: [`CONNECTIONS_MAX`] connections for each address, so that HTTP cannot eat the file
 //! descriptors of clients, and [`SILENCE_MAX`] for a connection on which nothing moves.
@@ -23,7 +23,7 @@ use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::Listener;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -38,7 +38,8 @@ use tidegate_proxy::shared::Shared;
 use tidegate_proxy::takeover::giving::{Offer, Role};
 use tidegate_proxy::takeover::taking::Elder;
 
-use crate::{operations, process};
+use crate::admission::Reach;
+use crate::{kill, lists, operations, process};
 
 /// Scrapers, a few people, and a load balancer's probes; each has one connection or two.
 const CONNECTIONS_MAX: usize = 64;
@@ -58,7 +59,10 @@ tidegate
 /readyz           200 when clients are taken, 503 with the reason when not
 /metrics          OpenMetrics, for Prometheus and whatever reads its format
 /api/v1/snapshot  everything known at this moment, as JSON
-/api/v1/pause     POST, as /api/v1/resume and /api/v1/reconnect: needs listen.admin_token_file
+/api/v1/clients   who is connected; ?limit=1000 for more rows
+/api/v1/servers   the connections to PostgreSQL, and who has them
+/api/v1/holders   who holds a server, the longest first
+/api/v1/pause     POST, as resume, reconnect, and kill beside it: needs listen.admin_token_file
 
 On a terminal: tidegate status
 ";
@@ -215,8 +219,9 @@ pub async fn serve(
     let (stop, stopped) = watch::channel(());
     let mut serving = JoinSet::new();
     let mut files = Vec::new();
-    for Open { socket, .. } in bound.sockets {
-        let routes = routes.clone();
+    for Open { address, socket, .. } in bound.sockets {
+        let reach = if address.is_local() { Reach::Local } else { Reach::Open };
+        let routes = routes.clone().layer(Extension(reach));
         let mut stopped = stopped.clone();
         let until = async move {
             // An error says that the sender is gone, which means the same.
@@ -270,7 +275,9 @@ fn routes(shared: Arc<Shared>) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/api/v1/snapshot", get(api_snapshot))
+        .merge(lists::routes())
         .merge(operations::routes())
+        .merge(kill::routes())
         .fallback(unknown)
         .method_not_allowed_fallback(async || {
             (StatusCode::METHOD_NOT_ALLOWED, "only GET is understood here\n")

@@ -62,6 +62,8 @@ impl RejectReason {
 pub enum Goodbye {
     /// The gate shut down.
     Drain,
+    /// An operator closed it.
+    Killed,
     /// It could not be given what its session needs to begin.
     Refused,
     /// Its server was lost in the midst of its work.
@@ -80,8 +82,9 @@ pub enum Goodbye {
 
 impl Goodbye {
     /// All reasons, for metrics that start at zero.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Drain,
+        Self::Killed,
         Self::Refused,
         Self::ServerLost,
         Self::Takeover,
@@ -95,6 +98,7 @@ impl Goodbye {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Drain => "drain",
+            Self::Killed => "killed",
             Self::Refused => "refused",
             Self::ServerLost => "server_lost",
             Self::Takeover => "takeover",

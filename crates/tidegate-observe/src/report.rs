@@ -18,6 +18,8 @@ pub enum Verdict {
     Draining,
     /// Nobody has asked the server for its limits yet, so no server may be opened.
     Starting,
+    /// An operator has paused all pools or some.
+    Paused,
     /// Clients wait for a server.
     Waiting,
     /// Nobody waits.
@@ -31,6 +33,7 @@ impl Verdict {
             Self::Down => "down",
             Self::Draining => "draining",
             Self::Starting => "starting",
+            Self::Paused => "paused",
             Self::Waiting => "waiting",
             Self::Well => "well",
         }
@@ -70,6 +73,13 @@ pub fn verdict(snapshot: &Snapshot) -> (Verdict, String) {
     if budget.binding == "unasked" {
         let cause = "the server has not been asked for its limits yet".to_owned();
         return (Verdict::Starting, cause);
+    }
+    if let Some(paused) = paused(snapshot) {
+        let mut cause = format!("{paused}, by an operator");
+        if waiting > 0 {
+            cause.push_str(&format!("; {}", queue()));
+        }
+        return (Verdict::Paused, cause);
     }
     let use_ = format!("{} of {} connections are in use", budget.used, budget.usable);
     match waiting {
@@ -120,7 +130,7 @@ fn painted(verdict: Verdict, colour: bool) -> String {
     }
     let paint = match verdict {
         Verdict::Well => 32,
-        Verdict::Draining | Verdict::Starting | Verdict::Waiting => 33,
+        Verdict::Draining | Verdict::Starting | Verdict::Paused | Verdict::Waiting => 33,
         Verdict::Down => 31,
     };
     format!("\x1b[1;{paint}m{word}\x1b[0m")
@@ -305,7 +315,7 @@ fn clients(count: u32) -> String {
 }
 
 /// A wait: `12 ms`, `2.5 s`, `1 m 05 s`.
-fn seconds(seconds: f64) -> String {
+pub fn seconds(seconds: f64) -> String {
     if seconds < 1.0 {
         format!("{:.0} ms", seconds * 1000.0)
     } else if seconds < 60.0 {
@@ -339,7 +349,7 @@ fn name(pool: &Pool) -> String {
 }
 
 /// The text with what steers a terminal or changes the direction of writing shown as `\u{…}`.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     let steers = |c: char| {
         c.is_control()
             || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -421,6 +431,18 @@ mod tests {
         let snapshot = given::snapshot_with(&mut pools, &front, &[], given::at(3));
         let (verdict, cause) = verdict(&snapshot);
         assert_eq!((verdict, cause.as_str()), (Verdict::Draining, "6 clients left"));
+    }
+
+    #[test]
+    fn a_gate_with_something_paused_is_not_well() {
+        let mut snapshot = given::busy();
+        snapshot.paused.databases = vec!["shop".to_owned()];
+        let report = status(&snapshot, false);
+        assert!(report.starts_with("PAUSED  shop, by an operator; "), "{report}");
+        snapshot.paused.all = true;
+        let report = status(&snapshot, false);
+        assert!(report.starts_with("PAUSED  everything, by an operator; "), "{report}");
+        assert!(report.contains(" for a server, the first for "), "{report}");
     }
 
     #[test]

@@ -3,8 +3,9 @@
 //! - [`tending`]: what time brings: waits that end, idle servers that are closed or checked.
 //! - [`dialing`]: who may open a server, and at whose cost.
 //! - [`hosts`]: what follows from an upstream that has several hosts.
-//! - [`operating`]: what an operator does: pause, resume, replace.
+//! - [`operating`]: what an operator does: pause, resume, replace, close.
 //! - [`sharing`]: another process takes over, and the slots go there one by one.
+//! - [`limits`]: settings that change while the pools work.
 
 mod tending;
 
@@ -13,6 +14,8 @@ mod dialing;
 mod hosts;
 
 pub mod operating;
+
+mod limits;
 
 mod sharing;
 
@@ -64,6 +67,8 @@ pub struct Pools<S> {
     next_timer: Tick,
     draining: bool,
     pauses: operating::Pauses,
+    /// A limit was lowered below what was open, and there is still more than it allows.
+    is_over_limit: bool,
 }
 
 /// What happened to a server.
@@ -125,6 +130,7 @@ impl<S> Pools<S> {
             next_timer: Tick::NEVER,
             draining: false,
             pauses: operating::Pauses::default(),
+            is_over_limit: false,
         }
     }
 
@@ -375,6 +381,9 @@ impl<S> Pools<S> {
         if entry.is_left {
             return Some(CloseReason::Moved);
         }
+        if self.must_shrink(lease.pool) {
+            return Some(CloseReason::Limit);
+        }
         if entry.retired {
             let missing = closing + pool.tally.in_state(State::Dialing);
             let may_close = missing < DIALS_PER_POOL_MAX && self.retry.next(now).is_none();
@@ -429,11 +438,7 @@ impl<S> Pools<S> {
             entry.pid = pid;
             entry.checked = now;
             if !entry.retired {
-                entry.expires = match recycle {
-                    // The last tenth: servers opened together must not end together.
-                    Some(age) => now + age.mul_f64(1.0 - 0.1 * jitter),
-                    None => Tick::NEVER,
-                };
+                entry.expires = limits::expiry(now, recycle, jitter);
             }
         }
         let pool = self.pool_mut(id);
@@ -454,6 +459,8 @@ impl<S> Pools<S> {
             self.close(lease, CloseReason::Drain, now);
         } else if self.excess() > 0 {
             self.close(lease, CloseReason::Takeover, now);
+        } else if self.must_shrink(id) {
+            self.close(lease, CloseReason::Limit, now);
         } else {
             self.place(lease, now);
         }
@@ -516,6 +523,7 @@ impl<S> Pools<S> {
         drop(entry.payload);
         let pool = entry.pool;
         drop(entry._slot);
+        self.note_limit();
         self.feed(now);
         self.renew(pool, now);
         self.forget_if_unused(pool);

@@ -118,6 +118,11 @@ impl Retry {
         self.forgive();
     }
 
+    /// Other settings hold from the next failure on.
+    pub(crate) fn set_settings(&mut self, settings: RetrySettings) {
+        self.settings = settings;
+    }
+
     /// Somebody says that the upstream is back: the next dial may start at once.
     pub(crate) fn forgive(&mut self) {
         self.failures = 0;

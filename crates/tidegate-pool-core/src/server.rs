@@ -132,8 +132,12 @@ pub enum CloseReason {
     Evicted,
     /// It was idle for longer than it may be.
     Idle,
+    /// An operator has closed it.
+    Killed,
     /// It was older than `pool_recycle`.
     Lifetime,
+    /// More were open than a limit allows that was lowered.
+    Limit,
     /// The upstream has moved to another host, or this one is not like it must be any more.
     Moved,
     /// Its pool was paused and at rest.
@@ -152,14 +156,16 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All reasons, for metrics that start at zero.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Bug,
         Self::CheckFailed,
         Self::DialFailed,
         Self::Drain,
         Self::Evicted,
         Self::Idle,
+        Self::Killed,
         Self::Lifetime,
+        Self::Limit,
         Self::Moved,
         Self::Pause,
         Self::Reconnect,
@@ -178,7 +184,9 @@ impl CloseReason {
             Self::Drain => "drain",
             Self::Evicted => "evicted",
             Self::Idle => "idle",
+            Self::Killed => "killed",
             Self::Lifetime => "lifetime",
+            Self::Limit => "limit",
             Self::Moved => "moved",
             Self::Pause => "pause",
             Self::Reconnect => "reconnect",

@@ -32,7 +32,9 @@ enum Op {
     GoOn(usize),
     LeaveHost(Option<usize>),
     Pause(Option<usize>),
+    Plan(u32),
     Reconnect(Option<usize>),
+    Resize(u32, u32),
     Resume,
     Visit(u8),
 }
@@ -54,6 +56,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => any::<usize>().prop_map(Op::GoOn),
         1 => proptest::option::of(any::<usize>()).prop_map(Op::LeaveHost),
         1 => proptest::option::of(0..3_usize).prop_map(Op::Reconnect),
+        1 => (1..10_u32).prop_map(Op::Plan),
+        1 => (1..5_u32, 0..4_u32).prop_map(|(size, overflow)| Op::Resize(size, overflow)),
         1 => any::<u8>().prop_map(Op::Visit),
     ]
 }
@@ -96,9 +100,11 @@ fn play(world: &mut World, op: Op) {
             world.leave_host(except);
         }
         Op::Pause(pool) => world.pause(pool),
+        Op::Plan(plan) => world.set_plan(plan),
         Op::Reconnect(pool) => {
             world.reconnect(pool);
         }
+        Op::Resize(size, overflow) => world.resize(size, overflow),
         Op::Resume => world.resume(),
         Op::Visit(name) => world.visit(name),
     }
@@ -844,4 +850,70 @@ fn every_state_can_end_and_its_end_is_counted_once() {
         let closed: u64 = world.view().pools[0].tally.closed.iter().sum();
         assert_eq!(closed, 1, "{state:?}");
     }
+}
+
+#[test]
+fn a_lowered_plan_closes_what_is_idle_at_once_and_the_rest_when_it_comes_back() {
+    let mut world = World::new(1, 5, settings());
+    open(&mut world, 0, 4);
+    world.finish(world.in_state(State::Leased(Transaction))[0], true, Transient);
+    world.log();
+    world.set_plan(2);
+    assert_eq!(world.log(), "close:0:Limit");
+    for server in world.in_state(State::Leased(Transaction)) {
+        world.finish(server, true, Transient);
+    }
+    assert_eq!(world.log(), "close:0:Limit");
+    world.finish_all(State::Closing);
+    assert_eq!(world.view().budget.used, 2);
+    world.set_foreign(1);
+    world.checkout(0, Transaction);
+    world.finish_all(State::Leased(Transaction));
+    assert_eq!(world.log(), "", "connections of others take nothing back");
+}
+
+#[test]
+fn a_smaller_pool_gives_up_what_is_idle_and_then_what_comes_back() {
+    let mut world = World::new(1, 10, settings());
+    open(&mut world, 0, 4);
+    world.finish(world.in_state(State::Leased(Transaction))[0], true, Transient);
+    world.log();
+    world.resize(1, 0);
+    assert_eq!(world.log(), "close:0:Limit");
+    world.finish_all(State::Leased(Transaction));
+    assert_eq!(world.log(), "close:0:Limit close:0:Limit");
+    world.finish_all(State::Closing);
+    world.resize(2, 1);
+    for _ in 0..3 {
+        world.checkout(0, Session);
+    }
+    assert_eq!(world.log(), "dial:0 dial:0");
+}
+
+#[test]
+fn a_shorter_age_holds_for_servers_that_are_open() {
+    let mut world = pool_with(1, settings());
+    world.advance(60 * SECOND);
+    let shorter = PoolSettings { pool_recycle: Some(30 * SECOND), ..settings() };
+    let (now, retry) = (world.now, world::retry_settings());
+    world.pools.set_settings(|_| shorter.clone(), retry, now);
+    world.advance(SECOND);
+    assert_eq!(world.log(), "dial:0", "it is replaced");
+}
+
+#[test]
+fn only_what_is_idle_is_closed_without_its_worker() {
+    let mut world = World::new(1, 5, settings());
+    open(&mut world, 0, 1);
+    let server = world.in_state(State::Leased(Transaction))[0];
+    let now = world.now;
+    assert!(!world.pools.kill_idle(server, now));
+    let seen = world.pools.servers(now);
+    assert_eq!((seen.len(), seen[0].id, seen[0].state), (1, server, State::Leased(Transaction)));
+    world.finish_all(State::Leased(Transaction));
+    world.log();
+    assert!(world.pools.kill_idle(server, now));
+    world.advance(Duration::ZERO);
+    world.checkout(0, Session);
+    assert_eq!(world.log(), "close:0:Killed dial:0");
 }

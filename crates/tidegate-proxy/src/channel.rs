@@ -9,7 +9,7 @@
 //! back ([`Channel::stepped`]) the channel wants no turn. What is counted as unsent is ciphertext.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Token};
@@ -151,6 +151,14 @@ impl Channel {
             hung_up: false,
             paused: false,
             queued: false,
+        }
+    }
+
+    /// Where the other side is; none on a Unix socket, or once the connection has ended.
+    pub(crate) fn peer_address(&self) -> Option<SocketAddr> {
+        match &self.socket {
+            Socket::Tcp(stream) => stream.peer_addr().ok(),
+            Socket::Unix(_) | Socket::Played(_) => None,
         }
     }
 

@@ -26,6 +26,7 @@ mod users;
 mod welcome;
 
 mod timers;
+pub mod roster;
 mod token;
 
 mod channel;

@@ -4,8 +4,10 @@
 //! servers to) is carried out by whichever worker wakes first, as after a census.
 
 use tidegate_pool_core::pools::operating::{PauseError, Scope, Standing};
+use tidegate_pool_core::server::ServerId;
 
-use crate::shared::Shared;
+use crate::roster::{ClientId, Found, Killed, Listing, Whom};
+use crate::shared::{Mail, Shared};
 
 impl Shared {
     /// Hands out and dials nothing of `scope` until it is resumed; says how its servers stand.
@@ -33,5 +35,44 @@ impl Shared {
             pools.reconnect(scope, now);
             pools.standing(scope)
         })
+    }
+
+    /// How many workers there are, each of which answers what all are asked.
+    pub fn workers(&self) -> usize {
+        self.mailboxes.len()
+    }
+
+    /// Asks each worker for its clients, `rows_max` of them at most.
+    pub fn list(
+        &self,
+        whom: Whom,
+        rows_max: usize,
+        reply: impl Fn(Found) + Clone + Send + 'static,
+    ) {
+        for mailbox in &*self.mailboxes {
+            let reply = Box::new(reply.clone());
+            mailbox.put(Mail::List(Box::new(Listing::new(whom, rows_max, reply))));
+        }
+    }
+
+    /// Has a client closed. Each worker answers; those that do not have it, that they know none.
+    pub fn kill_client(&self, client: ClientId, reply: impl Fn(Killed) + Clone + Send + 'static) {
+        for mailbox in &*self.mailboxes {
+            mailbox.put(Mail::KillClient(client, Box::new(reply.clone())));
+        }
+    }
+
+    /// Has a server closed that a worker has, and its client with it. Each worker answers, as
+    /// [`Shared::kill_client`] has it.
+    pub fn kill_server(&self, server: ServerId, reply: impl Fn(Killed) + Clone + Send + 'static) {
+        for mailbox in &*self.mailboxes {
+            mailbox.put(Mail::KillServer(server, Box::new(reply.clone())));
+        }
+    }
+
+    /// Closes a server that nobody has. False when somebody has it.
+    pub fn kill_idle(&self, server: ServerId) -> bool {
+        let now = self.clock.now();
+        self.with_pools(|pools| pools.kill_idle(server, now))
     }
 }

@@ -31,6 +31,7 @@ use crate::dial::Network;
 use crate::locks::lock;
 use crate::logins::FailedLogins;
 use crate::resolver::{Resolver, Target};
+use crate::roster::{ClientId, Killed, Listing, Reply};
 use crate::server::Server;
 use crate::settings;
 use crate::succession::{Asker, Giving, Moved, Succession};
@@ -75,6 +76,12 @@ pub(crate) enum Mail {
     HandOff(ClientKey, Lease<Box<Server>>),
     /// A client of this worker that waited gets none.
     Refuse(ClientKey, CheckoutError),
+    /// An operator wants this client closed.
+    KillClient(ClientId, Reply<Killed>),
+    /// An operator wants this server closed.
+    KillServer(ServerId, Reply<Killed>),
+    /// Somebody wants to know who is connected.
+    List(Box<Listing>),
     /// The keys of a password, for a server that logs in.
     Derived(ServerId, SaltedKeys),
     /// A step of a TLS handshake has been done.

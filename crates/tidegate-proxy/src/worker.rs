@@ -16,7 +16,9 @@
 //! - [`moving`]: clients that go over to another process, and those that come from one.
 //! - [`lost`]: servers that die, and what becomes of what their clients have sent.
 //! - [`timeouts`]: clients that take too long; [`deadlines`]: when it is too long.
+//! - [`rounds`]: lists of clients, and what operators do to one of them.
 
+mod rounds;
 mod cancels;
 mod logins;
 mod moving;
@@ -62,6 +64,7 @@ use clients::Client;
 pub(crate) use clients::client_of_pid;
 use keeping::Accepted;
 use listening::Ear;
+use rounds::Round;
 
 /// Events taken from the kernel at once. More wait in the kernel, in order.
 const EVENTS_MAX: usize = 1024;
@@ -119,6 +122,7 @@ pub(crate) struct Worker {
     accepted: Accepted,
     /// At most one for each database.
     ears: Vec<Ear>,
+    rounds: VecDeque<Round>,
     now: Tick,
     /// When the pools want to be called, as of the beginning of this turn's wait.
     pools_due: Tick,
@@ -178,6 +182,7 @@ impl Worker {
             pins_logged: BTreeSet::new(),
             accepted: Accepted::default(),
             ears: Vec::new(),
+            rounds: VecDeque::new(),
             now: Tick::ZERO,
             pools_due: Tick::ZERO,
             has_mail: false,
@@ -216,6 +221,7 @@ impl Worker {
         self.fire_timers();
         self.carry_out_orders();
         self.release_askers();
+        self.go_on_rounds();
         self.go_on_draining();
         self.go_on_giving();
     }
@@ -235,7 +241,8 @@ impl Worker {
     fn timeout(&mut self) -> Option<Duration> {
         self.pools_due = self.shared.pools().next_timer().unwrap_or(Tick::NEVER);
         let may_accept = !self.accepting.is_empty() && self.logging_in < LOGINS_MAX;
-        if !self.ready.is_empty() || (may_accept && self.accepts_from <= self.now) {
+        let has_work = !self.ready.is_empty() || !self.rounds.is_empty();
+        if has_work || (may_accept && self.accepts_from <= self.now) {
             return Some(Duration::ZERO);
         }
         let accepts = may_accept.then_some(self.accepts_from);
@@ -319,6 +326,9 @@ impl Worker {
                 None => break,
                 Some(Mail::Cancel(key, secret, asker)) => self.cancel_client(key, &secret, asker),
                 Some(Mail::Cancelled(key)) => self.remove_client(key),
+                Some(Mail::KillClient(id, told)) => told(self.kill_client(id)),
+                Some(Mail::KillServer(id, told)) => told(self.kill_server(id)),
+                Some(Mail::List(listing)) => self.list(*listing),
                 Some(Mail::HandOff(key, lease)) => self.handed_off(key, lease),
                 Some(Mail::Refuse(key, error)) => self.refused(key, &error),
                 Some(Mail::Derived(id, keys)) => self.derived(id, keys),

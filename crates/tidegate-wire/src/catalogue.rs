@@ -306,6 +306,18 @@ catalogue! {
         detail: "COMMIT was sent to upstream \"{upstream}\", and the connection ended before it was answered. Tidegate has not sent it again, and will not. Cause: {cause}.",
         hint: "Find out before repeating the transaction: SELECT pg_xact_status(id), where id is what SELECT pg_current_xact_id_if_assigned() gave in it, or look at the data.",
     }
+    /// An operator has closed the client.
+    ClientKilled = "TG036", ADMIN_SHUTDOWN, Fatal {
+        message: "terminating connection due to an operator's command",
+        detail: "An operator of Tidegate has closed this client. What it had not committed is rolled back; a statement outside of a transaction that was under way may or may not have been executed.",
+        hint: "Ask who operates the gate before connecting again.",
+    }
+    /// An operator has closed the server that the client had.
+    ServerKilled = "TG037", ADMIN_SHUTDOWN, Fatal {
+        message: "terminating connection because an operator has closed its server",
+        detail: "What the client had not committed is rolled back; a statement outside of a transaction that was under way may or may not have been executed.",
+        hint: "Connect again; retry the transaction as a whole if it may run twice, or look first whether it was committed.",
+    }
 }
 
 impl Code {
@@ -545,6 +557,16 @@ impl Complaint {
     /// The client had nothing to say for `limit`.
     pub fn client_idle(limit: Duration) -> Self {
         Filling::of(Code::ClientIdle).fill("limit", &seconds(limit)).done()
+    }
+
+    /// An operator has closed the client.
+    pub fn client_killed() -> Self {
+        Filling::of(Code::ClientKilled).done()
+    }
+
+    /// An operator has closed the server that the client had.
+    pub fn server_killed() -> Self {
+        Filling::of(Code::ServerKilled).done()
     }
 
     /// The gate is being stopped.

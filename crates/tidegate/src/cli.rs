@@ -33,6 +33,16 @@ pub(crate) enum Command {
     Config(ConfigCommand),
     /// Ask a running gate how it is
     Status(StatusOptions),
+    /// Show who is connected: clients, servers, or those who hold a server
+    Ps(PsOptions),
+    /// Hold new transactions, let those under way end, then close the servers
+    Pause(PauseOptions),
+    /// Serve again what was paused
+    Resume(ScopeOptions),
+    /// Replace all servers, without an error to clients
+    Reconnect(ScopeOptions),
+    /// Close one client, or one server with the client that has it
+    Kill(KillOptions),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -111,4 +121,85 @@ pub(crate) struct StatusOptions {
     /// As JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Where the gate is, and by what right it is asked.
+#[derive(Debug, Args, Default)]
+pub(crate) struct GateOptions {
+    /// The gate's address: http://HOST:PORT, or unix:PATH for its control socket
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:6545")]
+    pub(crate) api: String,
+    /// The file with the admin token [default: listen.admin_token_file of the settings]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// The settings that name the token file [default: as for tidegate run]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScopeOptions {
+    /// The database; all of them without it
+    pub(crate) database: Option<String>,
+    #[command(flatten)]
+    pub(crate) gate: GateOptions,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PauseOptions {
+    #[command(flatten)]
+    pub(crate) scope: ScopeOptions,
+    /// Wait until PostgreSQL has no connection of it any more, at most so long (30s, 5m); exit
+    /// code 1 when it still has
+    #[arg(long, value_name = "TIME")]
+    pub(crate) wait: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[group(id = "whom", required = true, multiple = false)]
+pub(crate) struct Whom {
+    /// A client, by its id in tidegate ps
+    #[arg(long, value_name = "ID")]
+    pub(crate) client: Option<String>,
+    /// A server, by its number in tidegate ps
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) server: Option<u64>,
+    /// A server, by the pid of its backend
+    #[arg(long, value_name = "PID")]
+    pub(crate) pid: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KillOptions {
+    #[command(flatten)]
+    pub(crate) whom: Whom,
+    #[command(flatten)]
+    pub(crate) gate: GateOptions,
+}
+
+/// What `tidegate ps` shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum List {
+    /// Connections from applications
+    Clients,
+    /// Who holds a server, the longest first
+    Holders,
+    /// Connections to PostgreSQL
+    Servers,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PsOptions {
+    /// What to show
+    #[arg(value_enum, default_value = "clients")]
+    pub(crate) list: List,
+    /// How many rows at most
+    #[arg(long, value_name = "ROWS", default_value_t = 100,
+          value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) limit: u16,
+    #[command(flatten)]
+    pub(crate) gate: GateOptions,
 }

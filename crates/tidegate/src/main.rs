@@ -9,6 +9,10 @@ mod takeover;
 mod config;
 mod init;
 mod status;
+mod operate;
+mod ps;
+
+mod reach;
 
 mod settings;
 
@@ -32,6 +36,11 @@ fn main() -> ExitCode {
         Command::Init(options) => init::run(&options),
         Command::Config(command) => config::run(&command),
         Command::Status(options) => status::run(&options),
+        Command::Ps(options) => ps::run(&options),
+        Command::Pause(options) => operate::pause(&options),
+        Command::Resume(options) => operate::resume(&options),
+        Command::Reconnect(options) => operate::reconnect(&options),
+        Command::Kill(options) => operate::kill(&options),
         Command::Completions { shell } => {
             let mut out = std::io::stdout();
             clap_complete::generate(shell, &mut Cli::command(), "tidegate", &mut out);

@@ -1,4 +1,4 @@
-//! What an operator does to pools that work: pause and resume, and have every server replaced.
+//! What an operator does to pools that work: pause and resume, have every server replaced, close one.
 //!
 //! A *paused* pool hands out nothing and dials nothing. Whoever asks waits, as long as its
 //! `pool_timeout` allows; transactions under way end. A server that comes back idles until nothing
@@ -12,6 +12,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidegate_wire::tick::Tick;
 
@@ -90,6 +91,25 @@ impl Standing {
     pub fn is_at_rest(&self) -> bool {
         self.leased == [0, 0] && self.busy + self.idle + self.closing == 0
     }
+}
+
+/// One server, for lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerView {
+    /// Which.
+    pub id: ServerId,
+    /// Database and role.
+    pub key: PoolKey,
+    /// Where it stands.
+    pub state: State,
+    /// For how long.
+    pub in_state: Duration,
+    /// Since it was dialed.
+    pub age: Duration,
+    /// Its backend's pid; 0 while it logs in.
+    pub pid: u32,
+    /// Whether it is to be replaced.
+    pub is_retired: bool,
 }
 
 impl<S> Pools<S> {
@@ -204,7 +224,34 @@ impl<S> Pools<S> {
         }
     }
 
+    /// Closes a server that is idle. False when it is not.
+    pub fn kill_idle(&mut self, server: ServerId, now: Tick) -> bool {
+        let is_idle = self.entry(server).is_some_and(|entry| entry.state == State::Idle);
+        if is_idle {
+            self.close_idle(server, CloseReason::Killed, now);
+        }
+        is_idle
+    }
+
     // --- To look at. ---
+
+    /// All servers, in the order of their numbers.
+    pub fn servers(&self, now: Tick) -> Vec<ServerView> {
+        let entries = self.entries.iter().flatten();
+        let mut servers: Vec<ServerView> = entries
+            .map(|(id, entry)| ServerView {
+                id: *id,
+                key: self.pool(entry.pool).key.clone(),
+                state: entry.state,
+                in_state: now.since(entry.since),
+                age: now.since(entry.opened),
+                pid: entry.pid,
+                is_retired: entry.retired,
+            })
+            .collect();
+        servers.sort_unstable_by_key(|server| server.id.number());
+        servers
+    }
 
     /// How the servers of `scope` stand.
     pub fn standing(&self, scope: &Scope) -> Standing {

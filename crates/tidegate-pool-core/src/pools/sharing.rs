@@ -31,7 +31,7 @@ impl<S> Pools<S> {
         kept.sum::<u32>().saturating_sub(limit)
     }
 
-    fn longest_idle(&self) -> Option<ServerId> {
+    pub(super) fn longest_idle(&self) -> Option<ServerId> {
         let idle = self.pools().flat_map(|(_, pool)| pool.idle.iter());
         let since = idle.filter_map(|server| Some((self.entry(*server)?.since, *server)));
         since.min().map(|(_, server)| server)

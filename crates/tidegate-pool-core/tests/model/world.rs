@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use tidegate_budget::budget::{Budget, Census};
+use tidegate_budget::budget::{Budget, Ceilings, Census};
 use tidegate_budget::limits::{Limits, Server};
 use tidegate_pool_core::order::{Checkout, CheckoutError, Dial, Order};
 use tidegate_pool_core::pools::operating::Scope;
@@ -102,6 +102,17 @@ fn census(foreign: u32) -> Census {
     Census { foreign, ..Census::unknown() }
 }
 
+pub(crate) fn retry_settings() -> RetrySettings {
+    RetrySettings {
+        attempts: 3,
+        multiplier: Duration::from_secs(1),
+        min: Duration::from_secs(2),
+        max: Duration::from_secs(10),
+        jitter: true,
+        budget: 0.1,
+    }
+}
+
 impl World {
     /// `count` pools with a client on each port of each, behind a budget of `budget`.
     pub(crate) fn new(count: usize, budget: u32, settings: PoolSettings) -> Self {
@@ -113,15 +124,7 @@ impl World {
             server: Server::Unasked,
         });
         ledger.census(census(0));
-        let retry = RetrySettings {
-            attempts: 3,
-            multiplier: Duration::from_secs(1),
-            min: Duration::from_secs(2),
-            max: Duration::from_secs(10),
-            jitter: true,
-            budget: 0.1,
-        };
-        let mut pools = Pools::new(ledger, Retry::new(retry, 1));
+        let mut pools = Pools::new(ledger, Retry::new(retry_settings(), 1));
         let mut ids = Vec::new();
         for pool in 0..count {
             let key = PoolKey { database: format!("d{pool}").into(), user: "u".into() };
@@ -358,6 +361,24 @@ impl World {
         let Some(server) = dialing.get(pick % dialing.len().max(1)).copied() else { return };
         let Hand::Dialing(dial) = self.take_hand(server, Hand::Closing) else { return };
         self.pools.dial_goes_on(dial, self.now);
+        self.settle();
+    }
+
+    /// The pools may have other numbers of servers.
+    pub(crate) fn resize(&mut self, pool_size: u32, max_overflow: u32) {
+        self.settings.pool_size = pool_size;
+        self.settings.max_overflow = max_overflow;
+        let (settings, retry) = (self.settings.clone(), retry_settings());
+        self.pools.set_settings(|_| settings.clone(), retry, self.now);
+        self.settle();
+    }
+
+    /// Another plan.
+    pub(crate) fn set_plan(&mut self, plan: u32) {
+        let foreign = self.view().budget.foreign;
+        self.budget = plan.saturating_sub(foreign);
+        let ceilings = Ceilings { plan: Some(plan), connections: None, headroom: 0 };
+        self.pools.set_ceilings(ceilings, self.now);
         self.settle();
     }
 

@@ -739,9 +739,14 @@ impl Worker {
 
     /// Closes a client that took too long; in the midst of an answer nothing can be said.
     pub(super) fn time_out(&mut self, key: ClientKey, complaint: &Complaint) {
+        self.close_for(key, Goodbye::Timeout, complaint);
+    }
+
+    /// Closes a client for what is none of its server's doing.
+    pub(super) fn close_for(&mut self, key: ClientKey, goodbye: Goodbye, complaint: &Complaint) {
         let mid_answer = self.is_mid_answer(key);
         let complaint = self.unless_in_doubt(key, complaint);
-        self.part(key, Goodbye::Timeout);
+        self.part(key, goodbye);
         self.close_with(key, &complaint, mid_answer);
     }
 

@@ -105,6 +105,27 @@ impl Deadlines {
         }
     }
 
+    /// Since when it is at this, as [`Deadlines::is_at`] was told.
+    pub(super) fn since(&self, activity: Activity) -> Tick {
+        let since = match activity {
+            Activity::Idle => self.silent(self.idle),
+            Activity::Working { is_running: true, .. } => self.query,
+            Activity::Working { .. } => self.silent(self.owing),
+            Activity::Listening | Activity::Waiting => self.spoke,
+        };
+        if since == Tick::NEVER { self.spoke } else { since }
+    }
+
+    /// The client's last word.
+    pub(super) fn spoke_at(&self) -> Tick {
+        self.spoke
+    }
+
+    /// Since when it has a transaction; [`Tick::NEVER`] when it has none.
+    pub(super) fn in_transaction_since(&self) -> Tick {
+        self.transaction
+    }
+
     /// What runs out first, and when, if anything does. `cancel_max`: how long a statement that
     /// was cancelled may go on.
     pub(super) fn next(

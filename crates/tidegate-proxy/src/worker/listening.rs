@@ -415,6 +415,12 @@ impl Worker {
         self.ears.iter().position(|ear| ear.pool.number() == key.place && ear.server.is_none())
     }
 
+    /// For how many clients a server listens.
+    pub(super) fn listeners_at(&self, id: ServerId) -> usize {
+        let ear = self.ears.iter().find(|ear| ear.server == Some(id));
+        ear.map_or(0, |ear| ear.fanout.clients())
+    }
+
     /// How many wait for a server to listen on.
     pub(super) fn ears_waiting(&self) -> usize {
         self.ears.iter().filter(|ear| ear.ticket.is_some()).count()

@@ -45,7 +45,7 @@ impl Worker {
     }
 
     /// What a client is at.
-    fn activity(&self, key: ClientKey) -> Option<Activity> {
+    pub(super) fn activity(&self, key: ClientKey) -> Option<Activity> {
         let client = self.clients.get(key.place as usize).filter(|client| client.key == key)?;
         let session = client.session.as_deref().filter(|_| client.is_ready())?;
         let rests = || {
@@ -194,7 +194,7 @@ impl Worker {
     }
 
     /// A client, for the log.
-    fn who(&self, key: ClientKey) -> String {
+    pub(super) fn who(&self, key: ClientKey) -> String {
         let client = self.clients.get(key.place as usize);
         let Some(session) = client.and_then(|client| client.session.as_deref()) else {
             return String::new();

@@ -1,0 +1,85 @@
+//! Who may do what over HTTP, and how a no is said.
+//!
+//! What changes something needs the token of `listen.admin_token_file`, and must come from no page in a
+//! browser. What tells of single clients needs the token where other machines can reach the address.
+
+use axum::Json;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use subtle::ConstantTimeEq;
+
+use tidegate_proxy::shared::Shared;
+
+/// The name of the form of all answers to operations, and of every no.
+pub(crate) const SCHEMA: &str = "tidegate.operation.v1";
+
+/// Who can reach the address that a request came by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// This machine alone.
+    Local,
+    /// Others as well.
+    Open,
+}
+
+/// Why nothing was done.
+#[derive(Debug)]
+pub(crate) struct No {
+    pub(crate) code: StatusCode,
+    pub(crate) error: &'static str,
+    pub(crate) detail: String,
+}
+
+impl No {
+    pub(crate) fn new(code: StatusCode, error: &'static str, detail: impl Into<String>) -> Self {
+        Self { code, error, detail: detail.into() }
+    }
+
+    /// The request is not understood.
+    pub(crate) fn request(error: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error, detail)
+    }
+}
+
+impl IntoResponse for No {
+    fn into_response(self) -> Response {
+        let body = json!({ "schema": SCHEMA, "error": self.error, "detail": self.detail });
+        let mut response = (self.code, Json(body)).into_response();
+        if self.code == StatusCode::UNAUTHORIZED {
+            let scheme = header::HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        response
+    }
+}
+
+/// Whether a request may change something.
+pub(crate) fn may_operate(shared: &Shared, headers: &HeaderMap) -> Result<(), No> {
+    if headers.contains_key(header::ORIGIN) {
+        let detail = "pages in browsers may not operate the gate (the request has an Origin)";
+        return Err(No::new(StatusCode::FORBIDDEN, "origin", detail));
+    }
+    let Some(token) = &shared.config.listen.admin_token else {
+        let detail = "this gate takes no operations: set listen.admin_token_file to a file with a \
+                      token, start the gate again, and send the token as Authorization: Bearer";
+        return Err(No::new(StatusCode::FORBIDDEN, "no_admin_token", detail));
+    };
+    let given = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "))
+        .unwrap_or_default();
+    if bool::from(token.expose().as_bytes().ct_eq(given)) {
+        return Ok(());
+    }
+    let detail = "send the token of listen.admin_token_file as Authorization: Bearer TOKEN";
+    Err(No::new(StatusCode::UNAUTHORIZED, "unauthorized", detail))
+}
+
+/// Whether a request may be told of single clients.
+pub(crate) fn may_look(shared: &Shared, reach: Reach, headers: &HeaderMap) -> Result<(), No> {
+    match reach {
+        Reach::Local => Ok(()),
+        Reach::Open => may_operate(shared, headers),
+    }
+}
