@@ -15,6 +15,7 @@
 //!
 //! Promises: no secret appears in a problem, a warning, or anything that `show` prints.
 
+mod changes;
 mod show;
 mod document;
 mod load;
@@ -31,6 +32,7 @@ mod problem;
 mod nearest;
 mod secret;
 
+pub use changes::{Change, changes, in_force};
 pub use config::{
     Address, Auth, ChannelBinding, ClientCert, ClientTimeouts, Config, Credential, Environment,
     Host, Listen, ListenAddress, ListenTls, Log, LogFormat, LogLevel, Negotiation, PlanChoice,

@@ -95,6 +95,11 @@ impl Problem {
         Self { place: place.clone(), message: message.into(), remedy: None }
     }
 
+    /// A problem whose place is not known.
+    pub fn nowhere(message: impl Into<String>) -> Self {
+        Self::new(&Place::Nowhere, message)
+    }
+
     pub(crate) fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());
         self

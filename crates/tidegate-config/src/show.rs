@@ -77,7 +77,7 @@ pub fn show_json(loaded: &Loaded, origins: bool) -> Value {
     shown
 }
 
-type Row = Vec<(&'static str, Value)>;
+pub(crate) type Row = Vec<(&'static str, Value)>;
 
 /// Values by section, in the order of the documentation; a repeated section has any number of
 /// rows, the others have one.
@@ -85,7 +85,7 @@ fn sections(config: &Config) -> Vec<(&'static str, Vec<Row>)> {
     SECTIONS.iter().map(|(section, _)| (*section, rows(config, section))).collect()
 }
 
-fn rows(config: &Config, section: &str) -> Vec<Row> {
+pub(crate) fn rows(config: &Config, section: &str) -> Vec<Row> {
     let row = match section {
         "" => vec![("plan", word(config.plan.as_str()))],
         "upstream" => {
@@ -264,7 +264,7 @@ fn addresses(addresses: &[ListenAddress]) -> Value {
     }
 }
 
-fn is_repeated(section: &str) -> bool {
+pub(crate) fn is_repeated(section: &str) -> bool {
     SECTIONS_REPEATED.contains(&section)
 }
 

@@ -244,7 +244,7 @@ pub(crate) static PLAN: Setting<Words<PlanChoice>> = Setting {
     name: "plan",
     default: "auto",
     kind: Words(PlanChoice::WORDS),
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "The plan of the database. It sets a limit on connections and what `auto` means for \
           the pool sizes (see the table of plans); it can only lower what the server allows.",
 };
@@ -277,7 +277,9 @@ pub(crate) static URL: Setting<ConnectionString> = Setting {
           `target_session_attrs` says what a server must be like: `any`, the default; \
           `read-write`, for fail-over; `primary`; `standby`; `read-only`. A host whose server is \
           not like that is passed over. A relative path starts at the folder of the settings file where the URL \
-          stands in it, otherwise at the working directory. A Unix socket has no TLS.",
+          stands in it, otherwise at the working directory. A Unix socket has no TLS. A reload puts \
+          another password in force; where anything else of the URL has changed, that waits for a \
+          restart, and users with it.",
 };
 
 /// A file, because command lines and environments are read by more people than files are.
@@ -285,7 +287,7 @@ pub(crate) static PASSWORD_FILE: Setting<File> = Setting {
     name: "upstream.password_file",
     default: "",
     kind: File,
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "A file with the password of `upstream.url`, instead of a password in the URL; line \
           ends at its end do not count. A relative path in the settings file starts at the \
           folder of that file.",
@@ -307,7 +309,7 @@ pub(crate) static CONNECTIONS: Setting<Or<Count>> = Setting {
     name: "upstream.connections",
     default: "auto",
     kind: Or { word: "auto", kind: Count { min: 1, max: MAX_BACKENDS } },
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "The most connections that this instance may have open, whatever the plan and the \
           server allow beyond that. `auto` sets no limit of its own.",
 };
@@ -317,7 +319,7 @@ pub(crate) static HEADROOM: Setting<Count> = Setting {
     name: "upstream.headroom",
     default: "2",
     kind: Count { min: 0, max: MAX_BACKENDS },
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "Connections of the server's limit (not of the plan's) that are left free for people \
           and tools. The census has its connection there.",
 };
@@ -412,7 +414,7 @@ pub(crate) static TLS_CLIENT_CERT: Setting<Words<ClientCert>> = Setting {
     name: "listen.tls_client_cert",
     default: "optional",
     kind: Words(ClientCert::WORDS),
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "With `optional`, a certificate that a client presents must be signed by \
           `listen.tls_client_ca`; with `require`, every client that speaks TLS must present one. \
           It does not replace the password.",
@@ -454,7 +456,7 @@ pub(crate) static ADMIN_TOKEN_FILE: Setting<File> = Setting {
     name: "listen.admin_token_file",
     default: "",
     kind: File,
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "A file with the token that requests must bring which change something, as \
           `Authorization: Bearer TOKEN`; line ends at its end do not count. Without it nothing can \
           be changed. A relative path in the settings file starts at the folder of that file.",
@@ -465,7 +467,7 @@ pub(crate) static POOL_SIZE: Setting<Or<Count>> = Setting {
     name: "pool.pool_size",
     default: "auto",
     kind: Or { word: "auto", kind: POOL_COUNT },
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "Servers that a pool keeps. `auto`: by plan, see the table of plans. Unlike in \
           SQLAlchemy, `0` means zero: nothing is kept, all is overflow.",
 };
@@ -475,7 +477,7 @@ pub(crate) static MAX_OVERFLOW: Setting<Or<Count>> = Setting {
     name: "pool.max_overflow",
     default: "auto",
     kind: Or { word: "auto", kind: POOL_COUNT },
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "Servers beyond `pool_size` that a pool may open under load; they close after \
           `overflow_linger`. Never more than the budget allows. `auto`: by plan, see the table \
           of plans.",
@@ -487,7 +489,7 @@ pub(crate) static POOL_TIMEOUT: Setting<Period> = Setting {
     name: "pool.pool_timeout",
     default: "30s",
     kind: period(ms(1), h(1)),
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "The longest wait of a client for a server. Above it the client gets SQLSTATE 53300 \
           with the holders and the remedy.",
 };
@@ -498,7 +500,7 @@ pub(crate) static POOL_RECYCLE: Setting<Or<Period>> = Setting {
     name: "pool.pool_recycle",
     default: "30m",
     kind: Or { word: "off", kind: period(s(1), d(30)) },
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "The age at which a server is replaced; it is jittered, so that they do not all go at \
           once. `off` keeps them as long as they work.",
 };
@@ -510,7 +512,7 @@ pub(crate) static POOL_PRE_PING: Setting<Or<Or<Period>>> = Setting {
     name: "pool.pool_pre_ping",
     default: "30s",
     kind: Or { word: "off", kind: Or { word: "always", kind: period(s(1), d(1)) } },
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "A server that was idle for longer is checked in the background, and not handed out \
           until it was. `always` checks at each hand-out, at the price of a round trip. `off` \
           never checks.",
@@ -522,7 +524,7 @@ pub(crate) static ANSWER_PROBES: Setting<Words<AnswerProbes>> = Setting {
     name: "pool.answer_probes",
     default: "begin",
     kind: Words(AnswerProbes::WORDS),
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "What the transaction port answers itself while the upstream is healthy. `begin`: BEGIN, \
           which is sent with the first statement; the empty query; COMMIT and ROLLBACK of a \
           transaction that has only begun. `all`: SELECT 1 too. `off`: nothing.",
@@ -533,7 +535,7 @@ pub(crate) static PINS_MAX: Setting<Or<Count>> = Setting {
     name: "pool.pins_max",
     default: "auto",
     kind: Or { word: "auto", kind: POOL_COUNT },
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "Clients of the transaction port that may keep their server past the transaction, because \
           they have left something in its session. One more gets an error with its next \
           statement, and what it has left is removed. `auto`: half of the pool, at least one.",
@@ -545,7 +547,7 @@ pub(crate) static OVERFLOW_LINGER: Setting<Period> = Setting {
     name: "pool.overflow_linger",
     default: "10s",
     kind: period(s(0), h(1)),
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "How long a server beyond `pool_size` stays open without work.",
 };
 
@@ -555,7 +557,7 @@ pub(crate) static SERVER_IDLE_TIMEOUT: Setting<Or<Period>> = Setting {
     name: "pool.server_idle_timeout",
     default: "10m",
     kind: Or { word: "off", kind: period(s(1), d(30)) },
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "How long any server may stay open without work. What is closed is opened again on \
           demand.",
 };
@@ -565,7 +567,7 @@ pub(crate) static RESET: Setting<Words<ResetPolicy>> = Setting {
     name: "pool.reset",
     default: "auto",
     kind: Words(ResetPolicy::WORDS),
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "What a returned server needs before the next client gets it. `auto` resets what the \
           client may have touched, `always` resets everything, `off` nothing: then session \
           state passes from one client to the next.",
@@ -577,7 +579,7 @@ pub(crate) static POOL_FOR_DATABASE: Setting<Text> = Setting {
     name: "pool_for.database",
     default: "",
     kind: Text { secret: false },
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "Only pools of this database. Without it, of any.",
 };
 
@@ -586,7 +588,7 @@ pub(crate) static POOL_FOR_USER: Setting<Text> = Setting {
     name: "pool_for.user",
     default: "",
     kind: Text { secret: false },
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "Only pools of this user. Without it, of any.",
 };
 
@@ -596,7 +598,7 @@ pub(crate) static CLIENT_LOGIN: Setting<Period> = Setting {
     name: "timeouts.client_login",
     default: "15s",
     kind: period(ms(10), h(1)),
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "The longest time from a client's connection to its finished login.",
 };
 
@@ -606,7 +608,7 @@ pub(crate) static CONNECT: Setting<Period> = Setting {
     name: "timeouts.connect",
     default: "5s",
     kind: period(ms(10), m(10)),
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "The longest time of one attempt to reach the upstream, login included.",
 };
 
@@ -616,7 +618,7 @@ pub(crate) static IDLE_IN_TRANSACTION: Setting<Or<Period>> = Setting {
     name: "timeouts.idle_in_transaction",
     default: "60s",
     kind: Or { word: "off", kind: period(ms(10), d(1)) },
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "How long a client may be silent within a transaction, a batch, a `COPY`, or a message \
           that it has begun. Above it the transaction is rolled back and the client is closed with \
           SQLSTATE 25P03. A `[[pool_for]]` may say otherwise.",
@@ -628,7 +630,7 @@ pub(crate) static TRANSACTION_TIMEOUT: Setting<Or<Period>> = Setting {
     name: "timeouts.transaction",
     default: "off",
     kind: Or { word: "off", kind: period(ms(10), d(30)) },
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "The longest that a transaction may last, be it busy or idle; a statement outside of one \
           is a transaction of its own. Above it the client is closed with SQLSTATE 25P04, and what \
           was not committed is rolled back. A `[[pool_for]]` may say otherwise.",
@@ -639,7 +641,7 @@ pub(crate) static QUERY_TIMEOUT: Setting<Or<Period>> = Setting {
     name: "timeouts.query",
     default: "off",
     kind: Or { word: "off", kind: period(ms(10), d(30)) },
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "The longest that a statement (a Query, or what is sent up to a Sync) may run, from when \
           it is sent to PostgreSQL to the end of its answer. Above it the statement is cancelled: \
           the client gets SQLSTATE 57014 and can go on. If that does not end it within \
@@ -652,7 +654,7 @@ pub(crate) static CLIENT_IDLE: Setting<Or<Period>> = Setting {
     name: "timeouts.client_idle",
     default: "off",
     kind: Or { word: "off", kind: period(ms(10), d(30)) },
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "How long a client may be silent with no transaction of its under way. Above it the client \
           is closed with SQLSTATE 57P05. A client of the transaction port that listens is not idle. \
           A `[[pool_for]]` may say otherwise.",
@@ -663,7 +665,7 @@ pub(crate) static CANCEL: Setting<Period> = Setting {
     name: "timeouts.cancel",
     default: "5s",
     kind: period(ms(10), m(10)),
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "The longest time that the delivery of one cancel request may take, and that a statement \
           may go on once `timeouts.query` has cancelled it.",
 };
@@ -673,7 +675,7 @@ pub(crate) static DRAIN: Setting<Period> = Setting {
     name: "timeouts.drain",
     default: "30s",
     kind: period(s(0), d(1)),
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "How long transactions may finish when the gate shuts down; what remains is cancelled.",
 };
 
@@ -682,7 +684,7 @@ pub(crate) static ATTEMPTS: Setting<Count> = Setting {
     name: "retry.attempts",
     default: "3",
     kind: Count { min: 1, max: 100 },
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "Transient failures in a row after which only one connection at a time tries the \
           upstream. Clients wait on until `pool_timeout`. What will not pass (a wrong password, \
           a database that does not exist) fails at once.",
@@ -693,7 +695,7 @@ pub(crate) static MULTIPLIER: Setting<Period> = Setting {
     name: "retry.multiplier",
     default: "1s",
     kind: period(ms(0), m(10)),
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "The sleep before retry n (from 0) is drawn from `min` to `multiplier` x 2^n, at least \
           `min` and at most `max`.",
 };
@@ -703,7 +705,7 @@ pub(crate) static RETRY_MIN: Setting<Period> = Setting {
     name: "retry.min",
     default: "2s",
     kind: period(ms(0), m(10)),
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "The shortest sleep between two attempts.",
 };
 
@@ -712,7 +714,7 @@ pub(crate) static RETRY_MAX: Setting<Period> = Setting {
     name: "retry.max",
     default: "10s",
     kind: period(ms(0), m(10)),
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "The longest sleep between two attempts; not less than `min`.",
 };
 
@@ -721,7 +723,7 @@ pub(crate) static JITTER: Setting<Flag> = Setting {
     name: "retry.jitter",
     default: "true",
     kind: Flag,
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "Draws sleeps at random, so that several instances do not come back in step. Without it, \
           each is the longest that could be drawn.",
 };
@@ -731,7 +733,7 @@ pub(crate) static BUDGET: Setting<Ratio> = Setting {
     name: "retry.budget",
     default: "0.1",
     kind: Ratio { min: 0.0, max: 1.0 },
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "How much of a further retry each successful connect earns. Ten retries are in reserve; \
           when they are used up, each pause is the longest. Each transaction earns as much for \
           batches that are sent again because their server has died: a hundred of those are in \
@@ -791,7 +793,7 @@ pub(crate) static LOG_LEVEL: Setting<Words<LogLevel>> = Setting {
     name: "log.level",
     default: "info",
     kind: Words(LogLevel::WORDS),
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "The least important message that is logged.",
 };
 
@@ -800,7 +802,7 @@ pub(crate) static USER_NAME: Setting<Text> = Setting {
     name: "user.name",
     default: "",
     kind: Text { secret: false },
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "The name to log in with. It must be given, and only once.",
 };
 
@@ -809,7 +811,7 @@ pub(crate) static USER_PASSWORD: Setting<Text> = Setting {
     name: "user.password",
     default: "",
     kind: Text { secret: true },
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "The password. Better in a file, or as `${NAME}` of the environment. At most one of \
           `password`, `password_file`, and `verifier` may be given; with none, the user of \
           `upstream.url` has the password of the upstream, and any other user needs no \
@@ -822,7 +824,7 @@ pub(crate) static USER_PASSWORD_FILE: Setting<File> = Setting {
     name: "user.password_file",
     default: "",
     kind: File,
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "A file with the password; line ends at its end do not count. A relative path starts \
           at the folder of the settings file.",
 };
@@ -832,7 +834,7 @@ pub(crate) static USER_VERIFIER: Setting<Text> = Setting {
     name: "user.verifier",
     default: "",
     kind: Text { secret: true },
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "What PostgreSQL stores instead of the password, `SCRAM-SHA-256$4096:...`, from \
           `pg_authid.rolpassword`.",
 };
@@ -856,7 +858,7 @@ pub(crate) static AUTH_QUERY_CACHE: Setting<Period> = Setting {
     name: "auth.query_cache",
     default: "60s",
     kind: period(s(0), d(1)),
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "How long an answer of `auth.query` is remembered: the longest that an old password is \
           accepted after it was changed. `0s` asks at each login.",
 };
@@ -866,7 +868,7 @@ pub(crate) static ENVIRONMENT: Setting<Words<Environment>> = Setting {
     name: "profile.environment",
     default: "production",
     kind: Words(Environment::WORDS),
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "What is expected of this instance. While developing, `auto` of plan `free` is \
           smaller, so that tools and colleagues find a connection.",
 };

@@ -60,9 +60,9 @@ pub(crate) fn may_operate(shared: &Shared, headers: &HeaderMap) -> Result<(), No
         let detail = "pages in browsers may not operate the gate (the request has an Origin)";
         return Err(No::new(StatusCode::FORBIDDEN, "origin", detail));
     }
-    let Some(token) = &shared.config.listen.admin_token else {
+    let Some(token) = &shared.config().listen.admin_token else {
         let detail = "this gate takes no operations: set listen.admin_token_file to a file with a \
-                      token, start the gate again, and send the token as Authorization: Bearer";
+                      token, reload the settings, and send the token as Authorization: Bearer";
         return Err(No::new(StatusCode::FORBIDDEN, "no_admin_token", detail));
     };
     let given = headers

@@ -68,7 +68,7 @@ struct Backend {
 
 /// Runs until the upstream turns out to be a pooler, or for ever.
 pub async fn run(shared: Arc<Shared>, mut link: Link) {
-    let Some(period) = shared.config.upstream.census else { return };
+    let Some(period) = shared.config().upstream.census else { return };
     let mut has_failed_before = false;
     while shared.kind() != Kind::Pooler {
         match link.settled().await {

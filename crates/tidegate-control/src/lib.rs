@@ -9,7 +9,10 @@ pub mod lookups;
 pub mod web;
 mod operations;
 mod kill;
+pub mod lifecycle;
 mod lists;
+
+pub mod reload;
 
 mod admission;
 mod gathering;

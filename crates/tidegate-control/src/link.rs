@@ -169,7 +169,7 @@ async fn connect(
     shared: &Arc<Shared>,
     slot: &mut Option<Slot>,
 ) -> Result<(Client, JoinHandle<()>, Target), LinkError> {
-    let config = &shared.config;
+    let config = shared.config();
     if slot.is_none() {
         let database = Arc::from(config.upstream.database.as_str());
         let user = Arc::from(config.upstream.user.as_str());
@@ -203,8 +203,9 @@ async fn connect_to(
     shared: &Shared,
     target: &Target,
 ) -> Result<(Client, JoinHandle<()>), LinkError> {
-    let upstream = &shared.config.upstream;
-    let deadline = shared.config.timeouts.connect;
+    let config = shared.config();
+    let upstream = &config.upstream;
+    let deadline = config.timeouts.connect;
     let connecting = async {
         let opened = open::open(upstream, shared.connector(), target, "tidegate census").await;
         let Opened { client, connection, .. } = opened.map_err(|error| match error {

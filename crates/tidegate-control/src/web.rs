@@ -1,7 +1,7 @@
 //! The gate over HTTP: health, metrics, and the snapshot, for machines and for `tidegate status`.
 //!
 //! The same routes are served on every address of `listen.http` and on the control socket. All but
-//! [`operations`] and [`kill`] only read. An answer is rendered from one [`Snapshot`]: the lock of
+//! [`operations`], [`kill`], and [`lifecycle`] only read. An answer is rendered from one [`Snapshot`]: the lock of
 //! the pools is taken for [`Shared::view`] alone, and clients are not walked but for [`lists`].
 //!
 //! Bounds: [`CONNECTIONS_MAX`] connections for each address, so that HTTP cannot eat the file
@@ -39,6 +39,7 @@ use tidegate_proxy::takeover::giving::{Offer, Role};
 use tidegate_proxy::takeover::taking::Elder;
 
 use crate::admission::Reach;
+use crate::lifecycle::{self, Lifecycle};
 use crate::{kill, lists, operations, process};
 
 /// Scrapers, a few people, and a load balancer's probes; each has one connection or two.
@@ -62,7 +63,7 @@ tidegate
 /api/v1/clients   who is connected; ?limit=1000 for more rows
 /api/v1/servers   the connections to PostgreSQL, and who has them
 /api/v1/holders   who holds a server, the longest first
-/api/v1/pause     POST, as resume, reconnect, and kill beside it: needs listen.admin_token_file
+/api/v1/pause     POST, as resume, reconnect, kill, reload, and drain: needs listen.admin_token_file
 
 On a terminal: tidegate status
 ";
@@ -212,10 +213,11 @@ fn unix(path: &Path, mode: u32, inherited: Option<OwnedFd>) -> io::Result<(Liste
 /// When the runtime cannot take the listeners, before anything is served.
 pub async fn serve(
     shared: Arc<Shared>,
+    lifecycle: Lifecycle,
     bound: Bound,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
-    let routes = routes(shared);
+    let routes = routes(shared).layer(Extension(lifecycle));
     let (stop, stopped) = watch::channel(());
     let mut serving = JoinSet::new();
     let mut files = Vec::new();
@@ -252,10 +254,11 @@ pub async fn serve(
 
 /// Everything known now.
 pub fn snapshot(shared: &Shared) -> Snapshot {
+    let config = shared.config();
     Snapshot::new(Parts {
         version: env!("CARGO_PKG_VERSION"),
         process: process::facts(),
-        plan: shared.config.plan.as_str(),
+        plan: config.plan.as_str(),
         upstream: &shared.upstream,
         kind: shared.kind().as_str(),
         upstream_up: None,
@@ -278,6 +281,7 @@ fn routes(shared: Arc<Shared>) -> Router {
         .merge(lists::routes())
         .merge(operations::routes())
         .merge(kill::routes())
+        .merge(lifecycle::routes())
         .fallback(unknown)
         .method_not_allowed_fallback(async || {
             (StatusCode::METHOD_NOT_ALLOWED, "only GET is understood here\n")
@@ -411,10 +415,11 @@ mod tests {
     use std::thread::JoinHandle;
 
     use tidegate_budget::budget::Census;
-    use tidegate_config::{Sources, load};
+    use tidegate_config::{Problem, Problems, Sources, load};
     use tidegate_proxy::gate::Gate;
     use tokio::sync::oneshot;
 
+    use crate::reload::{Hooks, Reloader};
     use crate::status::fetch;
 
     const ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -450,9 +455,17 @@ mod tests {
         let addresses: Vec<String> = bound.addresses().map(ToString::to_string).collect();
         let (stop, stopped) = oneshot::channel();
         let shared = gate.shared.clone();
+        let hooks = Hooks {
+            load: Box::new(|| Err(Problems(vec![Problem::nowhere("nothing to read")]))),
+            set_level: Box::new(|_| {}),
+            begins: Box::new(|| {}),
+            ended: Box::new(|| {}),
+        };
+        let reloader = Arc::new(Reloader::new(shared.clone(), hooks));
+        let lifecycle = Lifecycle { reloader, drain: Arc::default() };
         let serving = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(serve(shared, bound, async {
+            runtime.block_on(serve(shared, lifecycle, bound, async {
                 let _ = stopped.await;
             }))
         });

@@ -12,6 +12,7 @@ pub mod takeover;
 
 mod worker;
 
+pub mod reload;
 mod operate;
 pub mod shared;
 mod succession;

@@ -1,6 +1,6 @@
 //! Settings become what the crates below want to be told.
 
-use tidegate_budget::budget::Budget;
+use tidegate_budget::budget::{Budget, Ceilings};
 use tidegate_budget::limits::{Limits, Server as ServerLimits};
 use tidegate_config::{
     ChannelBinding, ClientCert, Config, Negotiation, Roots as ConfiguredRoots, SslMode, TlsMode,
@@ -37,6 +37,12 @@ fn budget_limits(config: &Config) -> Limits {
         control: u32::from(has_census || config.auth.query.is_some()),
         server: if has_census { ServerLimits::Unasked } else { ServerLimits::Unknown },
     }
+}
+
+/// What of that the settings set.
+pub(crate) fn ceilings(config: &Config) -> Ceilings {
+    let Limits { plan, connections, headroom, .. } = budget_limits(config);
+    Ceilings { plan, connections, headroom }
 }
 
 /// How dialing is retried.

@@ -82,6 +82,8 @@ pub(crate) enum Mail {
     KillServer(ServerId, Reply<Killed>),
     /// Somebody wants to know who is connected.
     List(Box<Listing>),
+    /// Other settings are in force.
+    Reload(Arc<Config>),
     /// The keys of a password, for a server that logs in.
     Derived(ServerId, SaltedKeys),
     /// A step of a TLS handshake has been done.
@@ -158,8 +160,8 @@ pub(crate) const UNSEEN_COOLING: Duration = Duration::from_secs(10);
 
 /// Everything that the workers, the control plane, and the census of one upstream share.
 pub struct Shared {
-    /// The settings in force.
-    pub config: Arc<Config>,
+    /// The settings in force. Workers have them at hand ([`Mail::Reload`]).
+    config: Mutex<Arc<Config>>,
     /// The one clock.
     pub clock: Clock,
     /// Counters of what happens before a client has a pool.
@@ -236,7 +238,7 @@ impl Shared {
             resolver,
             network,
             upstream: upstream_name(&config),
-            config,
+            config: Mutex::new(config),
             clock,
             front: Front::default(),
             pools: Mutex::new(pools),
@@ -295,7 +297,7 @@ impl Shared {
     /// for, and were had elsewhere, those are of no use any more.
     pub fn host_works(&self, target: &Target) {
         let moved = self.resolver.works(target).is_some();
-        if moved && self.config.upstream.target != TargetSession::Any {
+        if moved && self.config().upstream.target != TargetSession::Any {
             self.leave_host();
         }
     }
@@ -343,14 +345,18 @@ impl Shared {
         self.tls().connector
     }
 
-    /// Reads certificates and keys again, for connections that are made from now on.
-    ///
-    /// # Errors
-    /// What is wrong with which file; nothing has changed then.
-    pub fn reload_certificates(&self) -> Result<(), FileError> {
-        let tls = Tls::load(&self.config)?;
+    /// Connections that are made from now on are secured with this.
+    pub(crate) fn set_tls(&self, tls: Tls) {
         *lock(&self.tls) = tls;
-        Ok(())
+    }
+
+    /// The settings in force.
+    pub fn config(&self) -> Arc<Config> {
+        lock(&self.config).clone()
+    }
+
+    pub(crate) fn set_config(&self, config: Arc<Config>) {
+        *lock(&self.config) = config;
     }
 
     /// Lets the crew do a step of a TLS handshake; worker `index` gets it back.

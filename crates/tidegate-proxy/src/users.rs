@@ -1,13 +1,14 @@
 //! Who may log in to Tidegate, and with what Tidegate logs in to PostgreSQL for them.
 //!
 //! Users stand in the settings, or are looked up in the database (`auth.query`). What was looked
-//! up is remembered for a while, also that there is no such user.
+//! up is remembered for a while, also that there is no such user. A reload brings others; of those that
+//! are as they were, nothing is derived anew.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tidegate_config::{Config, Credential as Configured};
+use tidegate_config::{Config, Credential as Configured, User as ConfiguredUser};
 use tidegate_session::client_login::{Credential, Credentials, Lookup};
 use tidegate_session::server_login::Secret;
 use tidegate_wire::scram::{SaltedKeys, Verifier, VerifierError};
@@ -33,15 +34,22 @@ const DOUBT_AGE_MIN: Duration = Duration::from_secs(1);
 
 /// All users.
 pub(crate) struct Users {
-    by_name: BTreeMap<String, User>,
-    /// How long the answer to a look-up is remembered; none when nobody is looked up.
-    remembered: Option<Duration>,
+    known: Mutex<Arc<Known>>,
     looked_up: Mutex<LookedUp>,
     /// What the salts of users that do not exist are made from.
     mock_secret: [u8; 32],
 }
 
+/// What the settings say of users.
+pub(crate) struct Known {
+    by_name: BTreeMap<String, Arc<User>>,
+    /// How long the answer to a look-up is remembered; none when nobody is looked up.
+    remembered: Option<Duration>,
+}
+
 struct User {
+    /// What the credential was made from.
+    configured: Configured,
     credential: Credential,
     password: Option<Arc<str>>,
     /// Derived by the last login to PostgreSQL, which takes milliseconds; or, without a password,
@@ -73,38 +81,83 @@ pub struct UserError {
     source: VerifierError,
 }
 
-impl Users {
-    /// Derives a verifier for each password: a few milliseconds per user, at start-up.
-    pub(crate) fn new(config: &Config, entropy: &mut Entropy) -> Result<Self, UserError> {
+impl Known {
+    /// Derives a verifier for each password that `before` did not have: a few milliseconds each.
+    fn new(
+        config: &Config,
+        before: Option<&Self>,
+        entropy: &mut Entropy,
+    ) -> Result<Self, UserError> {
         let mut by_name = BTreeMap::new();
         for user in &config.users {
-            let (credential, password) = match &user.credential {
-                Configured::Nothing => (Credential::Nothing, None),
-                Configured::Password(password) => {
-                    let mut salt = [0; SALT_BYTES];
-                    entropy.fill(&mut salt);
-                    let password = password.expose();
-                    let verifier = Verifier::from_password(password.as_bytes(), &salt, ITERATIONS);
-                    (Credential::Verifier(verifier), Some(Arc::from(password)))
-                }
-                Configured::Verifier(verifier) => {
-                    let verifier = Verifier::parse(verifier.expose())
-                        .map_err(|source| UserError { user: user.name.clone(), source })?;
-                    (Credential::Verifier(verifier), None)
-                }
-            };
             // The upstream's own user may have a verifier here and its password in the URL.
             let is_upstreams = user.name == config.upstream.user;
             let from_url =
                 || config.upstream.password.as_ref().map(|secret| secret.expose().into());
+            let password: Option<Arc<str>> = match &user.credential {
+                Configured::Password(password) => Some(password.expose().into()),
+                Configured::Nothing | Configured::Verifier(_) => None,
+            };
             let password = password.or_else(|| is_upstreams.then(from_url).flatten());
-            by_name
-                .insert(user.name.clone(), User { credential, password, keys: Mutex::default() });
+            let same = before
+                .and_then(|before| before.by_name.get(&user.name))
+                .filter(|known| known.configured == user.credential && known.password == password);
+            let known = match same {
+                Some(known) => known.clone(),
+                None => Arc::new(User {
+                    configured: user.credential.clone(),
+                    credential: credential(user, entropy)?,
+                    password,
+                    keys: Mutex::default(),
+                }),
+            };
+            by_name.insert(user.name.clone(), known);
         }
+        let remembered = config.auth.query.as_ref().map(|_| config.auth.query_cache);
+        Ok(Self { by_name, remembered })
+    }
+}
+
+fn credential(user: &ConfiguredUser, entropy: &mut Entropy) -> Result<Credential, UserError> {
+    match &user.credential {
+        Configured::Nothing => Ok(Credential::Nothing),
+        Configured::Password(password) => {
+            let mut salt = [0; SALT_BYTES];
+            entropy.fill(&mut salt);
+            let password = password.expose().as_bytes();
+            Ok(Credential::Verifier(Verifier::from_password(password, &salt, ITERATIONS)))
+        }
+        Configured::Verifier(verifier) => Verifier::parse(verifier.expose())
+            .map(Credential::Verifier)
+            .map_err(|source| UserError { user: user.name.clone(), source }),
+    }
+}
+
+impl Users {
+    /// Derives a verifier for each password: a few milliseconds per user, at start-up.
+    pub(crate) fn new(config: &Config, entropy: &mut Entropy) -> Result<Self, UserError> {
+        let known = Known::new(config, None, entropy)?;
         let mut mock_secret = [0; 32];
         entropy.fill(&mut mock_secret);
-        let remembered = config.auth.query.as_ref().map(|_| config.auth.query_cache);
-        Ok(Self { by_name, remembered, looked_up: Mutex::default(), mock_secret })
+        Ok(Self { known: Mutex::new(Arc::new(known)), looked_up: Mutex::default(), mock_secret })
+    }
+
+    fn known(&self) -> Arc<Known> {
+        lock(&self.known).clone()
+    }
+
+    /// The users of other settings, which are not in force yet.
+    pub(crate) fn prepare(
+        &self,
+        config: &Config,
+        entropy: &mut Entropy,
+    ) -> Result<Known, UserError> {
+        Known::new(config, Some(&self.known()), entropy)
+    }
+
+    /// Those are the users from now on. Who is logged in stays so.
+    pub(crate) fn replace(&self, known: Known) {
+        *lock(&self.known) = Arc::new(known);
     }
 
     /// What is known of users at a moment.
@@ -114,7 +167,7 @@ impl Users {
 
     /// With what Tidegate logs in as `user`.
     pub(crate) fn secret(&self, user: &str) -> Secret {
-        let keys = match self.by_name.get(user) {
+        let keys = match self.known().by_name.get(user).map(|user| &**user) {
             Some(User { password: Some(password), keys, .. }) => {
                 let keys = lock(keys).clone();
                 return Secret::Password { password: password.clone(), keys };
@@ -127,7 +180,7 @@ impl Users {
 
     /// Keeps the keys that a login to PostgreSQL has derived.
     pub(crate) fn derived(&self, user: &str, keys: SaltedKeys) {
-        if let Some(user) = self.by_name.get(user) {
+        if let Some(user) = self.known().by_name.get(user) {
             *lock(&user.keys) = Some(keys);
         }
     }
@@ -135,7 +188,7 @@ impl Users {
     /// Keeps the keys that a client has proved to have, where there is no password to derive any
     /// from: a server with the same verifier lets in whoever has them.
     pub(crate) fn proved(&self, user: &str, keys: SaltedKeys) {
-        match self.by_name.get(user) {
+        match self.known().by_name.get(user) {
             Some(user) if user.password.is_none() => *lock(&user.keys) = Some(keys),
             Some(_) => {}
             None => {
@@ -181,7 +234,7 @@ impl Users {
         // Keys belong to the verifier that they were proved against.
         let keys = looked_up.found.remove(user).filter(|found| found.verifier == verifier);
         let keys = keys.and_then(|found| found.keys);
-        let until = now + self.remembered.unwrap_or_default();
+        let until = now + self.known().remembered.unwrap_or_default();
         looked_up.found.insert(user.into(), Found { verifier, asked: now, until, keys });
         waiting
     }
@@ -211,10 +264,11 @@ pub(crate) struct UsersAt<'a> {
 impl Credentials for UsersAt<'_> {
     fn credential(&self, user: &str) -> Lookup {
         let users = self.users;
-        if let Some(user) = users.by_name.get(user) {
+        let known = users.known();
+        if let Some(user) = known.by_name.get(user) {
             return Lookup::Known(user.credential.clone());
         }
-        if users.remembered.is_none() {
+        if known.remembered.is_none() {
             return Lookup::Known(users.credential(user, None));
         }
         let looked_up = lock(&users.looked_up);

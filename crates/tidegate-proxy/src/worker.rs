@@ -40,6 +40,7 @@ use std::time::Duration;
 use mio::{Events, Poll, Token};
 use slab::Slab;
 
+use tidegate_config::Config;
 use tidegate_pool_core::order::Order;
 use tidegate_pool_core::pools::Pools;
 use tidegate_pool_core::server::{PoolId, ServerId, Waiter};
@@ -86,6 +87,8 @@ const PIN_ORIGINS_MAX: usize = 1024;
 pub(crate) struct Worker {
     index: u16,
     shared: Arc<Shared>,
+    /// The settings in force.
+    config: Arc<Config>,
     registry: Registry,
     listeners: Vec<PortListener>,
     accepting: BTreeSet<u32>,
@@ -156,6 +159,7 @@ impl Worker {
         }
         Ok(Self {
             index,
+            config: shared.config(),
             shared,
             registry,
             listeners,
@@ -328,6 +332,7 @@ impl Worker {
                 Some(Mail::Cancelled(key)) => self.remove_client(key),
                 Some(Mail::KillClient(id, told)) => told(self.kill_client(id)),
                 Some(Mail::KillServer(id, told)) => told(self.kill_server(id)),
+                Some(Mail::Reload(config)) => self.reload(config),
                 Some(Mail::List(listing)) => self.list(*listing),
                 Some(Mail::HandOff(key, lease)) => self.handed_off(key, lease),
                 Some(Mail::Refuse(key, error)) => self.refused(key, &error),
@@ -457,7 +462,7 @@ impl Worker {
         self.with_pools(|pools| pools.drain(now));
         self.stop_listening();
         let untold = self.clients.iter().map(|(place, _)| place + 1).max().unwrap_or(0);
-        let deadline = self.now + self.shared.config.timeouts.drain;
+        let deadline = self.now + self.config.timeouts.drain;
         self.drain = Some(Drain { deadline, untold, is_over: false });
     }
 

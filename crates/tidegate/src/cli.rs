@@ -41,6 +41,10 @@ pub(crate) enum Command {
     Resume(ScopeOptions),
     /// Replace all servers, without an error to clients
     Reconnect(ScopeOptions),
+    /// Read the settings, certificates, and keys again, and say what is different
+    Reload(GateOptions),
+    /// Let the work end, then end the gate, as SIGTERM does
+    Drain(GateOptions),
     /// Close one client, or one server with the client that has it
     Kill(KillOptions),
     /// Print a completion script for a shell

@@ -40,6 +40,8 @@ fn main() -> ExitCode {
         Command::Pause(options) => operate::pause(&options),
         Command::Resume(options) => operate::resume(&options),
         Command::Reconnect(options) => operate::reconnect(&options),
+        Command::Reload(options) => operate::reload(&options),
+        Command::Drain(options) => operate::drain(&options),
         Command::Kill(options) => operate::kill(&options),
         Command::Completions { shell } => {
             let mut out = std::io::stdout();

@@ -1,4 +1,4 @@
-//! `tidegate pause|resume|reconnect|kill`: what an operator does to a running gate.
+//! `tidegate pause|resume|reconnect|kill|reload|drain`: what an operator does to a running gate.
 //!
 //! Each says first what was done, and to how many; then what to do next.
 
@@ -10,7 +10,7 @@ use tidegate_config::parse_duration;
 use tidegate_observe::report::{printable, seconds};
 use tidegate_scratch::wait;
 
-use crate::cli::{KillOptions, PauseOptions, ScopeOptions};
+use crate::cli::{GateOptions, KillOptions, PauseOptions, ScopeOptions};
 use crate::exit;
 use crate::reach::Reached;
 
@@ -77,6 +77,25 @@ fn try_kill(options: &KillOptions) -> Result<ExitCode, ExitCode> {
     let gate = Reached::to_operate(&options.gate)?;
     let answer = gate.post("kill", &body)?;
     gate.print(&answer, killed);
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn reload(options: &GateOptions) -> ExitCode {
+    done(on_gate("reload", options, reloaded))
+}
+
+pub(crate) fn drain(options: &GateOptions) -> ExitCode {
+    done(on_gate("drain", options, draining))
+}
+
+fn on_gate(
+    operation: &str,
+    options: &GateOptions,
+    words: fn(&Value) -> String,
+) -> Result<ExitCode, ExitCode> {
+    let gate = Reached::to_operate(options)?;
+    let answer = gate.post(operation, &json!({}))?;
+    gate.print(&answer, words);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -171,6 +190,49 @@ fn killed(answer: &Value) -> String {
         (None, Some(who), None) => format!("CLOSED  {who}; it had no server\n"),
         (None, None, _) => "CLOSED\n".to_owned(),
     }
+}
+
+fn reloaded(answer: &Value) -> String {
+    let changes = answer["changes"].as_array().map_or(&[][..], Vec::as_slice);
+    let mut text = match changes.len() {
+        0 => "RELOADED  nothing is different; certificates and keys were read again\n".to_owned(),
+        _ => format!(
+            "RELOADED  {} now, {} after a restart; connections are kept\n",
+            counted(&answer["now"], "change applies", "changes apply"),
+            answer["after_a_restart"].as_u64().unwrap_or(0),
+        ),
+    };
+    let cell = |change: &Value, name: &str| printable(change[name].as_str().unwrap_or("?"));
+    let rows: Vec<_> = changes
+        .iter()
+        .map(|change| {
+            let values = format!("{} -> {}", cell(change, "old"), cell(change, "new"));
+            (cell(change, "setting"), values, cell(change, "applies"))
+        })
+        .collect();
+    let width = |of: fn(&(String, String, String)) -> &String| {
+        rows.iter().map(|row| of(row).chars().count()).max().unwrap_or(0)
+    };
+    let (first, second) = (width(|row| &row.0), width(|row| &row.1));
+    for (setting, values, applies) in &rows {
+        text.push_str(&format!("{setting:<first$}  {values:<second$}  {applies}\n"));
+    }
+    for warning in answer["warnings"].as_array().into_iter().flatten() {
+        let place = warning["place"].as_str().unwrap_or_default();
+        let message = warning["message"].as_str().unwrap_or_default();
+        text.push_str(&format!("warning: {} {}\n", printable(place), printable(message)));
+    }
+    text
+}
+
+fn draining(answer: &Value) -> String {
+    let clients = counted(&answer["clients"], "client is", "clients are");
+    let already = if answer["was_draining"] == true { " (it did so already)" } else { "" };
+    format!(
+        "DRAINING  {clients} connected; new ones are refused{already}\n\
+         idle clients are told to go, transactions have {}, then the gate ends\n",
+        seconds(answer["drain_seconds"].as_f64().unwrap_or(0.0)),
+    )
 }
 
 /// The database, or all.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_config::Config;
+use tidegate_control::lifecycle::Lifecycle;
 use tidegate_control::link::Link;
+use tidegate_control::reload::{Hooks, Reloader};
 use tidegate_control::{census, lookups, web};
 use tidegate_pool_core::server::Port;
 use tidegate_proxy::gate::{Gate, GateError};
@@ -29,7 +31,7 @@ pub(crate) fn run(options: &RunOptions) -> ExitCode {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    log::start(&loaded.config.log);
+    let level = log::start(&loaded.config.log);
     let config = Arc::new(loaded.config);
     let elder = match takeover::elder(options.takeover, &config) {
         Ok(elder) => elder,
@@ -48,7 +50,9 @@ pub(crate) fn run(options: &RunOptions) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return exit::with(exit::UNABLE, &error),
     };
-    let (end, successor) = runtime.block_on(control(&mut gate, &config, doors));
+    let lifecycle = lifecycle(&gate, options, level);
+    let control = control(&mut gate, &config, &lifecycle, doors);
+    let (end, successor, serving) = runtime.block_on(control);
     match end {
         End::Broken => exit::with(exit::UNABLE, &"a worker has died; this is a bug, see the log"),
         End::Signal(code) => {
@@ -71,6 +75,10 @@ pub(crate) fn run(options: &RunOptions) -> ExitCode {
                     }
                 }
             });
+            if let Some(serving) = serving {
+                // What is being answered is taken first.
+                let _ = runtime.block_on(serving.stop());
+            }
             if let Some(successor) = successor {
                 successor.say_goodbye();
             }
@@ -153,29 +161,57 @@ impl Questions {
     }
 }
 
-/// Serves http until it is told to stop.
-fn serve(gate: &Gate, web: web::Bound) -> oneshot::Sender<()> {
-    let (stop, stopped) = oneshot::channel();
-    let until = async {
-        if stopped.await.is_err() {
-            std::future::pending().await // Nobody is left who could say so.
-        }
+/// What a reload reads, and whom it tells.
+fn lifecycle(gate: &Gate, options: &RunOptions, level: log::Level) -> Lifecycle {
+    let file = options.settings.config.clone();
+    // They were in order when the gate was started with them.
+    let flags = settings::flags(&options.settings).unwrap_or_default();
+    let hooks = Hooks {
+        load: Box::new(move || settings::load_with(file.as_deref(), &flags)),
+        set_level: Box::new(move |to| level.set(to)),
+        begins: Box::new(|| {}),
+        ended: Box::new(|| {}),
     };
-    let shared = gate.shared.clone();
-    tokio::spawn(async move {
-        if let Err(error) = web::serve(shared, web, until).await {
-            tracing::error!("can't serve http: {error}");
-        }
-    });
-    stop
+    let reloader = Arc::new(Reloader::new(gate.shared.clone(), hooks));
+    Lifecycle { reloader, drain: Arc::default() }
+}
+
+/// Http, served until it is told to stop.
+struct Serving {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Serving {
+    fn start(gate: &Gate, lifecycle: &Lifecycle, web: web::Bound) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        let until = async {
+            if stopped.await.is_err() {
+                std::future::pending().await // Nobody is left who could say so.
+            }
+        };
+        let (shared, lifecycle) = (gate.shared.clone(), lifecycle.clone());
+        let task = tokio::spawn(async move {
+            if let Err(error) = web::serve(shared, lifecycle, web, until).await {
+                tracing::error!("can't serve http: {error}");
+            }
+        });
+        Self { stop, task }
+    }
+
+    fn stop(self) -> JoinHandle<()> {
+        let _ = self.stop.send(()); // It may have stopped for an error of its own.
+        self.task
+    }
 }
 
 /// The control plane: census, web, take-over, and signals, until one of them ends it.
 async fn control(
     gate: &mut Gate,
     config: &Config,
+    lifecycle: &Lifecycle,
     doors: Doors,
-) -> (End, Option<takeover::Successor>) {
+) -> (End, Option<takeover::Successor>, Option<Serving>) {
     let Doors { web, takeover } = doors;
     announce(gate, config, &web);
     let mut interrupt = signal(SignalKind::interrupt()).ok();
@@ -185,22 +221,27 @@ async fn control(
     let mut offered = takeover.and_then(|door| door.offer(gate, &web));
     // Kept, so that a take-over that is broken off leaves something to serve.
     let spare = offered.as_ref().and_then(|_| web.try_clone().ok());
-    let mut serving = Some(serve(gate, web));
+    let mut serving = Some(Serving::start(gate, lifecycle, web));
     let mut is_giving = false;
     let mut watch = tokio::time::interval(WATCH);
     let end = loop {
         tokio::select! {
             () = received(interrupt.as_mut()) => break End::Signal(INTERRUPTED),
             () = received(terminate.as_mut()) => break End::Signal(0),
-            () = received(hangup.as_mut()) => reload_certificates(gate),
+            () = lifecycle.drain.notified() => break End::Signal(0),
+            () = received(hangup.as_mut()) => {
+                let reloader = lifecycle.reloader.clone();
+                // What comes of it is logged.
+                tokio::task::spawn_blocking(move || drop(reloader.reload()));
+            }
             event = takeover::next(offered.as_mut()) => match event {
                 Event::Begun => {
                     is_giving = true;
                     if let Some(spare) = &spare {
                         spare.set_anothers(true);
                     }
-                    if let Some(stop) = serving.take() {
-                        let _ = stop.send(()); // It may have stopped for an error of its own.
+                    if let Some(serving) = serving.take() {
+                        drop(serving.stop());
                     }
                     if let Some(questions) = questions.take() {
                         questions.stop(gate);
@@ -210,7 +251,7 @@ async fn control(
                     is_giving = false;
                     if let Some(Ok(again)) = spare.as_ref().map(web::Bound::try_clone) {
                         again.set_anothers(false);
-                        serving = Some(serve(gate, again));
+                        serving = Some(Serving::start(gate, lifecycle, again));
                     }
                     questions = Questions::start(gate, config);
                 }
@@ -219,15 +260,7 @@ async fn control(
             _ = watch.tick() => if gate.is_broken() { break End::Broken },
         }
     };
-    (end, offered.filter(|_| is_giving))
-}
-
-/// SIGHUP: certificates that were renewed are used from now on.
-fn reload_certificates(gate: &Gate) {
-    match gate.shared.reload_certificates() {
-        Ok(()) => tracing::info!("certificates and keys were read again"),
-        Err(error) => tracing::error!("certificates stay as they were: {error}"),
-    }
+    (end, offered.filter(|_| is_giving), serving)
 }
 
 /// The first lines: what an operator wants to know and to paste.

@@ -173,3 +173,62 @@ fn what_goes_wrong_is_said_with_the_remedy() {
     let said = tidegate(folder, &["resume", "--config", "own.toml", "--api", &api]).done();
     assert!(said.starts_with("SERVED  all databases again; "), "{said}");
 }
+
+#[test]
+fn reload_says_what_applies_now_and_what_waits() {
+    let mut gate = Operated::start("");
+    let said = gate.run(&["reload"]).done();
+    assert_eq!(said, "RELOADED  nothing is different; certificates and keys were read again\n");
+    let file = gate.scene.gate.settings_file();
+    let settings = std::fs::read_to_string(&file).expect("its settings");
+    let more = "[pool]\npool_size = 7\n[prepared]\nstatements_max = 50\n";
+    std::fs::write(&file, format!("{settings}{more}")).expect("they are written");
+    let said = gate.run(&["reload"]).done();
+    assert_eq!(
+        said,
+        "RELOADED  1 change applies now, 1 after a restart; connections are kept\n\
+         pool.pool_size           10 -> 7    now\n\
+         prepared.statements_max  200 -> 50  after a restart\n"
+    );
+    gate.scene.gate.allow("settings: ").allow("settings stay as they were");
+    std::fs::write(&file, format!("{settings}[pool]\npool_sise = 7\n")).expect("it is written");
+    let said = gate.run(&["reload"]).failed(2);
+    assert!(
+        said.starts_with("tidegate: nothing has changed; the settings have errors:\n"),
+        "{said}"
+    );
+    assert!(said.contains("tidegate.toml:") && said.contains("pool_size"), "{said}");
+}
+
+#[test]
+fn drain_lets_work_end_and_then_the_gate() {
+    let mut gate = Operated::start("");
+    let port = gate.scene.gate.transaction;
+    let mut idle = gate.scene.client(port);
+    let mut busy = gate.scene.client(port);
+    busy.begin();
+    let said = gate.run(&["drain"]).done();
+    assert!(
+        said.starts_with("DRAINING  2 clients are connected; new ones are refused\n"),
+        "{said}"
+    );
+    let (code, body) = gate.scene.gate.get("/readyz");
+    assert!(code == 503 && body.contains("draining"), "{body}");
+    let status = tidegate(gate.folder.path(), &["status", "--api", &gate.api()]).done();
+    assert!(status.starts_with("DRAINING  "), "{status}");
+    let told = idle.until_end();
+    assert!(told.iter().any(|frame| frame.tag == b'E' && frame.sqlstate() == "57P01"), "{told:?}");
+    assert_eq!(busy.value("SELECT 42"), "42", "a transaction goes on");
+    busy.query("COMMIT");
+    let told = busy.until_end();
+    assert_eq!(told.iter().map(|frame| char::from(frame.tag)).collect::<String>(), "CZE");
+    assert_eq!(gate.scene.gate.wait(), Some(0));
+}
+
+#[test]
+fn a_gate_with_nothing_to_do_answers_before_it_ends() {
+    let mut gate = Operated::start("");
+    let said = gate.run(&["drain"]).done();
+    assert!(said.starts_with("DRAINING  0 clients are connected; "), "{said}");
+    assert_eq!(gate.scene.gate.wait(), Some(0));
+}

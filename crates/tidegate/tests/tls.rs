@@ -541,7 +541,7 @@ except OSError as error:
 #[test]
 fn a_renewed_certificate_is_shown_from_then_on_and_a_broken_one_never() {
     let mut stage = Stage::start("require", &[]);
-    stage.gate.allow("certificates stay as they were");
+    stage.gate.allow("settings stay as they were").allow("settings: ");
     let port = stage.gate.session;
     let next = Authority::new("the next");
     let next_root = stage.folder.file("next.crt", &next.pem);
@@ -555,7 +555,7 @@ fn a_renewed_certificate_is_shown_from_then_on_and_a_broken_one_never() {
     stage.folder.file("gate.crt", "-----BEGIN CERTIFICATE-----\nbroken\n");
     let errors = |stage: &Stage| {
         let log = stage.gate.log();
-        log.iter().filter(|line| line.to_string().contains("certificates stay")).count()
+        log.iter().filter(|line| line.to_string().contains("settings stay")).count()
     };
     stage.gate.signal("HUP");
     wait::until("the broken file is logged", || (errors(&stage) == 1).then_some(()));
@@ -570,7 +570,7 @@ fn a_renewed_certificate_is_shown_from_then_on_and_a_broken_one_never() {
     stage.folder.pair("gate", &next.issue(&["localhost"]));
     stage.gate.signal("HUP");
     wait::until("the files were read", || {
-        stage.gate.has_logged("certificates and keys were read again").then_some(())
+        stage.gate.has_logged("certificates, and keys were read again").then_some(())
     });
     for port in stage.ports() {
         let new = new.replace(&format!("port={}", stage.gate.session), &format!("port={port}"));

@@ -288,7 +288,7 @@ impl<'a> Giver<'a> {
             FromNew::Hello(_) | FromNew::Begin => {}
             FromNew::Serving => {
                 tracing::info!("the other process serves: clients go over to it");
-                let drain = self.shared.config.timeouts.drain;
+                let drain = self.shared.config().timeouts.drain;
                 self.over_at = Some(self.shared.clock.now() + drain);
                 self.shared.set_giving(Giving::Clients);
             }

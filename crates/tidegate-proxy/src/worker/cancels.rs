@@ -119,7 +119,7 @@ impl Worker {
     /// Keeps the connection that has asked for a cancel until [`Self::release`], or its peer,
     /// closes it; at most as long as a cancel may take.
     pub(super) fn await_cancel(&mut self, key: ClientKey) {
-        let deadline = self.now + self.shared.config.timeouts.cancel;
+        let deadline = self.now + self.config.timeouts.cancel;
         let Some(client) = self.client(key) else { return };
         client.stage = clients::Stage::Closing;
         self.set_alarm(Source::Client(key), deadline);
@@ -199,7 +199,7 @@ impl Worker {
 
     /// True when one is under way.
     fn send_cancel(&mut self, id: ServerId) -> bool {
-        let deadline = self.now + self.shared.config.timeouts.cancel;
+        let deadline = self.now + self.config.timeouts.cancel;
         let is_pooler = self.shared.kind() == Kind::Pooler;
         let Some(server) = self.servers.get_mut(id.place()).and_then(Option::as_deref_mut) else {
             return false;
@@ -215,7 +215,7 @@ impl Worker {
         startup::push_cancel_request(&mut request, server.pid, &server.secret);
         let negotiation = match server.channel.tls() {
             None => TlsNegotiation::Off,
-            Some(_) => match settings::opening(&self.shared.config.upstream.tls) {
+            Some(_) => match settings::opening(&self.config.upstream.tls) {
                 Opening::Direct => TlsNegotiation::Direct,
                 Opening::Requested => TlsNegotiation::Require,
             },
@@ -302,7 +302,7 @@ impl Worker {
             TlsStep::Plain { .. } => self.write_cancel(key),
             TlsStep::StartTls => {
                 let connector = self.shared.tls().connector;
-                let opening = settings::opening(&self.shared.config.upstream.tls);
+                let opening = settings::opening(&self.config.upstream.tls);
                 let Some(cancel) = self.cancel(key) else { return };
                 let tls = match (connector, &cancel.target) {
                     (Some(connector), Target::Tcp { host, .. }) => connector.connect(host, opening),

@@ -11,6 +11,7 @@ use tidegate_observe::traffic::Traffic;
 use tidegate_pool_core::order::{Checkout, CheckoutError};
 use tidegate_pool_core::queue::Ticket;
 use tidegate_pool_core::server::{Flavour, Lease, PoolId, PoolKey, Port, ServerId, Waiter};
+use tidegate_pool_core::settings::PoolSettings;
 use tidegate_pool_core::tally::Outcome;
 use tidegate_session::client::answers::{Answers, Probes};
 use tidegate_session::client::{
@@ -27,7 +28,8 @@ use tidegate_wire::planted::{Bug, is_planted};
 
 use crate::channel::{Channel, Input};
 use crate::complaints;
-use crate::server::{Overdue, Server};
+use crate::server::{Habits, Overdue, Server};
+use crate::settings;
 use crate::shared::SharedLibrary;
 use crate::timers::Alarm;
 use crate::token::{ClientKey, Source};
@@ -100,6 +102,8 @@ pub(super) struct Session {
     pub(super) timeouts: ClientTimeouts,
     /// What it is answered without a server.
     pub(super) probes: Probes,
+    /// What is done at each lease of its.
+    pub(super) habits: Habits,
     /// It would have kept its server for this, where too many clients did. It is told before it can
     /// do anything else.
     pub(super) refused_pin: Option<PinReason>,
@@ -121,6 +125,14 @@ pub(super) struct Session {
 pub(super) const SECRET_BYTES: usize = 32;
 
 impl Session {
+    /// What clients of a port are answered without a server.
+    pub(super) fn probes(port: Port, settings: &PoolSettings) -> Probes {
+        match port {
+            Port::Session => Probes::Off,
+            Port::Transaction => settings::probes(settings.answer_probes),
+        }
+    }
+
     /// These are the client's settings from now on.
     pub(super) fn set_settings(&mut self, settings: Arc<SessionSettings>) {
         self.flavour = welcome::flavour(&settings);
@@ -201,7 +213,7 @@ impl Worker {
         }
         match &mut client.stage {
             Stage::Login(login) => {
-                let limit = self.shared.config.timeouts.client_login;
+                let limit = self.config.timeouts.client_login;
                 let complaint = login.has_spoken().then(|| Complaint::login_timeout(limit));
                 self.reject(key, RejectReason::Timeout, complaint);
             }
@@ -407,6 +419,7 @@ impl Worker {
         server.client = Some(key);
         server.is_untouched = true;
         let session = client.session.as_ref()?;
+        server.habits = session.habits;
         let wanted = &session.settings;
         let is_right = Arc::ptr_eq(wanted, &server.settings) || is_planted(Bug::SettingsLeak);
         let change = if is_right { None } else { wanted.change_from(&server.settings) };
@@ -486,7 +499,7 @@ impl Worker {
             ahead: server.ahead.take(),
             naming: shares.then_some(Naming {
                 keeps,
-                keeps_unnamed: keeps && shared.config.prepared.keep_unnamed,
+                keeps_unnamed: keeps && self.config.prepared.keep_unnamed,
                 environment,
                 library: &mut library,
             }),
@@ -495,7 +508,7 @@ impl Worker {
         if machine.exchange().owes_nothing() && !server.is_cut {
             server.sent_from = server.channel.promised();
         }
-        let may_repeat = shared.config.sends_reads_again
+        let may_repeat = self.config.sends_reads_again
             && is_untouched
             && !std::mem::take(&mut client.is_second)
             && bytes.len() <= GATHERED_BYTES_MAX

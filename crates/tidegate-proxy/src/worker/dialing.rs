@@ -63,14 +63,14 @@ impl Worker {
             user: dial.key.user.clone(),
             secret: self.shared.users.secret(&dial.key.user),
             tls: match &target {
-                Target::Tcp { .. } => settings::negotiation(&self.shared.config.upstream.tls),
+                Target::Tcp { .. } => settings::negotiation(&self.config.upstream.tls),
                 Target::Unix(_) => TlsNegotiation::Off, // Nobody can listen there.
             },
-            channel_binding: settings::channel_binding(&self.shared.config.upstream.tls),
+            channel_binding: settings::channel_binding(&self.config.upstream.tls),
             parameters: &parameters,
             nonce: &nonce,
             probe: self.shared.kind() == Kind::Unknown,
-            asks_role: self.shared.config.upstream.target != TargetSession::Any,
+            asks_role: self.shared.config().upstream.target != TargetSession::Any,
         };
         let login = ServerLogin::new(settings);
         let server = Server {
@@ -111,7 +111,7 @@ impl Worker {
             alarm: Alarm::default(),
         };
         self.place(Box::new(server));
-        let deadline = self.now + self.shared.config.timeouts.connect;
+        let deadline = self.now + self.config.timeouts.connect;
         self.set_alarm(Source::Server(id), deadline);
     }
 
@@ -230,7 +230,7 @@ impl Worker {
 
     fn start_tls(&mut self, id: ServerId) {
         let connector = self.shared.tls().connector;
-        let opening = settings::opening(&self.shared.config.upstream.tls);
+        let opening = settings::opening(&self.config.upstream.tls);
         let Some(server) = self.server(id) else { return };
         let (Some(connector), Target::Tcp { host, .. }) = (connector, &server.target) else {
             return;

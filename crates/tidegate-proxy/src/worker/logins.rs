@@ -10,7 +10,6 @@ use std::time::Duration;
 use tidegate_observe::front::{Goodbye, RejectReason};
 use tidegate_pool_core::server::{PoolKey, Port, ServerId};
 use tidegate_session::client::ClientMachine;
-use tidegate_session::client::answers::Probes;
 use tidegate_session::client_login::{
     ClientLogin, Credential, LoggedIn, LoginContext, LoginStep, Refusal, TlsOffer, TlsStart,
 };
@@ -26,6 +25,7 @@ use crate::complaints;
 use crate::limits::LOGINS_MAX;
 use crate::listener::PortListener;
 use crate::locks::lock;
+use crate::server::Habits;
 use crate::settings;
 use crate::succession::Asker;
 use crate::timers::Alarm;
@@ -113,7 +113,7 @@ impl Worker {
             return; // The kernel has no memory for it; the peer sees the connection end.
         }
         // Nobody can listen on a Unix socket.
-        let offer = peer.map_or(TlsOffer::Off, |_| settings::tls_offer(&self.shared.config));
+        let offer = peer.map_or(TlsOffer::Off, |_| settings::tls_offer(&self.config));
         entry.insert(Client {
             key,
             channel,
@@ -135,7 +135,7 @@ impl Worker {
         if self.client(key).is_some_and(|client| client.channel.mark_readable()) {
             self.ready.push_back(Source::Client(key));
         }
-        let deadline = self.now + self.shared.config.timeouts.client_login;
+        let deadline = self.now + self.config.timeouts.client_login;
         self.set_alarm(Source::Client(key), deadline);
     }
 
@@ -330,26 +330,23 @@ impl Worker {
         startup: Arc<SessionSettings>,
         peer: Option<IpAddr>,
     ) -> Session {
-        let config = self.shared.config.clone();
+        let shared = self.shared.clone();
         let (database, user) = (&key.database, &key.user);
-        let pool = self
-            .with_pools(|pools| pools.join(&key, port, || config.pool_settings(database, user)));
-        let probes = match port {
-            Port::Session => Probes::Off,
-            Port::Transaction => {
-                settings::probes(config.pool_settings(database, user).answer_probes)
-            }
-        };
+        // Those of this moment: a reload changes them with the pools locked.
+        let of_pool = || shared.config().pool_settings(database, user);
+        let pool = self.with_pools(|pools| pools.join(&key, port, of_pool));
+        let settings = self.config.pool_settings(database, user);
         Session {
             pool,
             traffic: self.shared.traffic(&key, port),
-            timeouts: config.client_timeouts(database, user),
+            timeouts: self.config.client_timeouts(database, user),
             flavour: welcome::flavour(&startup),
             environment: welcome::environment(&key, &startup),
             settings: startup.clone(),
             startup,
             known: Arc::default(),
-            probes,
+            probes: Session::probes(port, &settings),
+            habits: Habits::of(&settings),
             refused_pin: None,
             listening: None,
             secret: [0; SECRET_BYTES],

@@ -1,7 +1,11 @@
 //! Rounds: what is done to all clients, some in each turn, so that nobody's queries wait for it.
 //!
-//! They are lists for operators. Beside them stands what an operator does to one client or server.
+//! They are lists for operators, and settings that have changed. Beside them stands what an operator
+//! does to one client or server.
 
+use std::sync::Arc;
+
+use tidegate_config::Config;
 use tidegate_observe::front::Goodbye;
 use tidegate_pool_core::server::{CloseReason, ServerId};
 use tidegate_session::server::Errand;
@@ -11,10 +15,10 @@ use tidegate_wire::tick::Tick;
 use crate::roster::{
     ClientId, ClientRow, ClientState, Found, Killed, ListeningRow, Listing, Rank, Whom,
 };
-use crate::server::Stage;
+use crate::server::{Habits, Stage};
 use crate::token::ClientKey;
 use crate::worker::Worker;
-use crate::worker::clients::{self, client_of_pid, client_pid};
+use crate::worker::clients::{self, Session, client_of_pid, client_pid};
 use crate::worker::deadlines::Activity;
 
 /// Places of clients that are looked at in one turn: some tens of microseconds.
@@ -22,15 +26,22 @@ const PLACES_PER_TURN: usize = 256;
 
 /// A round, and how far it has come.
 pub(super) struct Round {
-    listing: Listing,
+    purpose: Purpose,
     next: usize,
+}
+
+enum Purpose {
+    /// Somebody wants to know who they are.
+    List(Listing),
+    /// Other settings hold for them.
+    Reload,
 }
 
 impl Worker {
     /// Somebody wants to know who is connected.
     pub(super) fn list(&mut self, mut listing: Listing) {
         if listing.whom == Whom::Clients {
-            return self.rounds.push_back(Round { listing, next: 0 });
+            return self.rounds.push_back(Round { purpose: Purpose::List(listing), next: 0 });
         }
         // There are no more of them than servers.
         for server in self.servers.iter().flatten() {
@@ -49,16 +60,45 @@ impl Worker {
         let end = self.clients.capacity().min(round.next + PLACES_PER_TURN);
         for place in round.next..end {
             let Some(key) = self.clients.get(place).map(|client| client.key) else { continue };
-            if let Some(rank) = self.rank(key) {
-                round.listing.add(rank, key);
+            match &mut round.purpose {
+                Purpose::List(listing) => {
+                    if let Some(rank) = self.rank(key) {
+                        listing.add(rank, key);
+                    }
+                }
+                Purpose::Reload => self.reload_client(key),
             }
         }
         round.next = end;
-        if end < self.clients.capacity() {
-            self.rounds.push_front(round);
-        } else {
-            self.answer(round.listing);
+        match round.purpose {
+            _ if end < self.clients.capacity() => self.rounds.push_front(round),
+            Purpose::List(listing) => self.answer(listing),
+            Purpose::Reload => {}
         }
+    }
+
+    /// Other settings are in force: at once for whoever comes, and within a few turns for those who
+    /// are here.
+    pub(super) fn reload(&mut self, config: Arc<Config>) {
+        self.config = config;
+        // Of two, one that has not begun will do what both would.
+        let is_due = |round: &Round| matches!(round.purpose, Purpose::Reload) && round.next == 0;
+        if !self.rounds.iter().any(is_due) {
+            self.rounds.push_back(Round { purpose: Purpose::Reload, next: 0 });
+        }
+    }
+
+    fn reload_client(&mut self, key: ClientKey) {
+        let config = self.config.clone();
+        let Some(client) = self.client(key) else { return };
+        let port = client.port;
+        let Some(session) = &mut client.session else { return };
+        let (database, user) = (&session.key.database, &session.key.user);
+        let settings = config.pool_settings(database, user);
+        session.timeouts = config.client_timeouts(database, user);
+        session.probes = Session::probes(port, &settings);
+        session.habits = Habits::of(&settings);
+        self.watch(key);
     }
 
     fn answer(&mut self, mut listing: Listing) {

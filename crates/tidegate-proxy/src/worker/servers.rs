@@ -614,7 +614,7 @@ impl Worker {
                 let failure = match channel.tls_failure() {
                     Some(error) => dial::insecure(&server.target, error),
                     None if channel.is_shaking_hands() => {
-                        let opening = settings::opening(&self.shared.config.upstream.tls);
+                        let opening = settings::opening(&self.config.upstream.tls);
                         dial::ended_shaking(&server.target, opening)
                     }
                     None => dial::ended(&server.target, login.is_connected(), broken),
@@ -731,7 +731,7 @@ impl Worker {
                 let failure = dial::timed_out(
                     &server.target,
                     login.is_connected(),
-                    self.shared.config.timeouts.connect,
+                    self.config.timeouts.connect,
                 );
                 if login.is_connected() {
                     self.login_failed(id, failure);

@@ -41,7 +41,7 @@ impl Worker {
         let client = self.clients.get_mut(key.place as usize)?;
         client.deadlines.is_at(activity, now);
         let limits = &client.session.as_ref()?.timeouts;
-        client.deadlines.next(limits, self.shared.config.timeouts.cancel)
+        client.deadlines.next(limits, self.config.timeouts.cancel)
     }
 
     /// What a client is at.
@@ -107,7 +107,7 @@ impl Worker {
                 Complaint::client_idle(limit)
             }
             Expired::NotCancelled(limit) => {
-                let waited = self.shared.config.timeouts.cancel;
+                let waited = self.config.timeouts.cancel;
                 tracing::warn!(
                     ?limit,
                     ?waited,
