@@ -66,7 +66,7 @@ async fn drain(
     if let Err(no) = may(&shared, &uri, &headers, &body) {
         return no.into_response();
     }
-    let was_draining = shared.is_draining();
+    let (was_draining, clients) = (shared.is_draining(), shared.clients());
     // From here on /readyz says no, also to whoever asks before the process goes on.
     shared.drain();
     lifecycle.drain.notify_one();
@@ -75,7 +75,7 @@ async fn drain(
         "schema": SCHEMA,
         "operation": "drain",
         "was_draining": was_draining,
-        "clients": shared.clients(),
+        "clients": clients,
         "drain_seconds": shared.config().timeouts.drain.as_secs_f64(),
     }))
     .into_response()

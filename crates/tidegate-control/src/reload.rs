@@ -16,9 +16,12 @@ pub struct Hooks {
     pub set_level: Box<dyn Fn(LogLevel) + Send + Sync>,
     /// A reload begins.
     pub begins: Box<dyn Fn() + Send + Sync>,
-    /// A reload has ended, well or not.
-    pub ended: Box<dyn Fn() + Send + Sync>,
+    /// A reload has ended; if nothing has changed, because of this.
+    pub ended: Box<Ended>,
 }
+
+/// Is told what was wrong, if anything was.
+pub type Ended = dyn Fn(Option<&ReloadError>) + Send + Sync;
 
 /// Reloads the settings of a gate.
 pub struct Reloader {
@@ -81,7 +84,7 @@ impl Reloader {
                 tracing::error!("the settings stay as they were: what was read has errors");
             }
         }
-        (self.hooks.ended)();
+        (self.hooks.ended)(result.as_ref().err());
         result
     }
 

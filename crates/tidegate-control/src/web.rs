@@ -459,7 +459,7 @@ mod tests {
             load: Box::new(|| Err(Problems(vec![Problem::nowhere("nothing to read")]))),
             set_level: Box::new(|_| {}),
             begins: Box::new(|| {}),
-            ended: Box::new(|| {}),
+            ended: Box::new(|_| {}),
         };
         let reloader = Arc::new(Reloader::new(shared.clone(), hooks));
         let lifecycle = Lifecycle { reloader, drain: Arc::default() };

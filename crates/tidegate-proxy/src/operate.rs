@@ -7,7 +7,7 @@ use tidegate_pool_core::pools::operating::{PauseError, Scope, Standing};
 use tidegate_pool_core::server::ServerId;
 
 use crate::roster::{ClientId, Found, Killed, Listing, Whom};
-use crate::shared::{Mail, Shared};
+use crate::shared::{Mail, Mailbox, Pulse, Shared};
 
 impl Shared {
     /// Hands out and dials nothing of `scope` until it is resumed; says how its servers stand.
@@ -74,5 +74,35 @@ impl Shared {
     pub fn kill_idle(&self, server: ServerId) -> bool {
         let now = self.clock.now();
         self.with_pools(|pools| pools.kill_idle(server, now))
+    }
+
+    /// The pulse of each worker.
+    pub fn pulses(&self) -> Vec<Pulse> {
+        self.mailboxes.iter().map(Mailbox::pulse).collect()
+    }
+
+    /// Has each worker show that it is alive, and says the pulses of before.
+    pub fn ask_pulses(&self) -> Vec<Pulse> {
+        let before = self.pulses();
+        self.wake_all();
+        before
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::shared::Mailbox;
+    use crate::world::{Registry, Waker};
+
+    #[test]
+    fn a_worker_that_has_ended_is_not_one_that_hangs() {
+        let mailbox = Mailbox::new(Waker::Played(false.into()), Registry::Played(0));
+        let first = mailbox.pulse();
+        assert!(!mailbox.pulse().is_after(first), "it hangs");
+        mailbox.beat();
+        let second = mailbox.pulse();
+        assert!(second.is_after(first));
+        mailbox.ended();
+        assert!(mailbox.pulse().is_after(second) && mailbox.pulse().is_after(mailbox.pulse()));
     }
 }

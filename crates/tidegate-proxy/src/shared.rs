@@ -5,7 +5,7 @@
 //! it back.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
@@ -99,11 +99,41 @@ pub(crate) struct Mailbox {
     pub(crate) waker: Waker,
     pub(crate) mail: Mutex<VecDeque<Mail>>,
     pub(crate) registry: Registry,
+    /// Counts the times that the worker has looked here; [`ENDED`] once it never will again.
+    pulse: AtomicU64,
+}
+
+/// No worker lives for so many turns.
+const ENDED: u64 = u64::MAX;
+
+/// How often a worker has looked for mail: a sign of life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pulse(u64);
+
+impl Pulse {
+    /// Whether the worker has shown itself since, or has ended as it should.
+    pub fn is_after(self, before: Self) -> bool {
+        self.0 == ENDED || self != before
+    }
 }
 
 impl Mailbox {
     pub(crate) fn new(waker: Waker, registry: Registry) -> Self {
-        Self { waker, mail: Mutex::default(), registry }
+        Self { waker, mail: Mutex::default(), registry, pulse: AtomicU64::new(0) }
+    }
+
+    /// Its worker is alive.
+    pub(crate) fn beat(&self) {
+        self.pulse.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn pulse(&self) -> Pulse {
+        Pulse(self.pulse.load(Ordering::Relaxed))
+    }
+
+    /// Its worker has ended in good order.
+    pub(crate) fn ended(&self) {
+        self.pulse.store(ENDED, Ordering::Relaxed);
     }
 
     pub(crate) fn put(&self, mail: Mail) {

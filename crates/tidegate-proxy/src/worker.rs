@@ -208,6 +208,7 @@ impl Worker {
             }
             self.turn(events.iter().map(Event::from));
         }
+        self.mailbox().ended();
     }
 
     /// Whether the gate has shut down.
@@ -324,6 +325,7 @@ impl Worker {
         if !std::mem::take(&mut self.has_mail) {
             return;
         }
+        self.mailbox().beat();
         loop {
             let mail = lock(&self.mailbox().mail).pop_front();
             match mail {

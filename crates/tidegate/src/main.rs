@@ -21,6 +21,7 @@ mod demo;
 
 mod exit;
 mod log;
+mod notify;
 
 use std::process::ExitCode;
 

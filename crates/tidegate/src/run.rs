@@ -18,10 +18,14 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::cli::RunOptions;
+use crate::notify::{self, Notifier};
 use crate::{exit, log, settings, takeover};
 
 /// How often the main thread looks whether a worker has died, which only a bug can make it.
 const WATCH: Duration = Duration::from_secs(1);
+
+/// What systemd shows while all is well.
+const TAKES_CLIENTS: &str = "takes clients";
 
 /// 128 + SIGINT, as shells have it.
 const INTERRUPTED: u8 = 130;
@@ -50,8 +54,9 @@ pub(crate) fn run(options: &RunOptions) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return exit::with(exit::UNABLE, &error),
     };
-    let lifecycle = lifecycle(&gate, options, level);
-    let control = control(&mut gate, &config, &lifecycle, doors);
+    let notifier = Notifier::of_environment();
+    let lifecycle = lifecycle(&gate, options, level, notifier.clone());
+    let control = control(&mut gate, &config, &lifecycle, notifier.as_ref(), doors);
     let (end, successor, serving) = runtime.block_on(control);
     match end {
         End::Broken => exit::with(exit::UNABLE, &"a worker has died; this is a bug, see the log"),
@@ -61,6 +66,10 @@ pub(crate) fn run(options: &RunOptions) -> ExitCode {
                 false => tracing::info!("shutting down: new work is refused, transactions may end"),
             }
             let shared = gate.shared.clone();
+            if let Some(notifier) = &notifier {
+                notifier
+                    .stopping(&format!("{} clients are connected and may end", shared.clients()));
+            }
             let draining = std::thread::spawn(move || gate.drain());
             // The web goes on meanwhile, so that /readyz can say what happens; a second signal
             // ends everything at once.
@@ -162,15 +171,32 @@ impl Questions {
 }
 
 /// What a reload reads, and whom it tells.
-fn lifecycle(gate: &Gate, options: &RunOptions, level: log::Level) -> Lifecycle {
+fn lifecycle(
+    gate: &Gate,
+    options: &RunOptions,
+    level: log::Level,
+    notifier: Option<Arc<Notifier>>,
+) -> Lifecycle {
     let file = options.settings.config.clone();
     // They were in order when the gate was started with them.
     let flags = settings::flags(&options.settings).unwrap_or_default();
+    let systemd = notifier.clone();
     let hooks = Hooks {
         load: Box::new(move || settings::load_with(file.as_deref(), &flags)),
         set_level: Box::new(move |to| level.set(to)),
-        begins: Box::new(|| {}),
-        ended: Box::new(|| {}),
+        begins: Box::new(move || {
+            if let Some(notifier) = &systemd {
+                notifier.reloading();
+            }
+        }),
+        ended: Box::new(move |error| {
+            if let Some(notifier) = &notifier {
+                notifier.ready(match error {
+                    None => TAKES_CLIENTS,
+                    Some(_) => "takes clients; the last reload failed, see the log",
+                });
+            }
+        }),
     };
     let reloader = Arc::new(Reloader::new(gate.shared.clone(), hooks));
     Lifecycle { reloader, drain: Arc::default() }
@@ -210,6 +236,7 @@ async fn control(
     gate: &mut Gate,
     config: &Config,
     lifecycle: &Lifecycle,
+    notifier: Option<&Arc<Notifier>>,
     doors: Doors,
 ) -> (End, Option<takeover::Successor>, Option<Serving>) {
     let Doors { web, takeover } = doors;
@@ -223,6 +250,14 @@ async fn control(
     let spare = offered.as_ref().and_then(|_| web.try_clone().ok());
     let mut serving = Some(Serving::start(gate, lifecycle, web));
     let mut is_giving = false;
+    if let Some(notifier) = notifier {
+        if let Some(period) = notify::watchdog() {
+            let shared = gate.shared.clone();
+            tokio::spawn(notify::keep_alive(notifier.clone(), shared, period));
+        }
+        // Its ports are open. Whether PostgreSQL answers is for /readyz to say: clients can wait.
+        notifier.ready(TAKES_CLIENTS);
+    }
     let mut watch = tokio::time::interval(WATCH);
     let end = loop {
         tokio::select! {
