@@ -244,6 +244,7 @@ mod tests {
         ("retry.max", "70s"),
         ("retry.jitter", "false"),
         ("retry.budget", "0.7"),
+        ("retry.read_only", "true"),
         ("prepared.statements_max", "7"),
         ("prepared.keep_unnamed", "false"),
         ("log.format", "json"),

@@ -745,7 +745,7 @@ pub(crate) static READ_ONLY: Setting<Flag> = Setting {
     name: "retry.read_only",
     default: "false",
     kind: Flag,
-    reload: Reload::Restart,
+    reload: Reload::Live,
     doc: "Sends a read again, once, when its server dies before anything of the answer has come: a \
           single SELECT, TABLE, VALUES, or SHOW outside of a transaction, without INTO and FOR \
           UPDATE or SHARE, of at most 16 KiB; on the session port only as a client's first \

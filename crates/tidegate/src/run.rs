@@ -66,9 +66,10 @@ pub(crate) fn run(options: &RunOptions) -> ExitCode {
                 false => tracing::info!("shutting down: new work is refused, transactions may end"),
             }
             let shared = gate.shared.clone();
-            if let Some(notifier) = &notifier {
-                notifier
-                    .stopping(&format!("{} clients are connected and may end", shared.clients()));
+            // Where another process goes on, the service does not end.
+            if let Some(notifier) = notifier.filter(|_| successor.is_none()) {
+                let clients = shared.clients();
+                notifier.stopping(&format!("{clients} clients are connected and may end"));
             }
             let draining = std::thread::spawn(move || gate.drain());
             // The web goes on meanwhile, so that /readyz can say what happens; a second signal
