@@ -13,6 +13,7 @@ use tidegate_pool_core::pools::operating::Scope;
 use tidegate_pool_core::server::{Port, State};
 use tidegate_proxy::played::{Play, PlayedGate};
 use tidegate_proxy::resolver::Target;
+use tidegate_proxy::roster::{ROWS_MAX, Whom};
 use tidegate_proxy::world::Arrivals;
 use tidegate_wire::tick::Tick;
 
@@ -322,6 +323,9 @@ impl Stage {
                 let gate = self.random.below(self.gates.len());
                 self.gates[gate].shared.reconnect(&Scope::All);
             }
+            Plot::Reload => self.reload_one(),
+            Plot::KillClient => self.kill_client(),
+            Plot::KillServer => self.kill_server(),
             Plot::Resume => {
                 self.gates.iter().for_each(|gate| {
                     gate.shared.resume(&Scope::All).expect("everything can be resumed");
@@ -347,6 +351,47 @@ impl Stage {
             Plot::ResetServer => self.break_one(is_gate, is_postgres, Net::reset),
             Plot::CutClient => self.break_one(is_application, is_gate, Net::cut),
             Plot::ResetClient => self.break_one(is_application, is_gate, Net::reset),
+        }
+    }
+
+    /// Some gate gets other sizes of pools, as many connections as before in all at most.
+    fn reload_one(&mut self) {
+        let gate = self.random.below(self.gates.len());
+        let pool_size = self.random.between(1, self.scenario.connections);
+        let max_overflow = self.random.between(0, self.scenario.connections - pool_size);
+        let shared = &self.gates[gate].shared;
+        let mut config = (*shared.config()).clone();
+        config.pool.pool_size = pool_size as u32;
+        config.pool.max_overflow = max_overflow as u32;
+        let prepared = shared.prepare(config).expect("nothing is needed that could be missing");
+        shared.put_in_force(prepared);
+    }
+
+    /// Some client of some gate is closed: whom the lists show.
+    fn kill_client(&mut self) {
+        let gate = self.random.below(self.gates.len());
+        let drawn = self.random.any() as usize;
+        let shared = self.gates[gate].shared.clone();
+        self.gates[gate].shared.list(Whom::Clients, ROWS_MAX, move |found| {
+            if !found.clients.is_empty() {
+                let row = &found.clients[drawn % found.clients.len()];
+                shared.kill_client(row.id, |_| {});
+            }
+        });
+    }
+
+    /// Some server of some gate is closed, whoever has it.
+    fn kill_server(&mut self) {
+        let gate = self.random.below(self.gates.len());
+        let shared = &self.gates[gate].shared;
+        let now = self.net.get().now();
+        let servers = shared.with_pools_quietly(|pools| pools.servers(now));
+        if servers.is_empty() {
+            return;
+        }
+        let id = servers[self.random.below(servers.len())].id;
+        if !shared.kill_idle(id) {
+            shared.kill_server(id, |_| {});
         }
     }
 

@@ -144,10 +144,16 @@ pub enum Plot {
     CutServer,
     /// The gates are shut down.
     Drain,
+    /// An operator closes a client of a gate.
+    KillClient,
+    /// An operator closes a server of a gate.
+    KillServer,
     /// An operator pauses all gates, for so long.
     Pause(Duration),
     /// An operator has the servers of a gate replaced.
     Reconnect,
+    /// An operator reloads the settings of a gate, with other sizes of pools.
+    Reload,
     /// A connection from an application is reset.
     ResetClient,
     /// A connection to PostgreSQL is reset.
@@ -210,7 +216,7 @@ impl Scenario {
 
 fn plots(random: &mut Random) -> Vec<(Duration, Plot)> {
     let count = random.between(1, 8);
-    let plot = |random: &mut Random| match random.below(15) {
+    let plot = |random: &mut Random| match random.below(20) {
         0 => Plot::Crash(random.time(Duration::from_secs(3))),
         1 => Plot::Restart(random.time(Duration::from_secs(5))),
         2 | 3 => Plot::CutServer,
@@ -219,6 +225,9 @@ fn plots(random: &mut Random) -> Vec<(Duration, Plot)> {
         7 | 8 => Plot::ResetClient,
         9 => Plot::Pause(random.time(Duration::from_secs(5))),
         10 | 11 => Plot::Reconnect,
+        12 | 13 => Plot::Reload,
+        14 => Plot::KillClient,
+        15 | 16 => Plot::KillServer,
         _ => Plot::Terminate,
     };
     (0..count).map(|_| (random.time(Duration::from_secs(20)), plot(random))).collect()
