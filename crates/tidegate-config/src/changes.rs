@@ -1,8 +1,9 @@
 //! Changes: what a reload finds different, what of it applies at once, and what is in force then.
 //!
-//! The table says of each setting whether a change of it waits for a restart. Two go further: with another
-//! `upstream.url` its password and the users wait as well, since they may be meant for the other
-//! database; with another `listen.tls` its files do.
+//! The table says of each setting whether a change of it waits for a restart. Some drag others along: with
+//! another `upstream.url` its password and the users wait as well, since they may be meant for the
+//! other database; with another `listen.tls` its files do; and users without a password wait until the
+//! ports have gone that other machines reach.
 
 use std::collections::BTreeSet;
 
@@ -45,6 +46,8 @@ pub fn in_force(old: &Config, new: &Config) -> Config {
     if is_elsewhere(old, new) {
         let Upstream { connections, headroom, .. } = new.upstream;
         config.upstream = Upstream { connections, headroom, ..old.upstream.clone() };
+    }
+    if users_wait(old, new) {
         config.users.clone_from(&old.users);
     }
     config.upstream.kind = old.upstream.kind;
@@ -72,6 +75,13 @@ fn is_elsewhere(old: &Config, new: &Config) -> bool {
         (hosts, user, database, tls, parameters)
     };
     place(old) != place(new)
+}
+
+/// Whether the users that are new are not those for the gate as it runs.
+fn users_wait(old: &Config, new: &Config) -> bool {
+    let is_open = old.listen.session.iter().chain(&old.listen.transaction).any(|a| !a.is_local());
+    let is_free = new.users.iter().any(|user| user.credential == Credential::Nothing);
+    is_elsewhere(old, new) || is_open && is_free
 }
 
 fn declared(name: &str) -> Reload {
@@ -148,7 +158,7 @@ fn repeated(section: &str, old: &Config, new: &Config, changes: &mut Vec<Change>
 }
 
 fn users(old: &Config, new: &Config, changes: &mut Vec<Change>) {
-    let reload = if is_elsewhere(old, new) { Reload::Restart } else { declared("user.name") };
+    let reload = if users_wait(old, new) { Reload::Restart } else { declared("user.name") };
     let named = |users: &[User], name: &str| users.iter().find(|user| user.name == name).cloned();
     let mut names = BTreeSet::new();
     for user in old.users.iter().chain(&new.users).filter(|user| names.insert(&user.name)) {
@@ -186,7 +196,9 @@ fn text(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ListenAddress;
     use crate::load::{Sources, load};
+    use crate::secret::Secret;
 
     const URL: &str = "postgres://app:secret@db.example.com/app";
 
@@ -300,6 +312,23 @@ mod tests {
         let moved = config(&[("upstream.url", "postgres://app:other@elsewhere/app")]);
         assert_eq!(in_force(&old, &moved), old);
         assert_eq!(names(&changes(&old, &moved)), [url(Reload::Restart), user(Reload::Restart)]);
+    }
+
+    #[test]
+    fn nobody_is_let_in_without_a_password_where_other_machines_still_reach_the_port() {
+        let named = |credential| {
+            let mut config = config(&[]);
+            config.users = vec![User { name: "x".to_owned(), credential }];
+            config
+        };
+        let mut open = named(Credential::Password(Secret::new("1")));
+        open.listen.session = vec![ListenAddress::Tcp(([0, 0, 0, 0], 6543).into())];
+        let closed = named(Credential::Nothing);
+        assert_eq!(in_force(&open, &closed).users, open.users);
+        let told = changes(&open, &closed);
+        assert!(told.len() == 2 && told.iter().all(|change| change.reload == Reload::Restart));
+        let local = named(Credential::Password(Secret::new("1")));
+        assert_eq!(in_force(&local, &closed).users, closed.users);
     }
 
     #[test]
