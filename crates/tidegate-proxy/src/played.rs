@@ -8,6 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tidegate_budget::budget::Share;
 use tidegate_config::Config;
 use tidegate_pool_core::server::Port;
 use tidegate_wire::tick::Tick;
@@ -227,6 +228,11 @@ impl PlayedGate {
     /// The other gate has done what there was to do for a cancel.
     pub fn release(&self, cancel: &PlayedCancel) {
         self.shared.release(cancel.asker);
+    }
+
+    /// Whether its budget is shared with another gate, or with what one has left.
+    pub fn is_shared(&self) -> bool {
+        self.shared.pools().budget_mut().share() != Share::Whole
     }
 
     /// The other gate has ended.

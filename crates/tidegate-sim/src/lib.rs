@@ -12,6 +12,7 @@ pub mod play;
 
 pub mod application;
 pub mod postgres;
+mod takeover;
 pub mod scenario;
 
 mod frames;

@@ -145,9 +145,12 @@ struct Link {
 #[derive(Debug, Default)]
 struct Door {
     owner: Option<Owner>,
+    /// Gates that listen there; several, while one takes over from another.
+    gates: BTreeSet<usize>,
     /// Made and not accepted yet; for gates.
     waiting: VecDeque<usize>,
-    watchers: BTreeMap<u16, usize>,
+    /// By gate and worker.
+    watchers: BTreeMap<(usize, u16), usize>,
 }
 
 /// How bad the network is.
@@ -307,17 +310,16 @@ impl Net {
         }
         let end = End { link, side: 0 };
         let door = self.doors.entry(to).or_default();
-        let Some(owner) = door.owner else {
+        // Whoever accepts it has it.
+        let gate = door.gates.first().map(|gate| Owner::Gate(*gate));
+        let Some(owner) = door.owner.or(gate) else {
             self.half(end).broken = Some(io::ErrorKind::ConnectionRefused);
             return self.notice(end, Notice::Refused);
         };
-        if matches!(owner, Owner::Gate(_)) {
+        if gate.is_some() {
             door.waiting.push_back(link);
-            let watchers: Vec<_> = door.watchers.iter().map(|(w, t)| (*w, *t)).collect();
-            if let Owner::Gate(gate) = owner {
-                for (worker, token) in watchers {
-                    self.edges.entry((gate, worker)).or_default().insert((token, EdgeOf::Door));
-                }
+            for (worker, token) in &door.watchers {
+                self.edges.entry(*worker).or_default().insert((*token, EdgeOf::Door));
             }
         }
         self.links[link].halves[1].owner = owner;
@@ -662,6 +664,10 @@ impl Stream for GateStream {
     fn unwatch(&mut self) {
         self.net.get().half(self.end).watch = None;
     }
+
+    fn pass_to(&mut self, process: usize) {
+        self.net.get().half(self.end).owner = Owner::Gate(process);
+    }
 }
 
 impl Drop for GateStream {
@@ -670,47 +676,62 @@ impl Drop for GateStream {
     }
 }
 
-/// Where a gate's clients come to.
+/// Where a gate's clients come to. Those who have come and were not accepted are refused when the last
+/// gate that listens there does so no more.
 #[derive(Debug)]
 pub struct GateDoor {
-    /// The network.
-    pub net: SharedNet,
-    /// Which gate.
-    pub gate: usize,
-    /// At which address.
-    pub address: SocketAddr,
+    net: SharedNet,
+    gate: usize,
+    address: SocketAddr,
+}
+
+impl GateDoor {
+    /// The door of a gate at an address.
+    pub fn open(net: SharedNet, gate: usize, address: SocketAddr) -> Self {
+        net.get().doors.entry(address).or_default().gates.insert(gate);
+        Self { net, gate, address }
+    }
+}
+
+impl Drop for GateDoor {
+    fn drop(&mut self) {
+        let mut net = self.net.get();
+        let door = net.doors.entry(self.address).or_default();
+        door.gates.remove(&self.gate);
+        if door.gates.is_empty() {
+            for link in std::mem::take(&mut door.waiting) {
+                net.close(End { link, side: 1 });
+                net.send(End { link, side: 0 }, Cargo::Reset);
+            }
+        }
+    }
 }
 
 impl Arrivals for GateDoor {
     fn accept(&self) -> io::Result<(Box<dyn Stream>, Option<SocketAddr>)> {
-        let link = {
-            let mut net = self.net.get();
-            net.doors.entry(self.address).or_default().waiting.pop_front()
-        };
+        let mut net = self.net.get();
+        let link = net.doors.entry(self.address).or_default().waiting.pop_front();
         let link = link.ok_or(io::ErrorKind::WouldBlock)?;
-        let stream = GateStream { net: self.net.clone(), end: End { link, side: 1 } };
+        let end = End { link, side: 1 };
+        net.half(end).owner = Owner::Gate(self.gate);
+        drop(net);
+        let stream = GateStream { net: self.net.clone(), end };
         Ok((Box::new(stream), Some(SocketAddr::from(([10, 0, 2, 1], 1)))))
     }
 
     fn watch(&self, worker: u16, token: usize) {
         let mut net = self.net.get();
         let door = net.doors.entry(self.address).or_default();
-        door.owner = Some(Owner::Gate(self.gate));
-        door.watchers.insert(worker, token);
+        door.watchers.insert((self.gate, worker), token);
+        if !door.waiting.is_empty() {
+            net.edges.entry((self.gate, worker)).or_default().insert((token, EdgeOf::Door));
+        }
     }
 
     fn unwatch(&self, worker: u16) {
         let mut net = self.net.get();
         let door = net.doors.entry(self.address).or_default();
-        door.watchers.remove(&worker);
-        if door.watchers.is_empty() {
-            door.owner = None;
-            // The kernel resets what nobody has accepted.
-            for link in std::mem::take(&mut door.waiting) {
-                net.close(End { link, side: 1 });
-                net.send(End { link, side: 0 }, Cargo::Reset);
-            }
-        }
+        door.watchers.remove(&(self.gate, worker));
     }
 }
 

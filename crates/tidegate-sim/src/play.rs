@@ -22,6 +22,7 @@ use crate::net::{Due, GateDoor, GateWorld, Net, Owner, SharedNet, gate_address, 
 use crate::postgres::{Phase, Postgres};
 use crate::random::Random;
 use crate::scenario::{Focus, Plot, Scenario};
+use crate::takeover::{COOLING, Takeover};
 
 /// What came of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +90,9 @@ struct Stage {
     random: Random,
     net: SharedNet,
     gates: Vec<PlayedGate>,
+    /// By address: the gate that accepts there.
+    serving: Vec<usize>,
+    takeovers: Vec<Takeover>,
     postgres: Postgres,
     applications: Vec<Application>,
     /// When the workers to which something has happened turn to it.
@@ -100,6 +104,30 @@ struct Stage {
 
 type Checked = Result<(), String>;
 
+/// A gate at the address of this number, in the settings of the run.
+fn make_gate(
+    net: &SharedNet,
+    scenario: &Scenario,
+    gate: usize,
+    address: usize,
+    seed: u64,
+) -> PlayedGate {
+    let arrivals = Port::ALL.map(|port| {
+        let door = GateDoor::open(net.clone(), gate, gate_address(address, port));
+        (port, Arc::new(door) as Arc<dyn Arrivals>)
+    });
+    let play = Play {
+        config: scenario.config.clone(),
+        world: Arc::new(GateWorld { net: net.clone(), gate }),
+        seed,
+        targets: vec![Target::Tcp { address: postgres_address(0), host: "10.0.1.1".into() }],
+        arrivals: arrivals.into(),
+    };
+    let gate = PlayedGate::new(play).expect("nothing is needed that could be missing");
+    gate.shared.set_census_works(true);
+    gate
+}
+
 impl Stage {
     fn new(seed: u64, focus: Option<Focus>) -> Self {
         let mut random = Random::new(seed);
@@ -110,25 +138,8 @@ impl Stage {
         let net = SharedNet::new(Net::new(random.any(), scenario.weather));
         let all = scenario.connections * scenario.gates;
         let postgres = Postgres::new(0, all, random.fork(), &mut net.get());
-        let target = Target::Tcp { address: postgres_address(0), host: "10.0.1.1".into() };
         let gates = (0..scenario.gates)
-            .map(|gate| {
-                let arrivals = Port::ALL.map(|port| {
-                    let address = gate_address(gate, port);
-                    let door = GateDoor { net: net.clone(), gate, address };
-                    (port, Arc::new(door) as Arc<dyn Arrivals>)
-                });
-                let play = Play {
-                    config: scenario.config.clone(),
-                    world: Arc::new(GateWorld { net: net.clone(), gate }),
-                    seed: random.any(),
-                    targets: vec![target.clone()],
-                    arrivals: arrivals.into(),
-                };
-                let gate = PlayedGate::new(play).expect("nothing is needed that could be missing");
-                gate.shared.set_census_works(true);
-                gate
-            })
+            .map(|gate| make_gate(&net, &scenario, gate, gate, random.any()))
             .collect();
         let mood = Mood {
             is_quiet: scenario.is_quiet && scenario.drain_after.is_none(),
@@ -152,6 +163,8 @@ impl Stage {
             random,
             net,
             gates,
+            serving: (0..scenario.gates).collect(),
+            takeovers: Vec::new(),
             postgres,
             applications,
             turns: BTreeMap::new(),
@@ -161,7 +174,22 @@ impl Stage {
             scenario,
         };
         stage.plot();
+        stage.plot_takeovers(Random::new(!seed));
         stage
+    }
+
+    /// One run in four has some of them, whatever else happens in it.
+    fn plot_takeovers(&mut self, mut random: Random) {
+        if !random.one_in(4) || self.scenario.drain_after.is_some() {
+            return;
+        }
+        for _ in 0..random.between(1, 3) {
+            let most = random.pick(&[500, 5000]);
+            let after = random.time(Duration::from_millis(most));
+            let plot = Plot::Takeover(random.below(self.scenario.gates));
+            self.is_calm_from = self.is_calm_from.max(Tick::ZERO + after);
+            self.later(after, plot);
+        }
     }
 
     /// Says when what goes wrong.
@@ -231,6 +259,7 @@ impl Stage {
             }
             _ => self.happen(next_due.unwrap_or(Tick::ZERO)),
         }
+        self.go_on_taking_over();
         self.check()
     }
 
@@ -309,6 +338,14 @@ impl Stage {
                 }
                 self.net.get().after(Duration::from_secs(1), Due::Plot(place));
             }
+            Plot::Takeover(address) => self.take_over(address),
+            Plot::Serves(number) => self.takeovers[number].serves(&self.gates),
+            Plot::Line(number) => {
+                if self.takeovers[number].arrive(&self.gates) {
+                    self.later(COOLING, Plot::Cooled(number));
+                }
+            }
+            Plot::Cooled(number) => self.takeovers[number].cool(&self.gates),
             Plot::Drain => {
                 self.drained = Some(self.now());
                 self.gates.iter().for_each(|gate| gate.shared.drain());
@@ -395,6 +432,47 @@ impl Stage {
         }
     }
 
+    /// Another process takes over from the one that serves at an address.
+    fn take_over(&mut self, address: usize) {
+        let old = self.serving[address];
+        let is_busy = |takeover: &Takeover| !takeover.is_done && takeover.new == old;
+        if self.takeovers.iter().any(is_busy) || self.gates[old].is_shared() {
+            return; // It would refuse.
+        }
+        let new = self.gates.len();
+        let seed = self.random.any();
+        self.gates.push(make_gate(&self.net, &self.scenario, new, address, seed));
+        self.serving[address] = new;
+        // Where nothing goes wrong, nobody is sent away.
+        let over_at = match self.scenario.is_quiet {
+            true => Tick::NEVER,
+            false => self.now() + self.scenario.config.timeouts.drain,
+        };
+        let takeover = Takeover::begin(old, new, &self.gates, over_at);
+        let number = self.takeovers.len();
+        self.takeovers.push(takeover);
+        let pids = self.postgres.pids();
+        self.take_census(&pids);
+        let start = self.random.time(Duration::from_millis(20));
+        self.later(start, Plot::Serves(number));
+    }
+
+    /// The two sides of each take-over say what there is to say.
+    fn go_on_taking_over(&mut self) {
+        let now = self.now();
+        for number in 0..self.takeovers.len() {
+            let (count, has_ended) = self.takeovers[number].look(&mut self.gates, now);
+            for _ in 0..count {
+                let delay = self.random.time(Duration::from_micros(500));
+                self.later(delay, Plot::Line(number));
+            }
+            if has_ended {
+                let old = self.takeovers[number].old;
+                self.turns.retain(|(gate, _), _| *gate != old);
+            }
+        }
+    }
+
     /// Breaks some connection between these two, if there is one.
     fn break_one(
         &mut self,
@@ -411,13 +489,15 @@ impl Stage {
 
     /// Every gate hears which backends there are, and how many of them are not its own.
     fn take_census(&mut self, pids: &[u32]) {
-        let max_connections = (self.scenario.connections * self.gates.len()) as u32;
+        let max_connections = (self.scenario.connections * self.scenario.gates) as u32;
         let limits = ServerLimits { max_connections, superuser_reserved: 0, reserved: 0 };
         for gate in &self.gates {
             gate.shared.backends_left(pids);
             gate.shared.with_pools(|pools| {
                 let own = pools.pids();
-                let foreign = pids.iter().filter(|pid| !own.contains(pid)).count() as u32;
+                let elders = gate.shared.elder_pids();
+                let is_foreign = |pid: &&u32| !own.contains(pid) && !elders.contains(pid);
+                let foreign = pids.iter().filter(is_foreign).count() as u32;
                 let server = Server::Known(limits);
                 pools.budget_mut().census(Census { server, foreign, ..Census::unknown() });
             });
@@ -483,16 +563,20 @@ impl Stage {
     fn is_at_rest(&self) -> bool {
         let backends = self.postgres.pids().len();
         let mut used = 0;
-        for gate in &self.gates {
+        if self.takeovers.iter().any(|takeover| !takeover.is_done) {
+            return false;
+        }
+        for gate in self.serving.iter().map(|gate| &self.gates[*gate]) {
             let view = gate.shared.view();
             used += view.budget.used as usize;
-            let is_at_rest = view.pools.iter().all(|pool| {
-                let tally = &pool.tally;
-                tally.total() == tally.in_state(State::Idle)
-                    && tally.waiting() == 0
-                    && tally.pinned == 0
-                    && tally.ports.iter().all(|port| port.clients == 0)
-            });
+            let is_at_rest = !gate.is_shared()
+                && view.pools.iter().all(|pool| {
+                    let tally = &pool.tally;
+                    tally.total() == tally.in_state(State::Idle)
+                        && tally.waiting() == 0
+                        && tally.pinned == 0
+                        && tally.ports.iter().all(|port| port.clients == 0)
+                });
             if !is_at_rest {
                 return false;
             }

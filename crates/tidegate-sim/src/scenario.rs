@@ -136,6 +136,8 @@ pub struct Scenario {
 pub enum Plot {
     /// Somebody looks which backends there are, again and again.
     Census,
+    /// What an old gate left of that number of take-over is free.
+    Cooled(usize),
     /// PostgreSQL is gone at once, and recovers for so long.
     Crash(Duration),
     /// A connection from an application brings nothing any more.
@@ -148,6 +150,8 @@ pub enum Plot {
     KillClient,
     /// An operator closes a server of a gate.
     KillServer,
+    /// Something arrives that the old gate of a take-over has said.
+    Line(usize),
     /// An operator pauses all gates, for so long.
     Pause(Duration),
     /// An operator has the servers of a gate replaced.
@@ -162,8 +166,12 @@ pub enum Plot {
     Restart(Duration),
     /// An operator resumes what is paused.
     Resume,
+    /// The new gate of a take-over serves.
+    Serves(usize),
     /// PostgreSQL, which was shut down, recovers.
     Start,
+    /// Another gate takes over from the one that is at the address of this number.
+    Takeover(usize),
     /// A superuser ends a backend.
     Terminate,
     /// PostgreSQL has recovered.
