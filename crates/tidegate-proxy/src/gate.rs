@@ -184,8 +184,11 @@ impl Gate {
     /// # Panics
     /// When a worker has panicked, which is a bug.
     pub fn drain(self) {
-        self.shared.drain();
-        for worker in self.workers {
+        let Self { shared, offers, workers, .. } = self;
+        // They hold the ports open, and who connects now would wait in vain.
+        drop(offers);
+        shared.drain();
+        for worker in workers {
             worker.join().expect("workers do not panic");
         }
     }
