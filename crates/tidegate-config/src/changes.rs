@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::config::{Config, Credential, Listen, ListenTls, Log, Upstream, User};
+use crate::config::{Config, Credential, Listen, ListenTls, Log, Upstream, UpstreamKind, User};
 use crate::show::{is_repeated, rows};
 use crate::table::{Reload, SECTIONS, settings};
 
@@ -70,9 +70,15 @@ pub fn in_force(old: &Config, new: &Config) -> Config {
 
 /// Whether the URL names another database, or another way to it, passwords aside.
 fn is_elsewhere(old: &Config, new: &Config) -> bool {
-    let place = |config: &Config| {
-        let Upstream { hosts, user, database, tls, parameters, .. } = config.upstream.clone();
-        (hosts, user, database, tls, parameters)
+    // All that the URL says, by leaving out what it does not.
+    let place = |config: &Config| Upstream {
+        password: None,
+        password_file: None,
+        kind: UpstreamKind::Auto,
+        connections: None,
+        headroom: 0,
+        census: None,
+        ..config.upstream.clone()
     };
     place(old) != place(new)
 }
