@@ -273,6 +273,7 @@ async fn control(
             event = takeover::next(offered.as_mut()) => match event {
                 Event::Begun => {
                     is_giving = true;
+                    offered.iter().for_each(|successor| successor.listens(true));
                     if let Some(spare) = &spare {
                         spare.set_anothers(true);
                     }
@@ -285,6 +286,7 @@ async fn control(
                 }
                 Event::BrokenOff => {
                     is_giving = false;
+                    offered.iter().for_each(|successor| successor.listens(false));
                     if let Some(Ok(again)) = spare.as_ref().map(web::Bound::try_clone) {
                         again.set_anothers(false);
                         serving = Some(Serving::start(gate, lifecycle, again));
@@ -296,7 +298,15 @@ async fn control(
             _ = watch.tick() => if gate.is_broken() { break End::Broken },
         }
     };
-    (end, offered.filter(|_| is_giving), serving)
+    let successor = match offered {
+        Some(successor) if is_giving => Some(successor),
+        Some(successor) => {
+            successor.withdraw();
+            None
+        }
+        None => None,
+    };
+    (end, successor, serving)
 }
 
 /// The first lines: what an operator wants to know and to paste.

@@ -4,6 +4,7 @@
 use std::io;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tidegate_config::Config;
 use tidegate_control::web;
 use tidegate_proxy::gate::Gate;
 use tidegate_proxy::listener::{SocketFile, bind_unix, remedy};
-use tidegate_proxy::takeover::giving::{self, Event, Offer, Role};
+use tidegate_proxy::takeover::giving::{self, Event, Offer, Offers, Role};
 use tidegate_proxy::takeover::taking::{self, Elder, TakeoverError};
 use tidegate_proxy::tasks;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -114,20 +115,16 @@ impl Door {
             }
         }
         let (tell, events) = unbounded_channel();
-        let (shared, own) = (gate.shared.clone(), file.clone());
         let (ends, end) = channel::<()>();
+        let offers = Arc::new(Offers::new(offers));
+        let (shared, offered) = (gate.shared.clone(), offers.clone());
         tasks::spawn("tg-takeover", move || {
             let _ends = ends;
-            giving::serve(&shared, &listener, &offers, &|event| {
-                match event {
-                    Event::Begun => own.set_anothers(true),
-                    Event::BrokenOff => own.set_anothers(false),
-                    Event::Over => {}
-                }
+            giving::serve(&shared, &listener, &offered, &|event| {
                 let _ = tell.send(event); // Nobody listens any more when the process ends.
             });
         });
-        Some(Successor { events, end, _file: file })
+        Some(Successor { events, end, offers, file })
     }
 }
 
@@ -140,10 +137,21 @@ pub(crate) struct Successor {
     events: UnboundedReceiver<Event>,
     /// Is closed when the thread has ended.
     end: Receiver<()>,
-    _file: SocketFile,
+    offers: Arc<Offers>,
+    file: SocketFile,
 }
 
 impl Successor {
+    /// It listens where this process does, or does so no more.
+    pub(crate) fn listens(&self, listens: bool) {
+        self.file.set_anothers(listens);
+    }
+
+    /// There will be none: this process is being stopped, and must hold no port open.
+    pub(crate) fn withdraw(self) {
+        self.offers.withdraw();
+    }
+
     /// Waits until it has been told that this process holds nothing any more, which it need not wait
     /// for then.
     pub(crate) fn say_goodbye(self) {

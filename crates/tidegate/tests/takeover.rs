@@ -235,6 +235,24 @@ fn stopping_the_new_process_stops_both() {
     assert_eq!(stage.scene.gate.wait(), Some(0));
 }
 
+/// A gate that could be taken over from closes its ports when it is stopped, as any other.
+#[test]
+fn a_gate_that_is_stopped_holds_no_port_open_for_a_successor() {
+    let mut stage = Stage::start(3, "");
+    let port = stage.scene.gate.transaction;
+    let mut busy = stage.scene.client(port);
+    busy.begin();
+    stage.scene.gate.signal("TERM");
+    wait::until("its port is closed", || {
+        std::net::TcpStream::connect(("127.0.0.1", port)).is_err().then_some(())
+    });
+    busy.run("COMMIT");
+    assert_eq!(error_in(&busy.until_end()), "57P01");
+    assert_eq!(stage.scene.gate.wait(), Some(0));
+    let left = std::fs::read_dir(stage.folder.path()).expect("a folder").count();
+    assert_eq!(left, 0, "no socket is left behind");
+}
+
 #[test]
 fn a_second_take_over_waits_for_the_end_of_the_first() {
     let mut stage = Stage::start(3, "");

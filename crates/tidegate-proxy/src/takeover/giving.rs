@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mio::unix::SourceFd;
@@ -12,6 +12,7 @@ use mio::{Events, Interest, Poll, Token};
 use tidegate_budget::budget::Share;
 use tidegate_wire::tick::Tick;
 
+use crate::locks::lock;
 use crate::shared::{Mail, Shared};
 use crate::succession::{Asker, Giving, Moved};
 use crate::takeover::link::{Link, Message};
@@ -76,6 +77,31 @@ pub struct Offer {
     pub socket: OwnedFd,
 }
 
+/// The listening sockets, for as long as they may be given: while somebody holds them, connections are
+/// taken by the kernel.
+#[derive(Debug, Default)]
+pub struct Offers(Mutex<Vec<Offer>>);
+
+impl Offers {
+    /// These may be given.
+    pub fn new(offers: Vec<Offer>) -> Self {
+        Self(Mutex::new(offers))
+    }
+
+    /// Nothing is given any more: this process is being stopped.
+    pub fn withdraw(&self) {
+        lock(&self.0).clear();
+    }
+
+    fn copies(&self) -> io::Result<Vec<Offer>> {
+        let offers = lock(&self.0);
+        let copies = offers.iter().map(|Offer { role, address, socket }| {
+            Ok(Offer { role: *role, address: address.clone(), socket: socket.try_clone()? })
+        });
+        copies.collect()
+    }
+}
+
 /// What a take-over asks of the rest of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
@@ -89,12 +115,7 @@ pub enum Event {
 
 /// Waits for a process that takes over, and gives it everything. Ends when this process is at its
 /// end and has nothing to give any more.
-pub fn serve(
-    shared: &Arc<Shared>,
-    listener: &UnixListener,
-    offers: &[Offer],
-    tell: &dyn Fn(Event),
-) {
+pub fn serve(shared: &Arc<Shared>, listener: &UnixListener, offers: &Offers, tell: &dyn Fn(Event)) {
     loop {
         match listener.accept() {
             Ok((stream, _)) => match begin(shared, stream, offers) {
@@ -119,7 +140,7 @@ fn pause() {
 }
 
 /// Up to the moment from which on the old process behaves differently.
-fn begin(shared: &Shared, stream: UnixStream, offers: &[Offer]) -> io::Result<Link> {
+fn begin(shared: &Shared, stream: UnixStream, offers: &Offers) -> io::Result<Link> {
     let mut link = Link::new(stream);
     let version = match heard(&link.receive_within(HELLO_MAX)?)? {
         FromNew::Hello(version) => version,
@@ -130,10 +151,8 @@ fn begin(shared: &Shared, stream: UnixStream, offers: &[Offer]) -> io::Result<Li
         link.flush()?;
         return Err(io::Error::other(format!("refused it: {reason}")));
     }
-    for offer in offers {
-        let message =
-            FromOld::Listener { role: offer.role.number(), address: offer.address.clone() };
-        push(&mut link, &message, Some(offer.socket.try_clone()?));
+    for Offer { role, address, socket } in offers.copies()? {
+        push(&mut link, &FromOld::Listener { role: role.number(), address }, Some(socket));
     }
     let budget = shared.pools().budget_mut().view();
     let (kind, server, foreign) = (shared.kind(), budget.limits.server, budget.foreign);
