@@ -277,6 +277,8 @@ impl Stage {
                 dues.push((number, worker, due.max(now)));
             }
         }
+        // What happens to a process that has ended, nobody notices.
+        dues.retain(|(gate, worker, _)| *worker < self.gates[*gate].workers());
         for (gate, worker, due) in dues {
             self.plan_turn(gate, worker, due);
         }
