@@ -50,6 +50,11 @@ impl Notifier {
         Ok(Self { socket, systemd })
     }
 
+    /// This process is the service's from now on, and no more the one that it has taken over from.
+    pub(crate) fn main_process(&self) {
+        self.send(&format!("MAINPID={}", std::process::id()));
+    }
+
     /// Clients are taken; or, after a reload, are so again.
     pub(crate) fn ready(&self, status: &str) {
         self.send(&format!("READY=1\nSTATUS={status}"));

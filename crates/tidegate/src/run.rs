@@ -116,6 +116,8 @@ async fn received(signal: Option<&mut tokio::signal::unix::Signal>) {
 struct Doors {
     web: web::Bound,
     takeover: Option<takeover::Door>,
+    /// They were another process's before.
+    are_taken_over: bool,
 }
 
 /// Why a gate could not be opened.
@@ -135,6 +137,7 @@ fn open(config: &Arc<Config>, mut elder: Option<Elder>) -> Result<(Gate, Doors),
     let web = web::bind(&config.listen.http, config.listen.control.as_deref(), elder.as_mut())?;
     let takeover = takeover::Door::open(config, elder.as_mut())?;
     let prepared = Gate::prepare(config.clone(), elder.as_mut())?;
+    let are_taken_over = elder.is_some();
     let begun = elder.map(Elder::begin).transpose().map_err(takeover::Error::from)?;
     let gate = prepared.start(begun.as_ref())?;
     if let Some(begun) = begun {
@@ -142,7 +145,7 @@ fn open(config: &Arc<Config>, mut elder: Option<Elder>) -> Result<(Gate, Doors),
         web.set_anothers(false);
         takeover.iter().for_each(takeover::Door::adopt);
     }
-    Ok((gate, Doors { web, takeover }))
+    Ok((gate, Doors { web, takeover, are_taken_over }))
 }
 
 /// What asks the upstream over the control plane's own connection.
@@ -240,7 +243,7 @@ async fn control(
     notifier: Option<&Arc<Notifier>>,
     doors: Doors,
 ) -> (End, Option<takeover::Successor>, Option<Serving>) {
-    let Doors { web, takeover } = doors;
+    let Doors { web, takeover, are_taken_over } = doors;
     announce(gate, config, &web);
     let mut interrupt = signal(SignalKind::interrupt()).ok();
     let mut terminate = signal(SignalKind::terminate()).ok();
@@ -255,6 +258,9 @@ async fn control(
         if let Some(period) = notify::watchdog() {
             let shared = gate.shared.clone();
             tokio::spawn(notify::keep_alive(notifier.clone(), shared, period));
+        }
+        if are_taken_over {
+            notifier.main_process();
         }
         // Its ports are open. Whether PostgreSQL answers is for /readyz to say: clients can wait.
         notifier.ready(TAKES_CLIENTS);

@@ -2,6 +2,7 @@
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use tidegate_testkit::wait;
@@ -19,16 +20,12 @@ impl Service {
     fn start(socket: UnixDatagram, name: &str, more: &[(&str, &str)]) -> Self {
         socket.set_read_timeout(Some(wait::DEADLINE)).expect("a time limit");
         let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("tidegate.toml");
         let settings = "[upstream]\nurl = \"postgres://app@127.0.0.1:1/app\"\n[listen]\n\
                         session = \"127.0.0.1:0\"\ntransaction = \"127.0.0.1:0\"\n\
                         http = \"127.0.0.1:0\"\n";
-        std::fs::write(&file, settings).expect("settings");
-        let mut command = Command::new(BINARY);
-        command.arg("run").arg("--config").arg(&file).env_clear();
-        command.env("NOTIFY_SOCKET", name).envs(more.iter().copied());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Self { gate: command.spawn().expect("it starts"), socket, folder }
+        std::fs::write(folder.path().join("tidegate.toml"), settings).expect("settings");
+        let gate = run(folder.path(), name, more, &[]);
+        Self { gate, socket, folder }
     }
 
     /// The next message that is no sign of life.
@@ -58,6 +55,37 @@ impl Drop for Service {
         let _ = self.gate.kill();
         let _ = self.gate.wait();
     }
+}
+
+/// Starts a gate with the settings of this folder.
+fn run(folder: &Path, name: &str, variables: &[(&str, &str)], more: &[&str]) -> Child {
+    let control = format!("listen.control={}", folder.join("control").display());
+    let mut command = Command::new(BINARY);
+    command.arg("run").arg("--config").arg(folder.join("tidegate.toml")).env_clear();
+    command.arg("--set").arg(control).args(more);
+    command.env("NOTIFY_SOCKET", name).envs(variables.iter().copied());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().expect("it starts")
+}
+
+/// The service goes on with the process that takes over; the end of the old one is not its end.
+#[test]
+fn the_process_that_takes_over_is_the_services() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path).expect("a socket");
+    let name = path.to_str().expect("text");
+    let mut service = Service::start(socket, name, &[]);
+    assert_eq!(service.next(), "READY=1\nSTATUS=takes clients");
+    let new = run(service.folder.path(), name, &[], &["--takeover"]);
+    let mut old = std::mem::replace(&mut service.gate, new);
+    assert_eq!(service.next(), format!("MAINPID={}", service.gate.id()));
+    assert_eq!(service.next(), "READY=1\nSTATUS=takes clients");
+    let ended = wait::until("the old one ends", || old.try_wait().ok().flatten());
+    assert_eq!(ended.code(), Some(0));
+    service.signal("TERM");
+    assert_eq!(service.next(), "STOPPING=1\nSTATUS=0 clients are connected and may end");
+    assert_eq!(service.ends(), Some(0));
 }
 
 #[test]

@@ -12,8 +12,9 @@ use crate::load::{Load, Told};
 use crate::stage::{CENSUS, CLOSED, GATE, QUICK, allow_outage, code, fails, last_words, pool};
 
 /// What clients with something under way are told when PostgreSQL ends them, or breaks: its own
-/// words where it had any, and ours.
-const LOSSES: [&str; 3] = ["FATAL 57P01", "FATAL 57P02", "FATAL 08006 TG013"];
+/// words where it had any, and ours; and whoever had sent a COMMIT, that it is in doubt.
+const LOSSES: [&str; 4] =
+    ["FATAL 57P01", "FATAL 57P02", "FATAL 08006 TG013", "FATAL 08007 TG032"];
 
 /// Each client was told at most once for each time that PostgreSQL went, and nothing else.
 fn assert_told_once(told: &[Told], outages: u32) {
