@@ -30,8 +30,15 @@ const ANSWER_MAX: Duration = Duration::from_secs(60);
 /// of a statement but that the connection has gone (08003), and finds itself in the wrong state when
 /// one has come between two statements of a transaction, for which the service has no word (500).
 /// Without a gate it is the same (`asyncpg_makes_of_a_lost_server_what_it_makes_of_it_without_a_gate`).
-const CAUSES: [&str; 5] =
-    ["503 \"57P01\"", "503 \"57P02\"", "503 \"08006\"", "503 \"08003\"", "500 null"];
+/// 08007 is the gate's own: a COMMIT was under way.
+const CAUSES: [&str; 6] = [
+    "503 \"57P01\"",
+    "503 \"57P02\"",
+    "503 \"08006\"",
+    "503 \"08007\"",
+    "503 \"08003\"",
+    "500 null",
+];
 
 /// The service on a port that the kernel chooses.
 const SERVICE: &str = r#"

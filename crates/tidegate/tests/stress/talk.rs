@@ -169,7 +169,8 @@ impl Talk {
                 history.add(format!("< the end, {code:?}"));
                 // Without a word where it has got half a message.
                 // 57014: what is sent into a connection that is half-open is ended by its time.
-                let codes = [None, Some("57P01"), Some("08006"), Some("57014")];
+                // 08007: a COMMIT that was under way.
+                let codes = [None, Some("57P01"), Some("08006"), Some("08007"), Some("57014")];
                 assert!(codes.contains(&code.as_deref()), "lost with {code:?} at {}", step.words);
                 return Err(Lost::Server);
             };
