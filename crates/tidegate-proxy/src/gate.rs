@@ -213,7 +213,6 @@ impl Prepared {
         let Self { shared, listeners, offers, polls } = self;
         if let Some(begun) = begun {
             begun.prepare(&shared);
-            listeners.iter().for_each(|open| open.listener.set_anothers(false));
         }
         let addresses = listeners.iter().map(|open| (open.port, open.listener.address())).collect();
         let mut ready = Vec::new();
@@ -229,6 +228,8 @@ impl Prepared {
             let registry = Registry::Kernel(poll.registry().try_clone()?);
             ready.push((Worker::new(index, shared.clone(), registry, own, Entropy::new())?, poll));
         }
+        // Nothing can fail any more: the files of sockets are this gate's.
+        listeners.iter().for_each(|open| open.listener.set_anothers(false));
         let workers = ready.into_iter().enumerate().map(|(index, (worker, poll))| {
             tasks::spawn(&format!("tg-worker-{index}"), move || worker.run(poll))
         });

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tidegate_budget::budget::Share;
@@ -212,7 +212,7 @@ pub struct Shared {
     pub(crate) crew: Crew,
     tls: Mutex<Tls>,
     /// Who looks up users, once it has said so.
-    ask: OnceLock<Ask>,
+    ask: Mutex<Option<Ask>>,
     pub(crate) succession: Succession,
     pub(crate) failed_logins: Mutex<FailedLogins>,
     pub(crate) zombies: Mutex<Vec<Zombie>>,
@@ -278,7 +278,7 @@ impl Shared {
             mailboxes: mailboxes.into(),
             crew,
             tls: Mutex::new(tls),
-            ask: OnceLock::new(),
+            ask: Mutex::default(),
             succession: Succession::default(),
             failed_logins: Mutex::default(),
             zombies: Mutex::default(),
@@ -405,19 +405,19 @@ impl Shared {
         self.crew.submit(move || derivation.derive(), reply);
     }
 
-    /// Says who looks up users. It may be asked from any thread, and must not wait.
+    /// Says who looks up users from now on. It may be asked from any thread, and must not wait.
     pub fn look_users_up_by(&self, ask: impl Fn(&str) + Send + Sync + 'static) {
-        let _ = self.ask.set(Box::new(ask)); // There is one control plane.
-        if let Some(ask) = self.ask.get() {
-            self.users.awaited().iter().for_each(|user| ask(user));
-        }
+        // With the lock held: whoever comes meanwhile is asked for by one of us.
+        let mut place = lock(&self.ask);
+        let ask = place.insert(Box::new(ask));
+        self.users.awaited().iter().for_each(|user| ask(user));
     }
 
     /// Looks up a user for a client of worker `index`, who is told by mail.
     pub(crate) fn look_up(&self, user: &Arc<str>, index: u16, client: ClientKey) {
         if self.users.wait_for(user, index, client) {
             // Ports are open before the control plane is: whoever is so early waits for it.
-            if let Some(ask) = self.ask.get() {
+            if let Some(ask) = &*lock(&self.ask) {
                 ask(user);
             }
         }
@@ -493,6 +493,22 @@ impl Shared {
     /// Whether this process has taken over from another that has not ended yet.
     pub fn has_elder(&self) -> bool {
         self.succession.has_elder()
+    }
+
+    /// Whether the line to the process that this one takes over from has broken, and that process goes
+    /// on: this one must end.
+    pub fn must_yield(&self) -> bool {
+        self.succession.must_yield()
+    }
+
+    /// Whether another process is taking over.
+    pub fn has_successor(&self) -> bool {
+        self.succession.giving() != Giving::Nothing
+    }
+
+    /// Whether nobody of this process is in the midst of a login, since it gave its listeners.
+    pub fn nobody_logs_in(&self) -> bool {
+        self.succession.nobody_logs_in(self.mailboxes.len())
     }
 
     /// Backends of the process that this one takes over from. They are none of others'.

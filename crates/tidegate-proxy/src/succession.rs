@@ -3,13 +3,21 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use subtle::ConstantTimeEq;
 
 use crate::channel::Socket;
 use crate::locks::lock;
 use crate::token::ClientKey;
+
+/// What goes along with a client is at most so much: its 2 MiB of statements and their settings fit,
+/// unless it has changed those again and again between them.
+pub(crate) const PARCEL_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Clients that wait to go over at once; the others are served meanwhile. The line takes thousands a
+/// second.
+const MOVED_MAX: usize = 256;
 
 /// How far a process has given what it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,8 +72,13 @@ pub(crate) struct ForeignCancel {
 #[derive(Default)]
 pub(crate) struct Succession {
     giving: AtomicU8,
-    /// Clients that go.
+    /// Clients that go. Whoever puts one there holds the lock from before it stops counting as this
+    /// process's, so that it is always either here or there.
     moved: Mutex<VecDeque<Moved>>,
+    /// Somebody was told that there is no room.
+    is_room_wanted: AtomicBool,
+    /// The line has broken, and the other process goes on.
+    must_yield: AtomicBool,
     /// Cancels of the other process that need no more waiting for.
     cancelled: Mutex<Vec<u64>>,
     /// The other process has clients that came before, and may have some of them still.
@@ -99,10 +112,12 @@ impl Succession {
             Giving::Listeners => 1,
             Giving::Clients => 2,
         };
-        if giving == Giving::Nothing {
+        let moved = lock(&self.moved);
+        if giving != Giving::Clients {
             lock(&self.logging_in).clear();
         }
         self.giving.store(number, Ordering::Relaxed);
+        drop(moved);
     }
 
     /// Whether there is a process that this one takes over from.
@@ -115,10 +130,35 @@ impl Succession {
         lock(&self.elder_pids).clone()
     }
 
-    /// A client goes.
-    pub(crate) fn give(&self, moved: Moved) {
-        lock(&self.moved).push_back(moved);
-        self.wake();
+    /// Where clients are put that go; none where they do not go, or not now, since too many wait to.
+    pub(crate) fn room(&self) -> Option<MutexGuard<'_, VecDeque<Moved>>> {
+        let moved = lock(&self.moved);
+        // Looked at with the lock held: who takes everything back looks for what was put there.
+        if self.giving() != Giving::Clients {
+            return None;
+        }
+        let has_room = moved.len() < MOVED_MAX;
+        self.is_room_wanted.fetch_or(!has_room, Ordering::Relaxed);
+        has_room.then_some(moved)
+    }
+
+    /// Whether somebody was told that there is no room, who may be told now that there is.
+    pub(crate) fn is_room_wanted(&self) -> bool {
+        self.is_room_wanted.swap(false, Ordering::Relaxed)
+    }
+
+    /// The line has broken, and the other process goes on.
+    pub(crate) fn yield_to_elder(&self) {
+        self.must_yield.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn must_yield(&self) -> bool {
+        self.must_yield.load(Ordering::Relaxed)
+    }
+
+    /// Whether no client is on its way.
+    pub(crate) fn nobody_moves(&self) -> bool {
+        lock(&self.moved).is_empty()
     }
 
     pub(crate) fn take_moved(&self) -> Option<Moved> {

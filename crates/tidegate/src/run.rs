@@ -27,6 +27,10 @@ const WATCH: Duration = Duration::from_secs(1);
 /// What systemd shows while all is well.
 const TAKES_CLIENTS: &str = "takes clients";
 
+/// How often it is looked whether logins that began before a take-over are over: each takes
+/// milliseconds, or as long as `timeouts.client_login`.
+const LOGINS_PAUSE: Duration = Duration::from_millis(50);
+
 /// 128 + SIGINT, as shells have it.
 const INTERRUPTED: u8 = 130;
 
@@ -151,7 +155,8 @@ fn open(config: &Arc<Config>, mut elder: Option<Elder>) -> Result<(Gate, Doors),
 /// What asks the upstream over the control plane's own connection.
 struct Questions {
     link: Link,
-    tasks: Vec<JoinHandle<()>>,
+    census: JoinHandle<()>,
+    lookups: Option<JoinHandle<()>>,
 }
 
 impl Questions {
@@ -160,17 +165,28 @@ impl Questions {
             return None;
         }
         let link = Link::start(gate.shared.clone(), config.auth.query.is_some());
-        let mut tasks = vec![tokio::spawn(census::run(gate.shared.clone(), link.clone()))];
-        if let Some(query) = config.auth.query.clone() {
-            tasks.push(tokio::spawn(lookups::run(gate.shared.clone(), link.clone(), query)));
-        }
-        Some(Self { link, tasks })
+        let census = tokio::spawn(census::run(gate.shared.clone(), link.clone()));
+        let lookups = config
+            .auth
+            .query
+            .clone()
+            .map(|query| tokio::spawn(lookups::run(gate.shared.clone(), link.clone(), query)));
+        Some(Self { link, census, lookups })
     }
 
+    /// Counts no more, and looks nobody up any more once those who log in have done so.
     fn stop(self, gate: &Gate) {
-        self.tasks.iter().for_each(JoinHandle::abort);
-        self.link.stop();
-        gate.shared.set_census_works(false);
+        let Self { link, census, lookups } = self;
+        census.abort();
+        let shared = gate.shared.clone();
+        shared.set_census_works(false);
+        tokio::spawn(async move {
+            while lookups.is_some() && shared.has_successor() && !shared.nobody_logs_in() {
+                tokio::time::sleep(LOGINS_PAUSE).await;
+            }
+            lookups.iter().for_each(JoinHandle::abort);
+            link.stop();
+        });
     }
 }
 
@@ -301,7 +317,17 @@ async fn control(
                 }
                 Event::Over => break End::Signal(0),
             },
-            _ = watch.tick() => if gate.is_broken() { break End::Broken },
+            _ = watch.tick() => {
+                if gate.is_broken() {
+                    break End::Broken;
+                }
+                if is_giving {
+                    gate.shared.backends_unseen(); // There is no census any more.
+                }
+                if gate.shared.must_yield() {
+                    break End::Signal(exit::UNABLE);
+                }
+            }
         }
     };
     let successor = match offered {

@@ -37,6 +37,19 @@ impl Stage {
         Self { scene, folder }
     }
 
+    /// Starts a new process that is refused, and gives its words.
+    fn is_refused(&self) -> String {
+        let refused = Command::new(BINARY)
+            .args(["run", "--takeover", "--config"])
+            .arg(self.scene.gate.settings_file())
+            .args(["--set", &format!("listen.control={}/control", self.folder.path().display())])
+            .env_clear()
+            .output()
+            .expect("it runs");
+        assert_eq!(refused.status.code(), Some(3));
+        String::from_utf8_lossy(&refused.stderr).into_owned()
+    }
+
     /// Starts the new process, and waits until it serves.
     fn take_over(&self) -> Gate {
         let new = self.scene.gate.successor(BINARY);
@@ -178,27 +191,20 @@ fn a_new_process_that_dies_leaves_the_old_one_serving() {
     let [session, transaction] = stage.scene.ports();
     let mut kept = stage.scene.client(session);
     kept.run("SELECT 1");
-    for round in 0..2 {
-        let mut new = stage.take_over();
-        let mut over_there = stage.scene.client(transaction);
-        assert_eq!(over_there.value("SELECT 1"), "1");
-        new.signal("KILL");
-        assert_eq!(new.wait(), None);
-        assert!(over_there.next().is_none(), "what went over has gone");
-        let again = "this one goes on";
-        wait::until("the old process goes on", || {
-            let count =
-                stage.scene.gate.log().iter().filter(|l| l.to_string().contains(again)).count();
-            (count > round).then_some(())
-        });
-        assert_eq!(kept.value("SELECT 'kept'"), "kept");
-        let mut again = stage.scene.client(transaction);
-        assert_eq!(again.value("SELECT 'again'"), "again");
-        again.leave();
-        assert_eq!(stage.scene.gate.get("/readyz").0, 200);
-        stage.scene.until_metric("tidegate_client_connections", &[], 1.0);
-    }
-    // Nothing is left behind that would keep a third from it.
+    let mut new = stage.take_over();
+    let mut over_there = stage.scene.client(transaction);
+    assert_eq!(over_there.value("SELECT 1"), "1");
+    new.signal("KILL");
+    assert_eq!(new.wait(), None);
+    assert!(over_there.next().is_none(), "what went over has gone");
+    stage.scene.gate.until_logged("this one goes on");
+    assert_eq!(kept.value("SELECT 'kept'"), "kept");
+    let mut again = stage.scene.client(transaction);
+    assert_eq!(again.value("SELECT 'again'"), "again");
+    again.leave();
+    assert_eq!(stage.scene.gate.get("/readyz").0, 200);
+    stage.scene.until_metric("tidegate_client_connections", &[], 1.0);
+    // Nothing is left behind that would keep another one from it.
     let new = stage.take_over();
     kept.leave();
     assert_eq!(stage.scene.gate.wait(), Some(0));
@@ -235,6 +241,30 @@ fn stopping_the_new_process_stops_both() {
     assert_eq!(stage.scene.gate.wait(), Some(0));
 }
 
+/// A pause can be ended only where it began.
+#[test]
+fn a_gate_that_is_paused_is_not_taken_over_from() {
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let token = folder.path().join("token");
+    std::fs::write(&token, "0123456789abcdef0123456789abcdef").expect("a token");
+    std::fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .expect("its owner's");
+    let more = [format!("listen.admin_token_file={}", token.display())];
+    let mut stage = Stage::with(3, "", &more);
+    stage.scene.gate.allow("a take-over did not begin");
+    let post = |what: &str| {
+        let head = "Authorization: Bearer 0123456789abcdef0123456789abcdef";
+        stage.scene.gate.post(&format!("/api/v1/{what}"), head, "").0
+    };
+    assert_eq!(post("pause"), 200);
+    let words = stage.is_refused();
+    assert!(words.contains("resume first"), "{words}");
+    assert_eq!(post("resume"), 200);
+    let new = stage.take_over();
+    assert_eq!(stage.scene.gate.wait(), Some(0));
+    new.until_logged("the take-over is complete");
+}
+
 /// A gate that could be taken over from closes its ports when it is stopped, as any other.
 #[test]
 fn a_gate_that_is_stopped_holds_no_port_open_for_a_successor() {
@@ -261,15 +291,7 @@ fn a_second_take_over_waits_for_the_end_of_the_first() {
     kept.run("SELECT 1");
     let mut second = stage.take_over();
     second.allow("a take-over did not begin");
-    let refused = Command::new(BINARY)
-        .args(["run", "--takeover", "--config"])
-        .arg(stage.scene.gate.settings_file())
-        .args(["--set", &format!("listen.control={}/control", stage.folder.path().display())])
-        .env_clear()
-        .output()
-        .expect("it runs");
-    assert_eq!(refused.status.code(), Some(3));
-    let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+    let words = stage.is_refused();
     assert!(words.contains("a process that still has clients"), "{words}");
     assert_eq!(kept.value("SELECT 'kept'"), "kept");
     kept.leave();

@@ -279,6 +279,11 @@ impl<S> Pools<S> {
         standing
     }
 
+    /// Whether an operator has paused anything.
+    pub fn is_anything_paused(&self) -> bool {
+        self.pauses.is_all || !self.pauses.databases.is_empty()
+    }
+
     /// Whether there is a pool of `scope`, or it is paused by its name.
     pub fn knows(&self, scope: &Scope) -> bool {
         match scope {

@@ -147,9 +147,7 @@ fn begin(shared: &Shared, stream: UnixStream, offers: &Offers) -> io::Result<Lin
         _ => return Err(io::ErrorKind::InvalidData.into()),
     };
     if let Some(reason) = reason_against(shared, version) {
-        push(&mut link, &FromOld::Refused(reason.clone()), None);
-        link.flush()?;
-        return Err(io::Error::other(format!("refused it: {reason}")));
+        return refuse(link, &reason);
     }
     for Offer { role, address, socket } in offers.copies()? {
         push(&mut link, &FromOld::Listener { role: role.number(), address }, Some(socket));
@@ -159,9 +157,19 @@ fn begin(shared: &Shared, stream: UnixStream, offers: &Offers) -> io::Result<Lin
     push(&mut link, &FromOld::Ready(Upstream { kind, server, foreign }), None);
     link.flush()?;
     match heard(&link.receive_within(PREPARE_MAX)?)? {
-        FromNew::Begin => Ok(link),
-        _ => Err(io::ErrorKind::InvalidData.into()),
+        FromNew::Begin => {}
+        _ => return Err(io::ErrorKind::InvalidData.into()),
     }
+    match reason_against(shared, version) {
+        None => Ok(link),
+        Some(reason) => refuse(link, &reason),
+    }
+}
+
+fn refuse(mut link: Link, reason: &str) -> io::Result<Link> {
+    push(&mut link, &FromOld::Refused(reason.to_owned()), None);
+    link.flush()?;
+    Err(io::Error::other(format!("refused it: {reason}")))
 }
 
 fn reason_against(shared: &Shared, version: u64) -> Option<String> {
@@ -174,11 +182,16 @@ fn reason_against(shared: &Shared, version: u64) -> Option<String> {
     if shared.is_draining() {
         return Some("it is being stopped".into());
     }
+    if shared.pools().is_anything_paused() {
+        return Some("something is paused, which only it can resume: resume first".into());
+    }
     if shared.has_elder() {
         return Some("it has itself taken over from a process that still has clients: wait".into());
     }
     if shared.pools().budget_mut().share() != Share::Whole {
-        return Some("servers are left of a process that it has taken over from: wait".into());
+        return Some(
+            "servers may be left of another process of this gate: wait some seconds".into(),
+        );
     }
     None
 }
@@ -260,7 +273,7 @@ impl<'a> Giver<'a> {
         match end {
             Ok(()) => true,
             // The new one was stopped or has crashed, and this one with it or before.
-            Err(_) if self.shared.is_draining() => true,
+            Err(_) if self.is_over || self.shared.is_draining() => true,
             Err(error) => {
                 self.go_on(&error);
                 false
@@ -294,12 +307,17 @@ impl<'a> Giver<'a> {
                 push(&mut self.link, &message, Some(descriptor));
             }
         }
+        if self.shared.succession.is_room_wanted() {
+            self.shared.wake_all();
+        }
         for id in self.shared.succession.take_cancelled() {
             push(&mut self.link, &FromOld::Cancelled(id), None);
         }
         let held = self.share_slots();
         self.link.flush()?;
-        Ok(self.is_over && held == 0 && self.link.is_flushed())
+        // Whoever was counted down before is on its way by now.
+        let is_empty = self.shared.succession.nobody_moves() && self.link.is_flushed();
+        Ok(self.is_over && held == 0 && is_empty)
     }
 
     fn hear(&mut self, message: FromNew) {
@@ -341,6 +359,8 @@ impl<'a> Giver<'a> {
              that had not gone over"
         );
         self.shared.set_giving(Giving::Nothing);
+        // Backends of the other process that are in the midst of a statement live on for a moment, beside
+        // ours; to wait for them would keep everybody waiting who connects again now.
         let now = self.shared.clock.now();
         self.shared.with_pools(|pools| pools.set_share(Share::Whole, now));
         let unsent = self.link.take_unsent().into_iter().filter_map(|message| {
@@ -370,7 +390,7 @@ fn limit(together: u32, clients: u32, others: u32) -> u32 {
 impl Shared {
     /// Whether this process has no clients any more, and nobody who is about to become one.
     pub(crate) fn has_nobody(&self) -> bool {
-        self.clients() == 0 && self.succession.nobody_logs_in(self.mailboxes.len())
+        self.clients() == 0 && self.nobody_logs_in()
     }
 
     /// Keeps to the share of the budget that is left to this process; all of it goes when it is

@@ -11,19 +11,23 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::sockopt::socket_peercred;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags,
 };
+use rustix::process::{PidfdFlags, pidfd_open};
+
+use crate::succession::PARCEL_BYTES_MAX;
 
 /// Tag, whether there is a descriptor, length of the parcel.
 const HEADER_BYTES: usize = 6;
 
-/// A client has at most 2 MiB of statements, and some kilobytes of everything else.
-const PARCEL_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// What a message says beside a client's parcel.
+const WRAPPING_BYTES: usize = 64;
 
-/// Above this much that is not written yet nothing more is taken from the workers, who then keep
-/// their clients.
+/// Above this much that is not written yet nothing more is taken from the workers.
 const UNSENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 const READ_BYTES: usize = 64 * 1024;
@@ -54,18 +58,31 @@ pub(super) struct Link {
     descriptors: VecDeque<OwnedFd>,
     outgoing: VecDeque<Outgoing>,
     unsent: usize,
+    /// The process at the other end; none where the kernel does not say.
+    peer: Option<OwnedFd>,
 }
 
 impl Link {
     /// Over a connection that may block.
     pub(super) fn new(stream: UnixStream) -> Self {
+        let peer = socket_peercred(&stream).map(|peer| peer.pid);
+        let peer = peer.and_then(|pid| pidfd_open(pid, PidfdFlags::empty())).ok();
         Self {
             stream,
+            peer,
             received: Vec::new(),
             descriptors: VecDeque::new(),
             outgoing: VecDeque::new(),
             unsent: 0,
         }
+    }
+
+    /// Whether the process at the other end goes on, which is at its end if it ends within `patience`.
+    pub(super) fn is_outlived(&self, patience: Duration) -> bool {
+        let Some(peer) = &self.peer else { return false };
+        let patience = Timespec::try_from(patience).ok();
+        let ends = poll(&mut [PollFd::new(peer, PollFlags::IN)], patience.as_ref());
+        ends == Ok(0)
     }
 
     /// From now on nothing blocks; [`Link::descriptor`] is to be watched.
@@ -164,7 +181,7 @@ impl Link {
         };
         let [tag, has_descriptor, length @ ..] = *header;
         let length = u32::from_be_bytes(length) as usize;
-        if length > PARCEL_BYTES_MAX {
+        if length > PARCEL_BYTES_MAX + WRAPPING_BYTES {
             return Err(io::ErrorKind::InvalidData.into());
         }
         if rest.len() < length {
@@ -192,6 +209,10 @@ impl Link {
                 result => break result?,
             }
         };
+        // The kernel had no descriptor left for a socket that came along.
+        if result.flags.contains(ReturnFlags::CTRUNC) {
+            return Err(io::Error::other("out of file descriptors; raise LimitNOFILE"));
+        }
         for message in control.drain() {
             if let RecvAncillaryMessage::ScmRights(descriptors) = message {
                 self.descriptors.extend(descriptors);

@@ -28,6 +28,9 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// How often the old process is told how many clients there are: its share of the slots follows.
 const COUNT_PERIOD: Duration = Duration::from_millis(100);
 
+/// An old process that has said its last ends within moments.
+const END_MAX: Duration = Duration::from_secs(5);
+
 const LINK: Token = Token(0);
 const WAKER: Token = Token(1);
 
@@ -126,6 +129,7 @@ impl Elder {
             FromOld::Slots { held, pids } => {
                 Ok(Begun { link: self.link, upstream: self.upstream, held, pids })
             }
+            FromOld::Refused(reason) => Err(TakeoverError::Refused(reason)),
             _ => Err(TakeoverError::BrokenOff(io::ErrorKind::InvalidData.into())),
         }
     }
@@ -269,6 +273,13 @@ impl Taker {
         let asked = std::mem::take(&mut self.askers).into_values();
         let unasked = shared.succession.take_cancels();
         asked.chain(unasked.into_iter().map(|c| c.asker)).for_each(|asker| shared.release(asker));
+        if self.link.is_outlived(END_MAX) {
+            tracing::error!(
+                "the line to the old process has broken ({error}), and that process goes on: this one \
+                 ends, as two would use the budget twice"
+            );
+            return shared.succession.yield_to_elder();
+        }
         if self.held == 0 {
             tracing::info!(clients = self.clients, "the take-over is complete");
         } else {

@@ -184,8 +184,9 @@ impl Worker {
         if matches!(client.stage, Stage::Closing) {
             client.channel.shutdown_write();
         }
-        if let Some(id) = client.lease {
-            self.balance(key, id);
+        match client.lease {
+            Some(id) => self.balance(key, id),
+            None => self.may_rest(key),
         }
     }
 
@@ -298,7 +299,10 @@ impl Worker {
             return self.client_gone(key, Goodbye::Vanished);
         }
         match gathered {
-            Ok(Gathered::More) => self.tell_notifications(key),
+            Ok(Gathered::More) => {
+                self.may_rest(key);
+                self.tell_notifications(key);
+            }
             Ok(Gathered::Batch { from }) => self.check_out(key, &bytes[from..]),
             Ok(Gathered::Held) => {
                 let held = client.machine.take_held();

@@ -17,7 +17,7 @@ use tidegate_wire::parcel::{Malformed, Packer, Unpacker};
 
 use crate::channel::Channel;
 use crate::shared::SharedLibrary;
-use crate::succession::{Giving, Moved};
+use crate::succession::{Giving, Moved, PARCEL_BYTES_MAX};
 use crate::timers::Alarm;
 use crate::token::{ClientKey, SERIAL_MAX, Source};
 use crate::worker::Worker;
@@ -108,7 +108,7 @@ impl Worker {
             self.accept_again();
         }
         for listener in &self.listeners {
-            listener.listener.set_anothers(giving == Giving::Clients);
+            listener.listener.set_anothers(giving != Giving::Nothing);
         }
         self.resting.clear();
         if giving == Giving::Clients {
@@ -163,10 +163,26 @@ impl Worker {
         let mut packer = Packer::default();
         Luggage::of(client, session).pack(&mut packer);
         client.machine.pack(&mut packer);
+        let parcel = packer.finish();
+        if parcel.len() > PARCEL_BYTES_MAX {
+            return; // It stays, as one with TLS.
+        }
+        let shared = self.shared.clone();
+        let Some(mut moved) = shared.succession.room() else {
+            return self.resting.push(key); // It is tried again at the end of the next turn.
+        };
         self.part(key, Goodbye::Takeover);
         let Some(client) = self.unlist(key) else { return };
-        let parcel = packer.finish();
-        self.shared.succession.give(Moved { socket: client.channel.into_socket(), parcel });
+        moved.push_back(Moved { socket: client.channel.into_socket(), parcel });
+        drop(moved);
+        shared.succession.wake();
+    }
+
+    /// A client may have come to rest, while this process gives those that have.
+    pub(super) fn may_rest(&mut self, key: ClientKey) {
+        if self.giving == Giving::Clients {
+            self.resting.push(key);
+        }
     }
 
     // --- Those that come. ---

@@ -14,7 +14,6 @@ use tidegate_wire::catalogue::Complaint;
 use tidegate_wire::tick::Tick;
 
 use crate::server::{Overdue, Server, Stage};
-use crate::succession::Giving;
 use crate::token::{ClientKey, Source};
 use crate::worker::Worker;
 use crate::worker::deadlines::{Activity, Expired};
@@ -23,9 +22,7 @@ impl Worker {
     /// What a client is at may have changed: its alarm is set to what runs out first. Nothing
     /// else sets the alarm of a client that has logged in, until it is closed.
     pub(super) fn watch(&mut self, key: ClientKey) {
-        if self.giving == Giving::Clients {
-            self.resting.push(key);
-        }
+        self.may_rest(key);
         let due = self.next_deadline(key).map_or(Tick::NEVER, |(due, _)| due);
         if let Some(client) = self.clients.get_mut(key.place as usize)
             && client.key == key

@@ -13,8 +13,7 @@ use crate::stage::{CENSUS, CLOSED, GATE, QUICK, allow_outage, code, fails, last_
 
 /// What clients with something under way are told when PostgreSQL ends them, or breaks: its own
 /// words where it had any, and ours; and whoever had sent a COMMIT, that it is in doubt.
-const LOSSES: [&str; 4] =
-    ["FATAL 57P01", "FATAL 57P02", "FATAL 08006 TG013", "FATAL 08007 TG032"];
+const LOSSES: [&str; 4] = ["FATAL 57P01", "FATAL 57P02", "FATAL 08006 TG013", "FATAL 08007 TG032"];
 
 /// Each client was told at most once for each time that PostgreSQL went, and nothing else.
 fn assert_told_once(told: &[Told], outages: u32) {
