@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use tidegate_budget::budget::Census;
-use tidegate_config::TargetSession;
 use tidegate_pool_core::order::Dial;
 use tidegate_pool_core::retry::{DialFailure, FailureKind};
 use tidegate_pool_core::server::ServerId;
@@ -70,7 +69,7 @@ impl Worker {
             parameters: &parameters,
             nonce: &nonce,
             probe: self.shared.kind() == Kind::Unknown,
-            asks_role: self.shared.config().upstream.target != TargetSession::Any,
+            asks_role: self.asks_for_a_role(),
         };
         let login = ServerLogin::new(settings);
         let server = Server {

@@ -17,14 +17,14 @@ impl Worker {
     /// Why a server that is like this is not what the settings ask for, if it is not.
     pub(super) fn misfit(&self, role: Option<Role>) -> Option<&'static str> {
         let Role { is_standby, is_read_only } = role?;
-        self.shared.config().upstream.target.misfit(is_standby, is_read_only)
+        self.config.upstream.target.misfit(is_standby, is_read_only)
     }
 
     /// A server has logged in, and is not what the settings ask for.
     pub(super) fn is_no_use(&mut self, id: ServerId, misfit: &'static str) {
         let Some(server) = self.server(id) else { return };
         let target = server.target.clone();
-        let failure = dial::misfit(&target, misfit, self.shared.config().upstream.target);
+        let failure = dial::misfit(&target, misfit, self.config.upstream.target);
         if self.shared.resolver.is_where_it_works(&target) {
             self.leave_host(None);
         }
@@ -42,8 +42,9 @@ impl Worker {
         }
     }
 
-    fn asks_for_a_role(&self) -> bool {
-        self.shared.config().upstream.target != TargetSession::Any
+    /// Whether the settings ask for a role at all.
+    pub(super) fn asks_for_a_role(&self) -> bool {
+        self.config.upstream.target != TargetSession::Any
     }
 
     fn leave_host(&mut self, except: Option<ServerId>) {
@@ -84,7 +85,7 @@ impl Worker {
     pub(super) fn host_is_no_use(&mut self, id: ServerId, misfit: &'static str) {
         let Some(server) = self.server(id) else { return };
         let target = server.target.clone();
-        let failure = dial::misfit(&target, misfit, self.shared.config().upstream.target);
+        let failure = dial::misfit(&target, misfit, self.config.upstream.target);
         tracing::warn!("a host is of no use any more: {}", failure.cause);
         self.shared.resolver.failed(&target, &failure.cause);
         self.leave_host(None);
