@@ -2,8 +2,9 @@
 //! transaction, and whether it may be run once more.
 //!
 //! Of a text that ends a transaction ([`commits`]) too much may be found, never too little: who is
-//! told that a commit is in doubt looks, who is not repeats. Of one that only reads
-//! ([`is_read`]) it is the other way round.
+//! told that a commit is in doubt looks, who is not repeats. (A Query that is too long is not looked
+//! at; see `PASSING_BYTES_MAX` in `client.rs`.) Of one that only reads ([`is_read`]) it is the other
+//! way round.
 //!
 //! Cost: for a text that is neither, a look at its first byte and a search for semicolons.
 
