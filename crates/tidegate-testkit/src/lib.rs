@@ -11,6 +11,7 @@ pub mod fault;
 pub mod gate;
 pub mod libpq;
 pub mod node;
+pub mod outcome;
 pub mod python;
 pub mod raw;
 

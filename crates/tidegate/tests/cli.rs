@@ -12,46 +12,15 @@ use tempfile::TempDir;
 use tidegate_scratch::ClusterOptions;
 use tidegate_testkit::certificates::self_signed;
 use tidegate_testkit::gate::Gate;
+use tidegate_testkit::outcome::{self, Outcome};
 use tidegate_testkit::scene::{APP, Scene, cluster};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_tidegate");
 const URL: &str = "postgres://app:hunter2@db.example.com/app";
 
-/// How a command ended, and what it said.
-struct Outcome {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-impl Outcome {
-    /// That it did what was asked, with nothing on stderr; what it printed.
-    #[track_caller]
-    fn done(self) -> String {
-        assert_eq!((self.code, self.err.as_str()), (Some(0), ""), "{}", self.out);
-        self.out
-    }
-
-    /// That it ended with `code` and printed nothing; what it said on stderr.
-    #[track_caller]
-    fn failed(self, code: i32) -> String {
-        assert_eq!((self.code, self.out.as_str()), (Some(code), ""), "{}", self.err);
-        assert!(!self.err.contains("hunter2"), "a secret was told: {}", self.err);
-        assert!(!self.err.contains("panicked"), "{}", self.err);
-        self.err
-    }
-}
-
 /// Runs the binary in `folder`, with `env` and nothing else of ours.
 fn tidegate(folder: &Path, env: &[(&str, &str)], arguments: &[&str]) -> Outcome {
-    let mut command = Command::new(BINARY);
-    command.args(arguments).current_dir(folder).env_clear().envs(env.iter().copied());
-    let output = command.stdin(Stdio::null()).output().expect("the binary runs");
-    Outcome {
-        code: output.status.code(),
-        out: String::from_utf8(output.stdout).expect("it prints text"),
-        err: String::from_utf8(output.stderr).expect("it says text"),
-    }
+    outcome::run(BINARY, folder, env, arguments)
 }
 
 /// A folder with a settings file.

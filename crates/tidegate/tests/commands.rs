@@ -2,9 +2,9 @@
 
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use serde_json::Value;
+use tidegate_testkit::outcome::{self, Outcome};
 use tidegate_testkit::scene::{ONE_SERVER, Scene};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_tidegate");
@@ -15,39 +15,8 @@ struct Operated {
     folder: tempfile::TempDir,
 }
 
-/// How a command ended, and what it said.
-#[derive(Debug)]
-struct Outcome {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-impl Outcome {
-    /// That it did what was asked, with nothing on stderr; what it printed.
-    #[track_caller]
-    fn done(self) -> String {
-        assert_eq!((self.code, self.err.as_str()), (Some(0), ""), "{}", self.out);
-        self.out
-    }
-
-    /// That it ended with `code` and printed nothing; what it said on stderr.
-    #[track_caller]
-    fn failed(self, code: i32) -> String {
-        assert_eq!((self.code, self.out.as_str()), (Some(code), ""), "{}", self.err);
-        self.err
-    }
-}
-
 fn tidegate(folder: &Path, arguments: &[&str]) -> Outcome {
-    let mut command = Command::new(BINARY);
-    command.args(arguments).current_dir(folder).env_clear().stdin(Stdio::null());
-    let output = command.output().expect("the binary runs");
-    Outcome {
-        code: output.status.code(),
-        out: String::from_utf8(output.stdout).expect("it prints text"),
-        err: String::from_utf8(output.stderr).expect("it says text"),
-    }
+    outcome::run(BINARY, folder, &[], arguments)
 }
 
 impl Operated {

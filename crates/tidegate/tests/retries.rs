@@ -68,6 +68,14 @@ fn only_backend(scene: &Scene) -> String {
     )
 }
 
+/// The gate stands still while a backend ends and somebody speaks: it learns of both at once.
+fn at_once(scene: &Scene, pid: &str, speak: impl FnOnce()) {
+    processes::signal(scene.gate.pid(), "STOP");
+    terminate(scene, pid);
+    speak();
+    processes::signal(scene.gate.pid(), "CONT");
+}
+
 /// The error that ends a connection: severity, SQLSTATE, message, DETAIL, HINT.
 fn last_words(raw: &mut Raw) -> [String; 5] {
     let frames = raw.until_end();
@@ -101,10 +109,9 @@ fn what_is_said_while_the_idle_server_ends_is_carried_out_once() {
             let line = format!("{name} {round}");
             let mut client = scene.client(port);
             let pid = only_backend(&scene);
-            processes::signal(scene.gate.pid(), "STOP");
-            terminate(&scene, &pid);
-            client.query(&format!("INSERT INTO ledger VALUES ('{line}')"));
-            processes::signal(scene.gate.pid(), "CONT");
+            at_once(&scene, &pid, || {
+                client.query(&format!("INSERT INTO ledger VALUES ('{line}')"))
+            });
             assert_eq!(client.tags(), "CZI", "{line}");
             assert_eq!(lines(&scene, &line), "1");
             client.leave();
@@ -123,10 +130,9 @@ fn with_several_workers_too() {
             let line = format!("{place} {round}");
             scene.until_metric("tidegate_server_connections", &["\"idle\""], 1.0);
             let pid = only_backend(&scene);
-            processes::signal(scene.gate.pid(), "STOP");
-            terminate(&scene, &pid);
-            client.query(&format!("INSERT INTO ledger VALUES ('{line}')"));
-            processes::signal(scene.gate.pid(), "CONT");
+            at_once(&scene, &pid, || {
+                client.query(&format!("INSERT INTO ledger VALUES ('{line}')"))
+            });
             assert_eq!(client.tags(), "CZI", "{line}");
             assert_eq!(lines(&scene, &line), "1");
         }
@@ -157,14 +163,11 @@ fn a_begin_that_the_gate_has_answered_goes_with_its_first_batch() {
     let mut client = scene.client(scene.gate.transaction);
     let pid = client.backend();
     client.run("BEGIN");
-    processes::signal(scene.gate.pid(), "STOP");
-    terminate(&scene, &pid);
     let batch = Batch::new()
         .extended("INSERT INTO ledger VALUES ('begun')", &[], Format::Text)
         .sync()
         .query("ROLLBACK");
-    client.send(batch.bytes());
-    processes::signal(scene.gate.pid(), "CONT");
+    at_once(&scene, &pid, || client.send(batch.bytes()));
     assert_eq!([client.tags(), client.tags()], ["12nCZT", "CZI"]);
     assert_eq!(lines(&scene, "begun"), "0");
 }
@@ -175,10 +178,7 @@ fn a_client_that_has_a_server_hears_of_its_end_before_anything_is_sent() {
     let scene = scene(ONE_SERVER);
     let mut client = scene.client(scene.gate.session);
     let pid = client.backend();
-    processes::signal(scene.gate.pid(), "STOP");
-    terminate(&scene, &pid);
-    client.query("INSERT INTO ledger VALUES ('never')");
-    processes::signal(scene.gate.pid(), "CONT");
+    at_once(&scene, &pid, || client.query("INSERT INTO ledger VALUES ('never')"));
     let [severity, code, message, ..] = last_words(&mut client);
     assert_eq!([&*severity, &*code], ["FATAL", "57P01"]);
     assert_eq!(message, "terminating connection due to administrator command");

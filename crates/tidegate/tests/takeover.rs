@@ -6,6 +6,7 @@ use tidegate_testkit::batch::{Batch, Format};
 use tidegate_testkit::certificates::{Authority, Folder, listen_flags};
 use tidegate_testkit::gate::Gate;
 use tidegate_testkit::libpq;
+use tidegate_testkit::outcome;
 use tidegate_testkit::raw::{Frame, Raw};
 use tidegate_testkit::scene::{APP, Scene};
 use tidegate_testkit::wait;
@@ -39,15 +40,11 @@ impl Stage {
 
     /// Starts a new process that is refused, and gives its words.
     fn is_refused(&self) -> String {
-        let refused = Command::new(BINARY)
-            .args(["run", "--takeover", "--config"])
-            .arg(self.scene.gate.settings_file())
-            .args(["--set", &format!("listen.control={}/control", self.folder.path().display())])
-            .env_clear()
-            .output()
-            .expect("it runs");
-        assert_eq!(refused.status.code(), Some(3));
-        String::from_utf8_lossy(&refused.stderr).into_owned()
+        let settings = self.scene.gate.settings_file();
+        let settings = settings.to_str().expect("the path is text");
+        let control = format!("listen.control={}/control", self.folder.path().display());
+        let arguments = ["run", "--takeover", "--config", settings, "--set", &control];
+        outcome::run(BINARY, self.folder.path(), &[], &arguments).failed(3)
     }
 
     /// Starts the new process, and waits until it serves.
@@ -305,24 +302,18 @@ fn a_second_take_over_waits_for_the_end_of_the_first() {
 
 #[test]
 fn a_take_over_without_a_control_socket_or_a_gate_is_explained() {
-    let run = |arguments: &[&str]| {
-        let mut command = Command::new(BINARY);
-        command.args(["run", "--takeover", "--url", "postgres://app@127.0.0.1:1/app"]);
-        command.args(arguments).env_clear().output().expect("it runs")
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let run = |more: &[&str]| {
+        let arguments = ["run", "--takeover", "--url", "postgres://app@127.0.0.1:1/app"];
+        outcome::run(BINARY, folder.path(), &[], &[&arguments, more].concat())
     };
-    let output = run(&[]);
-    assert_eq!(output.status.code(), Some(2));
-    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    let words = run(&[]).failed(2);
     assert!(words.contains("--takeover needs listen.control"), "{words}");
     // Its own ports can't be had: it says that nobody was there to take them over from.
-    let folder = tempfile::TempDir::new().expect("a temporary folder");
     let control = format!("listen.control={}/control", folder.path().display());
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let taken = listener.local_addr().expect("an address").to_string();
-    let session = format!("listen.session={taken}");
-    let output = run(&["--set", &control, "--set", &session]);
-    assert_eq!(output.status.code(), Some(3));
-    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    let words = run(&["--set", &control, "--set", &format!("listen.session={taken}")]).failed(3);
     assert!(words.contains("there is no gate to take over from"), "{words}");
     assert!(words.contains(&taken), "{words}");
 }

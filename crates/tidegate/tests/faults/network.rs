@@ -32,6 +32,15 @@ fn copy_in(raw: &mut Raw) {
 
 const COPY_OUT: &str = "COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT";
 
+/// A client whose next statement this backend gets: there is no other that idles.
+fn client_of_known_backend(stage: &Stage, port: u16) -> (Raw, String) {
+    let mut raw = stage.scene.client(port);
+    raw.begin();
+    let backend = raw.backend();
+    raw.run("COMMIT");
+    (raw, backend)
+}
+
 fn upstream_closed(stage: &Stage) -> f64 {
     stage.scene.gate.metric(CLOSED, &["reason=\"upstream\""])
 }
@@ -48,10 +57,7 @@ fn a_copy_to_postgresql_that_is_cut_leaves_nothing_and_is_told() {
     for port in stage.scene.ports() {
         for how in CUTS {
             let before = upstream_closed(&stage);
-            let mut raw = stage.scene.client(port);
-            raw.begin();
-            let backend = raw.backend();
-            raw.run("COMMIT");
+            let (mut raw, backend) = client_of_known_backend(&stage, port);
             let link = stage.link(&backend);
             copy_in(&mut raw);
             // It ends in the midst of the next message.
@@ -72,10 +78,7 @@ fn an_answer_that_is_cut_ends_with_whole_messages_and_no_words_of_ours_within_on
     let stage = start(&(pool(2) + QUICK));
     for port in stage.scene.ports() {
         for how in CUTS {
-            let mut raw = stage.scene.client(port);
-            raw.begin();
-            let backend = raw.backend();
-            raw.run("COMMIT");
+            let (mut raw, backend) = client_of_known_backend(&stage, port);
             // In the midst of a row, of 5 + 1001 bytes each.
             let bytes = 200 * 1006 + 500;
             assert_eq!(stage.network.cut_after(stage.link(&backend), Way::Down, bytes, how), 1);
@@ -221,10 +224,7 @@ fn a_statement_that_is_cut_within_is_told_and_never_repeated() {
     let stage = start(&(pool(2) + QUICK));
     for port in stage.scene.ports() {
         for how in CUTS {
-            let mut raw = stage.scene.client(port);
-            raw.begin();
-            let backend = raw.backend();
-            raw.run("COMMIT");
+            let (mut raw, backend) = client_of_known_backend(&stage, port);
             let link = stage.link(&backend);
             let insert = "INSERT INTO sink VALUES ('once or never')";
             stage.network.cut_after(link, Way::Up, 20, how);
@@ -234,10 +234,7 @@ fn a_statement_that_is_cut_within_is_told_and_never_repeated() {
             assert_eq!(stage.scene.look("SELECT count(*) FROM sink"), "0");
 
             // All of it has arrived, and its answer is cut.
-            let mut raw = stage.scene.client(port);
-            raw.begin();
-            let backend = raw.backend();
-            raw.run("COMMIT");
+            let (mut raw, backend) = client_of_known_backend(&stage, port);
             stage.network.cut_after(stage.link(&backend), Way::Down, 3, how);
             raw.query(insert);
             // Of the answer there were three bytes, which were not passed on yet.
