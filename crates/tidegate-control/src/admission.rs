@@ -3,9 +3,14 @@
 //! What changes something needs the token of `listen.admin_token_file`, and must come from no page in a
 //! browser. What tells of single clients needs the token where other machines can reach the address.
 
+use std::sync::Arc;
+
 use axum::Json;
+use axum::extract::DefaultBodyLimit;
+use axum::handler::Handler;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, post};
 use serde_json::json;
 use subtle::ConstantTimeEq;
 
@@ -52,6 +57,19 @@ impl IntoResponse for No {
         }
         response
     }
+}
+
+/// What names a database, a client, or a server: 63 bytes at most, which JSON may escape sixfold.
+const BODY_BYTES_MAX: usize = 4096;
+
+/// A route of an operation: POST alone, with a short body.
+pub(crate) fn operation<H, T>(handler: H) -> MethodRouter<Arc<Shared>>
+where
+    H: Handler<T, Arc<Shared>>,
+    T: 'static,
+{
+    let only_post = async || (StatusCode::METHOD_NOT_ALLOWED, "only POST is understood here\n");
+    post(handler).fallback(only_post).layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }
 
 /// Whether a request may change something.

@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
@@ -19,12 +18,9 @@ use tidegate_pool_core::server::State as ServerState;
 use tidegate_proxy::roster::{ClientId, ClientRow, Killed};
 use tidegate_proxy::shared::Shared;
 
-use crate::admission::{No, SCHEMA, may_operate};
+use crate::admission::{No, SCHEMA, may_operate, operation};
 use crate::gathering::gather;
 use crate::lists::client;
-
-/// A body has one field.
-const BODY_BYTES_MAX: usize = 4096;
 
 /// A server that is on its way from one hand to another is looked for again so often; it arrives
 /// within a turn of a worker.
@@ -45,10 +41,7 @@ enum Target {
 
 /// The route.
 pub(crate) fn routes() -> Router<Arc<Shared>> {
-    let only_post = async || (StatusCode::METHOD_NOT_ALLOWED, "only POST is understood here\n");
-    Router::new()
-        .route("/api/v1/kill", post(handle).fallback(only_post))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+    Router::new().route("/api/v1/kill", operation(handle))
 }
 
 async fn handle(

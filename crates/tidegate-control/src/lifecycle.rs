@@ -6,7 +6,6 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
 use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -14,7 +13,7 @@ use tokio::sync::Notify;
 use tidegate_config::{Change, Problem};
 use tidegate_proxy::shared::Shared;
 
-use crate::admission::{No, SCHEMA, may_operate};
+use crate::admission::{No, SCHEMA, may_operate, operation};
 use crate::reload::{ReloadError, Reloaded, Reloader, applies};
 
 /// What is done by the process around the gate.
@@ -28,10 +27,9 @@ pub struct Lifecycle {
 
 /// The routes.
 pub(crate) fn routes() -> Router<Arc<Shared>> {
-    let only_post = async || (StatusCode::METHOD_NOT_ALLOWED, "only POST is understood here\n");
     Router::new()
-        .route("/api/v1/reload", post(reload).fallback(only_post))
-        .route("/api/v1/drain", post(drain).fallback(only_post))
+        .route("/api/v1/reload", operation(reload))
+        .route("/api/v1/drain", operation(drain))
 }
 
 async fn reload(

@@ -9,19 +9,15 @@ use std::sync::Arc;
 use axum::Json;
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::IntoResponse;
-use axum::routing::post;
 use serde_json::{Value, json};
 
 use tidegate_pool_core::pools::operating::{PauseError, Scope, Standing};
 use tidegate_proxy::shared::Shared;
 
-use crate::admission::{No, SCHEMA, may_operate};
-
-/// The name of a database has 63 bytes at most, which JSON may escape sixfold.
-const BODY_BYTES_MAX: usize = 4096;
+use crate::admission::{self, No, SCHEMA, may_operate};
 
 #[derive(Debug, Clone, Copy)]
 enum Operation {
@@ -42,9 +38,9 @@ impl Operation {
 
 /// The routes of all operations.
 pub(crate) fn routes() -> Router<Arc<Shared>> {
-    [Operation::Pause, Operation::Reconnect, Operation::Resume]
-        .into_iter()
-        .fold(Router::new(), |router, operation| {
+    [Operation::Pause, Operation::Reconnect, Operation::Resume].into_iter().fold(
+        Router::new(),
+        |router, operation| {
             let handler = async move |State(shared): State<Arc<Shared>>,
                                       uri: Uri,
                                       headers: HeaderMap,
@@ -54,12 +50,10 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
                     Err(no) => no.into_response(),
                 }
             };
-            let only_post =
-                async || (StatusCode::METHOD_NOT_ALLOWED, "only POST is understood here\n");
             let path = format!("/api/v1/{}", operation.as_str());
-            router.route(&path, post(handler).fallback(only_post))
-        })
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+            router.route(&path, admission::operation(handler))
+        },
+    )
 }
 
 fn operate(

@@ -555,6 +555,24 @@ impl<S> Pools<S> {
         self.close(lease, reason, now);
     }
 
+    /// Closes idle servers, of one pool or of all, the longest idle first, as long as there are too
+    /// many.
+    fn close_idle_while(
+        &mut self,
+        are_too_many: impl Fn(&Self) -> bool,
+        of: Option<PoolId>,
+        reason: CloseReason,
+        now: Tick,
+    ) {
+        while are_too_many(self) {
+            let pools = self.pools().filter(|(id, _)| of.is_none_or(|of| of == *id));
+            let idle = pools.flat_map(|(_, pool)| pool.idle.iter());
+            let since = idle.filter_map(|server| Some((self.entry(*server)?.since, *server)));
+            let Some((_, server)) = since.min() else { return };
+            self.close_idle(server, reason, now);
+        }
+    }
+
     /// An idle server, for what is to be done with it; its state and its place in the list of idle
     /// ones are the caller's.
     fn idle_lease(&mut self, server: ServerId) -> Option<Lease<S>> {

@@ -186,7 +186,7 @@ pub(crate) struct Zombie {
 /// How long a slot stays taken after a connection broke when there is no census to see the
 /// backend go, or no pid by which it could be seen. A backend that does nothing ends at once when
 /// its client's machine answers with a reset; one that works finds out when it writes.
-pub(crate) const UNSEEN_COOLING: Duration = Duration::from_secs(10);
+pub const UNSEEN_COOLING: Duration = Duration::from_secs(10);
 
 /// Everything that the workers, the control plane, and the census of one upstream share.
 pub struct Shared {
@@ -519,6 +519,18 @@ impl Shared {
     /// A client of another process comes; `number` says to which worker.
     pub(crate) fn take_in(&self, moved: Moved, number: usize) {
         self.mailboxes[number % self.mailboxes.len()].put(Mail::TakeIn(Box::new(moved)));
+    }
+
+    /// Whoever has asked for a cancel need not wait any more.
+    pub(crate) fn release(&self, asker: Asker) {
+        match asker {
+            Asker::Here { worker, key } => {
+                if let Some(mailbox) = self.mailboxes.get(usize::from(worker)) {
+                    mailbox.put(Mail::Cancelled(key));
+                }
+            }
+            Asker::Successor(id) => self.succession.cancelled(id),
+        }
     }
 
     /// Whether the gate shuts down.

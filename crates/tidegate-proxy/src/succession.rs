@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq;
 
 use crate::channel::Socket;
 use crate::locks::lock;
-use crate::token::ClientKey;
+use crate::token::{ClientKey, client_of_pid};
 
 /// What goes along with a client is at most so much: its 2 MiB of statements and their settings fit,
 /// unless it has changed those again and again between them.
@@ -183,13 +183,22 @@ impl Succession {
     }
 
     /// Where the client is that was told this pid by another process.
-    pub(crate) fn find(&self, pid: u32, secret: &[u8]) -> Option<(u16, ClientKey)> {
+    fn find(&self, pid: u32, secret: &[u8]) -> Option<(u16, ClientKey)> {
         let aliases = lock(&self.aliases);
         let mut known = aliases.get(&pid)?.iter();
         let alias = known.find(|alias| {
             alias.secret.len() == secret.len() && bool::from(alias.secret.ct_eq(secret))
         })?;
         Some((alias.worker, alias.key))
+    }
+
+    /// Where the client may be whom a cancel request means: one that came with this pid and secret, or
+    /// whoever has the place that the pid names. Its worker knows who that is; the secret decides.
+    pub(crate) fn may_be_at(&self, pid: u32, secret: &[u8]) -> Option<(u16, ClientKey)> {
+        self.find(pid, secret).or_else(|| {
+            let (worker, place) = client_of_pid(pid)?;
+            Some((worker, ClientKey { place: place as u32, serial: u32::MAX }))
+        })
     }
 
     /// Asks the other process for a cancel. False when there is none.

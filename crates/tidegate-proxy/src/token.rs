@@ -39,6 +39,20 @@ impl ClientKey {
 /// The serial number that no client has.
 const EAR: u32 = SERIAL_MAX;
 
+/// The pid that a client is told: worker and place, so that a cancel request finds both.
+pub(crate) fn client_pid(worker: u16, key: ClientKey) -> u32 {
+    (u32::from(worker) << PLACE_BITS) | (key.place + 1)
+}
+
+/// The worker and the place that a pid names.
+pub(crate) fn client_of_pid(pid: u32) -> Option<(u16, usize)> {
+    let place = (pid & ((1 << PLACE_BITS) - 1)).checked_sub(1)?;
+    Some(((pid >> PLACE_BITS) as u16, place as usize))
+}
+
+/// 16 million clients a worker and 127 workers keep a pid positive, as drivers expect.
+const PLACE_BITS: u32 = 24;
+
 /// A connection of this worker that carries a cancel request to PostgreSQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct CancelKey {

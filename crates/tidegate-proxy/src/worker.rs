@@ -62,7 +62,6 @@ use crate::world::{Event, Registry};
 
 use cancels::CancelRequest;
 use clients::Client;
-pub(crate) use clients::client_of_pid;
 use keeping::Accepted;
 use listening::Ear;
 use rounds::Round;

@@ -14,6 +14,7 @@ use tidegate_pool_core::server::{Port, State};
 use tidegate_proxy::played::{Play, PlayedGate};
 use tidegate_proxy::resolver::Target;
 use tidegate_proxy::roster::{ROWS_MAX, Whom};
+use tidegate_proxy::shared::UNSEEN_COOLING;
 use tidegate_proxy::world::Arrivals;
 use tidegate_wire::tick::Tick;
 
@@ -22,7 +23,7 @@ use crate::net::{Due, GateDoor, GateWorld, Net, Owner, SharedNet, gate_address, 
 use crate::postgres::{Phase, Postgres};
 use crate::random::Random;
 use crate::scenario::{Focus, Plot, Scenario};
-use crate::takeover::{COOLING, Takeover};
+use crate::takeover::Takeover;
 
 /// What came of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -344,7 +345,7 @@ impl Stage {
             Plot::Serves(number) => self.takeovers[number].serves(&self.gates),
             Plot::Line(number) => {
                 if self.takeovers[number].arrive(&self.gates) {
-                    self.later(COOLING, Plot::Cooled(number));
+                    self.later(UNSEEN_COOLING, Plot::Cooled(number));
                 }
             }
             Plot::Cooled(number) => self.takeovers[number].cool(&self.gates),

@@ -3,13 +3,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tidegate_proxy::played::{PlayedCancel, PlayedClient, PlayedGate};
 use tidegate_wire::tick::Tick;
-
-/// What an old process that has ended had is free after this time, where nobody can see it.
-pub(crate) const COOLING: Duration = Duration::from_secs(10);
 
 /// What the old process says.
 enum Said {
@@ -100,7 +96,7 @@ impl Takeover {
     }
 
     /// The next message arrives. True when it was the last, of a process that still held something:
-    /// what that was is free after [`COOLING`].
+    /// what that was is free after `UNSEEN_COOLING`.
     pub(crate) fn arrive(&mut self, gates: &[PlayedGate]) -> bool {
         let new = &gates[self.new];
         match self.line.pop_front() {

@@ -35,19 +35,19 @@ fn try_run(options: &PsOptions) -> Result<(), ExitCode> {
 }
 
 fn table(list: List, answer: &Value) -> String {
-    let (rows, name, heads, cells): (_, _, _, fn(&Value) -> Vec<String>) = match list {
-        List::Clients => (&answer["clients"], "client", CLIENT_HEADS, client_cells),
-        List::Holders => (&answer["holders"], "held server", HOLDER_HEADS, holder_cells),
-        List::Servers => (&answer["servers"], "server", SERVER_HEADS, server_cells),
+    let (rows, name, columns) = match list {
+        List::Clients => (&answer["clients"], "client", CLIENT),
+        List::Holders => (&answer["holders"], "held server", HOLDER),
+        List::Servers => (&answer["servers"], "server", SERVER),
     };
     let rows: &[Value] = rows.as_array().map_or(&[], Vec::as_slice);
     let total = answer["total"].as_u64().unwrap_or(0);
     let mut text = heading(name, total, rows);
     if !rows.is_empty() {
         text.push('\n');
-        let heads = heads.iter().map(|head| (*head).to_owned()).collect();
-        let lines: Vec<Vec<String>> =
-            std::iter::once(heads).chain(rows.iter().map(cells)).collect();
+        let heads = columns.iter().map(|(head, _)| (*head).to_owned()).collect();
+        let rows = rows.iter().map(|row| cells(columns, row));
+        let lines: Vec<Vec<String>> = std::iter::once(heads).chain(rows).collect();
         text.push_str(&aligned(&lines));
     }
     text
@@ -79,94 +79,65 @@ fn state(row: &Value) -> &str {
     }
 }
 
-const CLIENT_HEADS: &[&str] = &[
-    "client",
-    "port",
-    "database/user",
-    "application",
-    "address",
-    "state",
-    "for",
-    "transaction",
-    "server",
-    "pid",
-    "pins",
+/// A column: its head, and what it says of a row.
+type Column = (&'static str, fn(&Value) -> String);
+
+const CLIENT: &[Column] = &[
+    ("client", |row| text(&row["client"])),
+    ("port", |row| text(&row["port"])),
+    POOL,
+    APPLICATION,
+    ADDRESS,
+    STATE,
+    FOR,
+    TRANSACTION,
+    ("server", |row| number(&row["server"])),
+    ("pid", |row| number(&row["server_pid"])),
+    PINS,
 ];
 
-fn client_cells(row: &Value) -> Vec<String> {
-    vec![
-        text(&row["client"]),
-        text(&row["port"]),
-        pool(row),
-        short(&text(&row["application"])),
-        address(row),
-        state(row).to_owned(),
-        time(&row["state_seconds"]),
-        time(&row["transaction_seconds"]),
-        number(&row["server"]),
-        number(&row["server_pid"]),
-        pins(row),
-    ]
-}
-
-const HOLDER_HEADS: &[&str] = &[
-    "held for",
-    "server",
-    "pid",
-    "client",
-    "database/user",
-    "application",
-    "address",
-    "state",
-    "for",
-    "transaction",
-    "pins",
+const HOLDER: &[Column] = &[
+    ("held for", |row| time(&row["held_seconds"])),
+    ("server", |row| number(&row["server"])),
+    ("pid", |row| number(&row["server_pid"])),
+    USER_OF_SERVER,
+    POOL,
+    APPLICATION,
+    ADDRESS,
+    STATE,
+    FOR,
+    TRANSACTION,
+    PINS,
 ];
 
-fn holder_cells(row: &Value) -> Vec<String> {
-    let listeners = row["listeners"].as_u64();
-    vec![
-        time(&row["held_seconds"]),
-        number(&row["server"]),
-        number(&row["server_pid"]),
-        listeners.map_or_else(|| text(&row["client"]), |count| format!("{count} listen")),
-        pool(row),
-        short(&text(&row["application"])),
-        address(row),
-        state(row).to_owned(),
-        time(&row["state_seconds"]),
-        time(&row["transaction_seconds"]),
-        pins(row),
-    ]
-}
-
-const SERVER_HEADS: &[&str] = &[
-    "server",
-    "pid",
-    "database/user",
-    "state",
-    "for",
-    "age",
-    "old",
-    "client",
-    "application",
-    "address",
+const SERVER: &[Column] = &[
+    ("server", |row| number(&row["server"])),
+    ("pid", |row| number(&row["pid"])),
+    POOL,
+    STATE,
+    FOR,
+    ("age", |row| time(&row["age_seconds"])),
+    ("old", |row| if row["retired"] == true { "yes".to_owned() } else { "-".to_owned() }),
+    USER_OF_SERVER,
+    APPLICATION,
+    ADDRESS,
 ];
 
-fn server_cells(row: &Value) -> Vec<String> {
-    let listeners = row["listeners"].as_u64();
-    vec![
-        number(&row["server"]),
-        number(&row["pid"]),
-        pool(row),
-        state(row).to_owned(),
-        time(&row["state_seconds"]),
-        time(&row["age_seconds"]),
-        if row["retired"] == true { "yes".to_owned() } else { "-".to_owned() },
-        listeners.map_or_else(|| text(&row["client"]), |count| format!("{count} listen")),
-        short(&text(&row["application"])),
-        address(row),
-    ]
+const POOL: Column = ("database/user", pool);
+const APPLICATION: Column = ("application", |row| short(&text(&row["application"])));
+const ADDRESS: Column = ("address", address);
+const STATE: Column = ("state", |row| state(row).to_owned());
+const FOR: Column = ("for", |row| time(&row["state_seconds"]));
+const TRANSACTION: Column = ("transaction", |row| time(&row["transaction_seconds"]));
+const PINS: Column = ("pins", pins);
+/// The client that has a server, or for how many it listens.
+const USER_OF_SERVER: Column = ("client", |row| match row["listeners"].as_u64() {
+    Some(count) => format!("{count} listen"),
+    None => text(&row["client"]),
+});
+
+fn cells(columns: &[Column], row: &Value) -> Vec<String> {
+    columns.iter().map(|(_, cell)| cell(row)).collect()
 }
 
 fn text(value: &Value) -> String {
@@ -260,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_row_says_who_where_and_for_how_long() {
-        let shown = client_cells(&row("", "idle in transaction")).join(" ");
+        let shown = cells(CLIENT, &row("", "idle in transaction")).join(" ");
         let wanted = "17.4 transaction app/app - 10.0.0.7:5123 idle in transaction 12.3 s - - - -";
         assert_eq!(shown, wanted);
     }

@@ -10,7 +10,7 @@ use tidegate_budget::budget::Ceilings;
 use tidegate_wire::tick::Tick;
 
 use crate::pools::Pools;
-use crate::server::{CloseReason, PoolId, PoolKey, ServerId, State};
+use crate::server::{CloseReason, PoolId, PoolKey, State};
 use crate::settings::{PoolSettings, RetrySettings};
 
 impl<S> Pools<S> {
@@ -31,7 +31,8 @@ impl<S> Pools<S> {
             if was.pool_recycle != recycle {
                 self.set_ages(id, recycle);
             }
-            self.close_surplus(id, now);
+            let has_surplus = |pools: &Self| pools.has_surplus(id);
+            self.close_idle_while(has_surplus, Some(id), CloseReason::Limit, now);
         }
         self.feed(now);
         self.wake_at(now);
@@ -42,12 +43,7 @@ impl<S> Pools<S> {
         self.budget.set_ceilings(ceilings);
         let view = self.budget.view();
         self.is_over_limit = view.used > view.usable.connections;
-        while self.is_over_limit
-            && self.exceeds_limit()
-            && let Some(server) = self.longest_idle()
-        {
-            self.close_idle(server, CloseReason::Limit, now);
-        }
+        self.close_idle_while(Self::is_over, None, CloseReason::Limit, now);
         self.feed(now);
         self.wake_at(now);
     }
@@ -65,16 +61,6 @@ impl<S> Pools<S> {
         }
     }
 
-    /// Closes the longest idle servers of a pool that has more than it may.
-    fn close_surplus(&mut self, id: PoolId, now: Tick) {
-        while self.has_surplus(id) {
-            let idle = self.pool(id).idle.iter();
-            let since = |server: &ServerId| Some((self.entry(*server)?.since, *server));
-            let Some((_, server)) = idle.filter_map(since).min() else { return };
-            self.close_idle(server, CloseReason::Limit, now);
-        }
-    }
-
     fn has_surplus(&self, id: PoolId) -> bool {
         let pool = self.pool(id);
         let open = pool.tally.total() - pool.tally.in_state(State::Closing);
@@ -88,9 +74,13 @@ impl<S> Pools<S> {
         self.budget.used().saturating_sub(closing) > self.budget.usable().connections
     }
 
+    fn is_over(&self) -> bool {
+        self.is_over_limit && self.exceeds_limit()
+    }
+
     /// Whether the pool, or all together, have to give up a server that comes back.
     pub(super) fn must_shrink(&self, id: PoolId) -> bool {
-        self.has_surplus(id) || (self.is_over_limit && self.exceeds_limit())
+        self.has_surplus(id) || self.is_over()
     }
 
     /// A backend has gone: perhaps the last one that was too many.

@@ -9,17 +9,13 @@ use tidegate_budget::budget::Share;
 use tidegate_wire::tick::Tick;
 
 use crate::pools::Pools;
-use crate::server::{CloseReason, ServerId, State};
+use crate::server::{CloseReason, State};
 
 impl<S> Pools<S> {
     /// From now on the budget is shared so with another process.
     pub fn set_share(&mut self, share: Share, now: Tick) {
         self.budget.set_share(share);
-        while self.excess() > 0
-            && let Some(server) = self.longest_idle()
-        {
-            self.close_idle(server, CloseReason::Takeover, now);
-        }
+        self.close_idle_while(|pools| pools.excess() > 0, None, CloseReason::Takeover, now);
         self.feed(now);
     }
 
@@ -29,11 +25,5 @@ impl<S> Pools<S> {
         let kept =
             self.pools().map(|(_, pool)| pool.tally.total() - pool.tally.in_state(State::Closing));
         kept.sum::<u32>().saturating_sub(limit)
-    }
-
-    pub(super) fn longest_idle(&self) -> Option<ServerId> {
-        let idle = self.pools().flat_map(|(_, pool)| pool.idle.iter());
-        let since = idle.filter_map(|server| Some((self.entry(*server)?.since, *server)));
-        since.min().map(|(_, server)| server)
     }
 }

@@ -18,8 +18,6 @@ use crate::succession::{Asker, Giving, Moved};
 use crate::takeover::link::{Link, Message};
 use crate::takeover::message::{FromNew, FromOld, Upstream, VERSION};
 use crate::takeover::{descriptor_of, socket_of};
-use crate::token::ClientKey;
-use crate::worker::client_of_pid;
 
 /// Whoever connects says at once what it wants.
 const HELLO_MAX: Duration = Duration::from_secs(5);
@@ -150,11 +148,11 @@ fn begin(shared: &Shared, stream: UnixStream, offers: &Offers) -> io::Result<Lin
         return refuse(link, &reason);
     }
     for Offer { role, address, socket } in offers.copies()? {
-        push(&mut link, &FromOld::Listener { role: role.number(), address }, Some(socket));
+        link.push(FromOld::Listener { role: role.number(), address }.pack(), Some(socket));
     }
     let budget = shared.pools().budget_mut().view();
     let (kind, server, foreign) = (shared.kind(), budget.limits.server, budget.foreign);
-    push(&mut link, &FromOld::Ready(Upstream { kind, server, foreign }), None);
+    link.push(FromOld::Ready(Upstream { kind, server, foreign }).pack(), None);
     link.flush()?;
     match heard(&link.receive_within(PREPARE_MAX)?)? {
         FromNew::Begin => {}
@@ -167,7 +165,7 @@ fn begin(shared: &Shared, stream: UnixStream, offers: &Offers) -> io::Result<Lin
 }
 
 fn refuse(mut link: Link, reason: &str) -> io::Result<Link> {
-    push(&mut link, &FromOld::Refused(reason.to_owned()), None);
+    link.push(FromOld::Refused(reason.to_owned()).pack(), None);
     link.flush()?;
     Err(io::Error::other(format!("refused it: {reason}")))
 }
@@ -199,11 +197,6 @@ fn reason_against(shared: &Shared, version: u64) -> Option<String> {
 fn heard(message: &Message) -> io::Result<FromNew> {
     FromNew::unpack(message.tag, &message.parcel)
         .map_err(|malformed| io::Error::new(io::ErrorKind::InvalidData, malformed))
-}
-
-fn push(link: &mut Link, message: &FromOld, descriptor: Option<OwnedFd>) {
-    let (tag, parcel) = message.pack();
-    link.push(tag, &parcel, descriptor);
 }
 
 /// A take-over that has begun.
@@ -304,14 +297,14 @@ impl<'a> Giver<'a> {
         {
             if let Some((descriptor, is_tcp)) = descriptor_of(socket) {
                 let message = FromOld::Client { is_tcp, parcel };
-                push(&mut self.link, &message, Some(descriptor));
+                self.link.push(message.pack(), Some(descriptor));
             }
         }
         if self.shared.succession.is_room_wanted() {
             self.shared.wake_all();
         }
         for id in self.shared.succession.take_cancelled() {
-            push(&mut self.link, &FromOld::Cancelled(id), None);
+            self.link.push(FromOld::Cancelled(id).pack(), None);
         }
         let held = self.share_slots();
         self.link.flush()?;
@@ -347,7 +340,7 @@ impl<'a> Giver<'a> {
         let slots = Some((held, pids.clone()));
         if self.slots != slots {
             self.slots = slots;
-            push(&mut self.link, &FromOld::Slots { held, pids }, None);
+            self.link.push(FromOld::Slots { held, pids }.pack(), None);
         }
         held
     }
@@ -424,11 +417,7 @@ impl Shared {
     /// Cancels what a client of this process runs, for the process that takes over.
     pub(crate) fn cancel_for_successor(&self, id: u64, pid: u32, secret: Vec<u8>) {
         let asker = Asker::Successor(id);
-        let found = self.succession.find(pid, &secret).or_else(|| {
-            let (worker, place) = client_of_pid(pid)?;
-            // The worker knows which client has this place now; the secret decides.
-            Some((worker, ClientKey { place: place as u32, serial: u32::MAX }))
-        });
+        let found = self.succession.may_be_at(pid, &secret);
         let mailbox =
             found.and_then(|(worker, key)| Some((self.mailboxes.get(usize::from(worker))?, key)));
         match mailbox {

@@ -105,10 +105,10 @@ impl Link {
     }
 
     /// Puts a message behind those that wait; [`Link::flush`] writes.
-    pub(super) fn push(&mut self, tag: u8, parcel: &[u8], descriptor: Option<OwnedFd>) {
+    pub(super) fn push(&mut self, (tag, parcel): (u8, Vec<u8>), descriptor: Option<OwnedFd>) {
         let mut bytes = vec![tag, u8::from(descriptor.is_some())];
         bytes.extend_from_slice(&u32::try_from(parcel.len()).unwrap_or(u32::MAX).to_be_bytes());
-        bytes.extend_from_slice(parcel);
+        bytes.extend_from_slice(&parcel);
         self.unsent += bytes.len();
         self.outgoing.push_back(Outgoing { bytes, sent: 0, descriptor });
     }
@@ -258,8 +258,8 @@ mod tests {
             let (accepted, _) = listener.accept().expect("a client");
             // Some are much larger than what the kernel takes at once.
             let parcel = vec![u8::try_from(number).expect("small"); number * number * 400];
-            here.push(b'a', &parcel, Some(accepted.into()));
-            here.push(b'b', &number.to_be_bytes(), None);
+            here.push((b'a', parcel), Some(accepted.into()));
+            here.push((b'b', number.to_be_bytes().to_vec()), None);
         }
         here.set_nonblocking().expect("a socket");
         let writer = std::thread::spawn(move || {
@@ -291,7 +291,7 @@ mod tests {
         let mut here = Link::new(here);
         here.set_nonblocking().expect("a socket");
         for number in 0..200_u8 {
-            here.push(number, &[number; 64 * 1024], None);
+            here.push((number, vec![number; 64 * 1024]), None);
         }
         here.flush().expect("the first fit");
         assert!(!here.has_room());

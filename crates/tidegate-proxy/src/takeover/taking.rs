@@ -14,7 +14,7 @@ use mio::{Events, Interest, Poll, Token};
 use tidegate_budget::budget::{Census, Share};
 use tidegate_budget::limits::Server;
 
-use crate::shared::{Kind, Mail, Shared, UNSEEN_COOLING};
+use crate::shared::{Kind, Shared, UNSEEN_COOLING};
 use crate::succession::{Asker, ForeignCancel, Moved};
 use crate::takeover::giving::{Offer, Role};
 use crate::takeover::link::{Link, Message};
@@ -88,7 +88,7 @@ pub fn ask(path: &Path) -> Result<Option<Elder>, TakeoverError> {
         Err(source) => return Err(TakeoverError::Unreachable { path: path.to_owned(), source }),
     };
     let mut link = Link::new(stream);
-    push(&mut link, &FromNew::Hello(VERSION));
+    link.push(FromNew::Hello(VERSION).pack(), None);
     link.flush().map_err(TakeoverError::BrokenOff)?;
     let mut offers = Vec::new();
     loop {
@@ -120,7 +120,7 @@ impl Elder {
     /// # Errors
     /// [`TakeoverError::BrokenOff`]; the old process accepts again.
     pub fn begin(mut self) -> Result<Begun, TakeoverError> {
-        push(&mut self.link, &FromNew::Begin);
+        self.link.push(FromNew::Begin.pack(), None);
         let mut answer = || -> io::Result<FromOld> {
             self.link.flush()?;
             Ok(heard(self.link.receive_within(ANSWER_MAX)?)?.0)
@@ -160,11 +160,6 @@ impl Begun {
     }
 }
 
-fn push(link: &mut Link, message: &FromNew) {
-    let (tag, parcel) = message.pack();
-    link.push(tag, &parcel, None);
-}
-
 fn heard(message: Message) -> io::Result<(FromOld, Option<OwnedFd>)> {
     let said = FromOld::unpack(message.tag, &message.parcel)
         .map_err(|malformed| io::Error::new(io::ErrorKind::InvalidData, malformed))?;
@@ -187,7 +182,7 @@ struct Taker {
 impl Taker {
     fn new(begun: Begun, shared: Arc<Shared>) -> io::Result<Self> {
         let Begun { mut link, held, .. } = begun;
-        push(&mut link, &FromNew::Serving);
+        link.push(FromNew::Serving.pack(), None);
         link.set_nonblocking()?;
         link.flush()?;
         let poll = Poll::new()?;
@@ -232,15 +227,15 @@ impl Taker {
         for ForeignCancel { pid, secret, asker } in self.shared.succession.take_cancels() {
             self.cancels += 1;
             self.askers.insert(self.cancels, asker);
-            push(&mut self.link, &FromNew::Cancel { id: self.cancels, pid, secret });
+            self.link.push(FromNew::Cancel { id: self.cancels, pid, secret }.pack(), None);
         }
         let clients = self.shared.clients();
         if clients != self.count_told {
             self.count_told = clients;
-            push(&mut self.link, &FromNew::Clients(clients));
+            self.link.push(FromNew::Clients(clients).pack(), None);
         }
         if self.shared.is_draining() && !std::mem::replace(&mut self.stop_told, true) {
-            push(&mut self.link, &FromNew::Stop);
+            self.link.push(FromNew::Stop.pack(), None);
         }
         self.link.flush()
     }
@@ -330,14 +325,5 @@ impl Shared {
         }
         let now = self.clock.now();
         self.with_pools(|pools| pools.set_share(Share::Whole, now));
-    }
-
-    /// A cancel that the old process was asked for needs no more waiting for.
-    pub(crate) fn release(&self, asker: Asker) {
-        if let Asker::Here { worker, key } = asker
-            && let Some(mailbox) = self.mailboxes.get(usize::from(worker))
-        {
-            mailbox.put(Mail::Cancelled(key));
-        }
     }
 }

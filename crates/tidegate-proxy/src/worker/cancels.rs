@@ -24,9 +24,9 @@ use crate::succession::{Asker, ForeignCancel};
 use crate::timers::Alarm;
 use crate::tls::Opening;
 use crate::tls::connection::{Handshake, Stepped};
-use crate::token::{CancelKey, ClientKey, SERIAL_MAX, Source};
+use crate::token::{CancelKey, ClientKey, SERIAL_MAX, Source, client_pid};
 use crate::worker::Worker;
-use crate::worker::clients::{self, client_of_pid, client_pid};
+use crate::worker::clients;
 use crate::worker::timeouts;
 
 /// Cancel requests under way at once: each makes PostgreSQL fork, and a burst of them
@@ -62,12 +62,7 @@ enum Stage {
 impl Worker {
     /// Somebody wants to cancel what the client with this pid runs.
     pub(super) fn cancel_requested(&mut self, pid: u32, secret: &[u8], asker: Asker) {
-        let found = self.shared.succession.find(pid, secret).or_else(|| {
-            let (worker, place) = client_of_pid(pid)?;
-            // The worker knows which client has this place now; the secret decides.
-            Some((worker, ClientKey { place: place as u32, serial: u32::MAX }))
-        });
-        match found {
+        match self.shared.succession.may_be_at(pid, secret) {
             Some((worker, key)) if worker == self.index => self.cancel_client(key, secret, asker),
             Some((worker, key)) if usize::from(worker) < self.shared.mailboxes.len() => {
                 let mail = Mail::Cancel(key, secret.to_vec(), asker);
@@ -128,12 +123,7 @@ impl Worker {
     fn release(&mut self, asker: Asker) {
         match asker {
             Asker::Here { worker, key } if worker == self.index => self.remove_client(key),
-            Asker::Here { worker, key } => {
-                if let Some(mailbox) = self.shared.mailboxes.get(usize::from(worker)) {
-                    mailbox.put(Mail::Cancelled(key));
-                }
-            }
-            Asker::Successor(id) => self.shared.succession.cancelled(id),
+            _ => self.shared.release(asker),
         }
     }
 

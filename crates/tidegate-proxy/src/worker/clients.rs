@@ -32,7 +32,7 @@ use crate::server::{Habits, Overdue, Server};
 use crate::settings;
 use crate::shared::SharedLibrary;
 use crate::timers::Alarm;
-use crate::token::{ClientKey, Source};
+use crate::token::{ClientKey, SERIAL_MAX, Source};
 use crate::welcome;
 use crate::worker::Worker;
 use crate::worker::deadlines::Deadlines;
@@ -835,6 +835,36 @@ impl Worker {
         drop(self.unlist(key));
     }
 
+    /// A connection becomes one of this worker's. None where the kernel has no memory for it: the peer
+    /// sees it end.
+    pub(super) fn enlist(
+        &mut self,
+        mut channel: Channel,
+        port: Port,
+        stage: Stage,
+    ) -> Option<&mut Client> {
+        let entry = self.clients.vacant_entry();
+        let key = ClientKey { place: entry.key() as u32, serial: self.client_serial };
+        self.client_serial = (self.client_serial + 1) % SERIAL_MAX;
+        channel.register(&self.registry, Source::Client(key).token()).ok()?;
+        Some(entry.insert(Client {
+            key,
+            channel,
+            alarm: Alarm::default(),
+            port,
+            stage,
+            is_login: false,
+            machine: ClientMachine::default(),
+            session: None,
+            ticket: None,
+            lease: None,
+            pins: PinReasons::NONE,
+            deadlines: Deadlines::default(),
+            again: None,
+            is_second: false,
+        }))
+    }
+
     /// It is no client of this worker any more, and its socket is watched no more.
     pub(super) fn unlist(&mut self, key: ClientKey) -> Option<Client> {
         self.client(key)?;
@@ -870,17 +900,3 @@ const SPARE_BUFFERS_MAX: usize = 64;
 
 /// How long a peer that was told its last words may take to hang up.
 const LINGER: Duration = Duration::from_secs(2);
-
-/// The pid that a client is told: worker and place, so that a cancel request finds both.
-pub(super) fn client_pid(worker: u16, key: ClientKey) -> u32 {
-    (u32::from(worker) << PLACE_BITS) | (key.place + 1)
-}
-
-/// The worker and the place that a pid names.
-pub(crate) fn client_of_pid(pid: u32) -> Option<(u16, usize)> {
-    let place = (pid & ((1 << PLACE_BITS) - 1)).checked_sub(1)?;
-    Some(((pid >> PLACE_BITS) as u16, place as usize))
-}
-
-/// 16 million clients a worker and 127 workers keep a pid positive, as drivers expect.
-const PLACE_BITS: u32 = 24;

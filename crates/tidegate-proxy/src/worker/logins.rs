@@ -9,13 +9,11 @@ use std::time::Duration;
 
 use tidegate_observe::front::{Goodbye, RejectReason};
 use tidegate_pool_core::server::{PoolKey, Port, ServerId};
-use tidegate_session::client::ClientMachine;
 use tidegate_session::client_login::{
     ClientLogin, Credential, LoggedIn, LoginContext, LoginStep, Refusal, TlsOffer, TlsStart,
 };
 use tidegate_session::parameters::SessionSettings;
 use tidegate_session::pieces::Pieces;
-use tidegate_session::pin::PinReasons;
 use tidegate_wire::backend::{self, Severity, TransactionStatus};
 use tidegate_wire::catalogue::Complaint;
 use tidegate_wire::certificate;
@@ -28,13 +26,11 @@ use crate::locks::lock;
 use crate::server::Habits;
 use crate::settings;
 use crate::succession::Asker;
-use crate::timers::Alarm;
 use crate::tls::Opening;
 use crate::tls::connection::{Handshake, Stepped, Tls};
-use crate::token::{ClientKey, SERIAL_MAX, Source};
+use crate::token::{ClientKey, Source, client_pid};
 use crate::welcome::{self, Welcome};
-use crate::worker::clients::{Client, SECRET_BYTES, Session, Stage, client_pid};
-use crate::worker::deadlines::Deadlines;
+use crate::worker::clients::{SECRET_BYTES, Session, Stage};
 use crate::worker::{ACCEPTS_PER_TURN, Worker};
 
 impl Worker {
@@ -104,32 +100,14 @@ impl Worker {
         result
     }
 
-    fn accepted(&mut self, mut channel: Channel, port: Port, peer: Option<IpAddr>) {
+    fn accepted(&mut self, channel: Channel, port: Port, peer: Option<IpAddr>) {
         self.shared.front.port(port).accepts.add(1);
-        let entry = self.clients.vacant_entry();
-        let key = ClientKey { place: entry.key() as u32, serial: self.client_serial };
-        self.client_serial = (self.client_serial + 1) % SERIAL_MAX;
-        if channel.register(&self.registry, Source::Client(key).token()).is_err() {
-            return; // The kernel has no memory for it; the peer sees the connection end.
-        }
         // Nobody can listen on a Unix socket.
         let offer = peer.map_or(TlsOffer::Off, |_| settings::tls_offer(&self.config));
-        entry.insert(Client {
-            key,
-            channel,
-            alarm: Alarm::default(),
-            port,
-            stage: Stage::Login(Box::new(ClientLogin::new(peer, offer))),
-            is_login: true,
-            machine: ClientMachine::default(),
-            session: None,
-            ticket: None,
-            lease: None,
-            pins: PinReasons::NONE,
-            deadlines: Deadlines::default(),
-            again: None,
-            is_second: false,
-        });
+        let login = Stage::Login(Box::new(ClientLogin::new(peer, offer)));
+        let Some(client) = self.enlist(channel, port, login) else { return };
+        let key = client.key;
+        client.is_login = true;
         self.logging_in += 1;
         // Its first words are mostly there by now: they are read in this turn.
         if self.client(key).is_some_and(|client| client.channel.mark_readable()) {

@@ -12,17 +12,14 @@ use tidegate_observe::front::Goodbye;
 use tidegate_pool_core::server::{PoolKey, Port};
 use tidegate_session::client::ClientMachine;
 use tidegate_session::parameters::{ReportedValues, SessionSettings};
-use tidegate_session::pin::PinReasons;
 use tidegate_wire::parcel::{Malformed, Packer, Unpacker};
 
 use crate::channel::Channel;
 use crate::shared::SharedLibrary;
 use crate::succession::{Giving, Moved, PARCEL_BYTES_MAX};
-use crate::timers::Alarm;
-use crate::token::{ClientKey, SERIAL_MAX, Source};
+use crate::token::{ClientKey, Source};
 use crate::worker::Worker;
 use crate::worker::clients::{Client, SECRET_BYTES, Session, Stage};
-use crate::worker::deadlines::Deadlines;
 
 /// What goes along with a client, beside its socket and what its machine has.
 struct Luggage {
@@ -196,14 +193,10 @@ impl Worker {
             tracing::error!("a client that was taken over could not be understood, and is closed");
             return;
         };
-        let place = self.clients.vacant_entry().key();
-        let key = ClientKey { place: place as u32, serial: self.client_serial };
-        self.client_serial = (self.client_serial + 1) % SERIAL_MAX;
-        let mut channel = Channel::new(socket);
-        if channel.register(&self.registry, Source::Client(key).token()).is_err() {
-            return; // The kernel has no memory for it; the peer sees the connection end.
-        }
         let Luggage { port, peer, pid, secret, key: pool_key, startup, settings, known } = luggage;
+        let Some(client) = self.enlist(Channel::new(socket), port, Stage::Ready) else { return };
+        let key = client.key;
+        client.machine = machine;
         let (known, has_own) = (Arc::new(known), startup != settings);
         // Whoever has the same parameters has the same Arc, so that comparing them is cheap.
         let startup = match self.shared.welcome(&pool_key, &startup) {
@@ -225,24 +218,9 @@ impl Worker {
         session.secret[..secret.len()].copy_from_slice(&secret);
         self.shared.clients.fetch_add(1, Ordering::Relaxed);
         self.shared.succession.know(pid, &secret, self.index, key);
-        self.clients.insert(Client {
-            key,
-            channel,
-            alarm: Alarm::default(),
-            port,
-            stage: Stage::Ready,
-            is_login: false,
-            machine,
-            session: Some(Box::new(session)),
-            ticket: None,
-            lease: None,
-            pins: PinReasons::NONE,
-            deadlines: Deadlines::default(),
-            again: None,
-            is_second: false,
-        });
         let now = self.now;
         if let Some(client) = self.client(key) {
+            client.session = Some(Box::new(session));
             client.deadlines.spoke(now);
             if client.channel.mark_readable() {
                 self.ready.push_back(Source::Client(key)); // It may have spoken on its way.

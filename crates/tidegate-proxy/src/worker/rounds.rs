@@ -16,9 +16,9 @@ use crate::roster::{
     ClientId, ClientRow, ClientState, Found, Killed, ListeningRow, Listing, Rank, Whom,
 };
 use crate::server::{Habits, Stage};
-use crate::token::ClientKey;
+use crate::token::{ClientKey, client_of_pid, client_pid};
 use crate::worker::Worker;
-use crate::worker::clients::{self, Session, client_of_pid, client_pid};
+use crate::worker::clients::{self, Session};
 use crate::worker::deadlines::Activity;
 
 /// Places of clients that are looked at in one turn: some tens of microseconds.
