@@ -3,6 +3,7 @@
 //! What changes something needs the token of `listen.admin_token_file`, and must come from no page in a
 //! browser. What tells of single clients needs the token where other machines can reach the address.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Json;
@@ -97,7 +98,56 @@ pub(crate) fn may_operate(shared: &Shared, headers: &HeaderMap) -> Result<(), No
 /// Whether a request may be told of single clients.
 pub(crate) fn may_look(shared: &Shared, reach: Reach, headers: &HeaderMap) -> Result<(), No> {
     match reach {
+        Reach::Local if is_from_page(headers) => {
+            let detail = "pages in browsers may not ask for this (the request has an Origin, or its \
+                          Host is none of this machine's: localhost, 127.0.0.1, [::1])";
+            Err(No::new(StatusCode::FORBIDDEN, "origin", detail))
+        }
         Reach::Local => Ok(()),
         Reach::Open => may_operate(shared, headers),
+    }
+}
+
+/// Whether a request comes from a page of another site in a browser of this machine. One that has
+/// its own name resolve to this machine (DNS rebinding) sends no Origin, but the name as Host.
+fn is_from_page(headers: &HeaderMap) -> bool {
+    let is_here = headers.get(header::HOST).is_none_or(|host| {
+        let host = host.to_str().unwrap_or_default();
+        let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let name = match host.rsplit_once(':') {
+            Some((name, port)) if is_port(port) => name,
+            _ => host,
+        };
+        let address = name.trim_start_matches('[').trim_end_matches(']');
+        name.eq_ignore_ascii_case("localhost")
+            || address.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+    });
+    !is_here || headers.contains_key(header::ORIGIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_of_other_sites_are_told_from_callers_on_this_machine() {
+        let of = |host: &'static str, origin: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, header::HeaderValue::from_static(host));
+            if let Some(origin) = origin {
+                headers.insert(header::ORIGIN, header::HeaderValue::from_static(origin));
+            }
+            is_from_page(&headers)
+        };
+        for host in ["localhost", "LOCALHOST:6440", "127.0.0.1:6440", "127.8.0.1", "[::1]:6440"] {
+            assert!(!of(host, None), "{host}");
+            assert!(of(host, Some("http://example.org")), "{host}");
+        }
+        for host in
+            ["example.org", "example.org:6440", "localhost.example.org", "10.0.0.1:6440", ""]
+        {
+            assert!(of(host, None), "{host}");
+        }
+        assert!(!is_from_page(&HeaderMap::new()));
     }
 }

@@ -46,11 +46,11 @@ async fn reload(
     // It reads files, and the runtime has one thread.
     match tokio::task::spawn_blocking(move || reloader.reload()).await {
         Ok(Ok(reloaded)) => Json(reload_answer(&reloaded)).into_response(),
-        Ok(Err(error)) => refused(&error),
-        Err(error) => {
+        Ok(Err(ReloadError::Bug)) | Err(_) => {
             let code = StatusCode::INTERNAL_SERVER_ERROR;
-            No::new(code, "bug", format!("the reload broke off: {error}")).into_response()
+            No::new(code, "bug", ReloadError::Bug.to_string()).into_response()
         }
+        Ok(Err(error)) => refused(&error),
     }
 }
 

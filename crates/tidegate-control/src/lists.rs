@@ -15,10 +15,11 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
+use tokio::sync::mpsc::UnboundedSender;
 
 use tidegate_pool_core::pools::operating::ServerView;
 use tidegate_pool_core::server::{ServerId, State as ServerState};
-use tidegate_proxy::roster::{ClientRow, Found, ROWS_MAX, Whom};
+use tidegate_proxy::roster::{AskForList, ClientRow, Found, ROWS_MAX, Whom};
 use tidegate_proxy::shared::Shared;
 
 use crate::admission::{No, Reach, may_look};
@@ -26,6 +27,20 @@ use crate::gathering::gather;
 
 /// Some screens full.
 const ROWS: usize = 100;
+
+/// A request, as workers see it.
+#[derive(Clone)]
+struct Asker(UnboundedSender<Found>);
+
+impl AskForList for Asker {
+    fn waits(&self) -> bool {
+        !self.0.is_closed()
+    }
+
+    fn told(self: Box<Self>, found: Found) {
+        let _ = self.0.send(found); // Nobody waits any more.
+    }
+}
 
 #[derive(Debug, Clone, Copy)]
 enum List {
@@ -76,9 +91,7 @@ async fn answer(
     // Of servers each may have a client that is to be shown beside it.
     let asked = if matches!(list, List::Clients) { rows_max } else { ROWS_MAX };
     let found = gather(shared.workers(), |sender| {
-        shared.list(whom, asked, move |found| {
-            let _ = sender.send(found); // Nobody waits any more.
-        });
+        shared.list(whom, asked, Asker(sender));
     });
     let found = found.await;
     let silent = shared.workers() - found.len();

@@ -3,6 +3,7 @@
 //! SIGHUP and `POST /api/v1/reload` do the same. What was found different is logged and answered, with
 //! what of it waits for a restart; what is wrong, with its place.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tidegate_config::{Change, Loaded, LogLevel, Problem, Problems, Reload, changes, in_force};
@@ -48,6 +49,12 @@ pub enum ReloadError {
     /// A file that they name is wrong, or a user.
     #[error("{0}")]
     Named(#[from] tidegate_proxy::reload::PrepareError),
+    /// It broke off.
+    #[error(
+        "the reload broke off, which is an error of Tidegate; please report it with the log. \
+         Which settings hold is not known: restart the gate"
+    )]
+    Bug,
 }
 
 impl ReloadError {
@@ -55,7 +62,7 @@ impl ReloadError {
     pub fn problems(&self) -> Vec<Problem> {
         match self {
             Self::Settings(problems) => problems.0.clone(),
-            Self::Named(error) => vec![Problem::nowhere(error.to_string())],
+            Self::Named(_) | Self::Bug => vec![Problem::nowhere(self.to_string())],
         }
     }
 }
@@ -74,9 +81,12 @@ impl Reloader {
     pub fn reload(&self) -> Result<Reloaded, ReloadError> {
         let _turn = self.one_at_a_time.lock().unwrap_or_else(PoisonError::into_inner);
         (self.hooks.begins)();
-        let result = self.try_reload();
+        // Whoever was told that it begins must be told that it has ended.
+        let result = catch_unwind(AssertUnwindSafe(|| self.try_reload()));
+        let result = result.unwrap_or(Err(ReloadError::Bug));
         match &result {
             Ok(reloaded) => reloaded.log(),
+            Err(ReloadError::Bug) => tracing::error!("{}", ReloadError::Bug),
             Err(error) => {
                 for problem in error.problems() {
                     tracing::error!("settings: {problem}");

@@ -22,6 +22,11 @@ impl Resends {
         Self { tokens: TOKENS_MAX, earns }
     }
 
+    /// Each success brings another part from now on; what is there stays.
+    pub fn set_earns(&mut self, earns: f64) {
+        self.earns = earns;
+    }
+
     /// A lease has ended well.
     pub fn succeeded(&mut self) {
         self.tokens = (self.tokens + self.earns).min(TOKENS_MAX);
@@ -64,6 +69,16 @@ mod tests {
         assert!(!resends.take());
         (0..10_000).for_each(|_| resends.succeeded());
         assert_eq!(taken(&mut resends), 100);
+    }
+
+    #[test]
+    fn other_settings_change_what_is_earned_and_not_what_is_there() {
+        let mut resends = Resends::new(1.0);
+        taken(&mut resends);
+        resends.succeeded();
+        resends.set_earns(0.0);
+        resends.succeeded();
+        assert_eq!(taken(&mut resends), 1);
     }
 
     #[test]

@@ -873,6 +873,20 @@ fn a_lowered_plan_closes_what_is_idle_at_once_and_the_rest_when_it_comes_back() 
 }
 
 #[test]
+fn other_settings_that_lower_nothing_close_nothing_though_others_fill_the_server() {
+    let mut world = World::new(1, 5, settings());
+    open(&mut world, 0, 4);
+    world.finish(world.in_state(State::Leased(Transaction))[0], true, Transient);
+    world.set_foreign(3);
+    world.log();
+    world.set_plan(5);
+    world.set_plan(6);
+    assert_eq!(world.log(), "");
+    world.set_plan(5);
+    assert_eq!(world.log(), "close:0:Limit", "this one lowers a limit");
+}
+
+#[test]
 fn a_smaller_pool_gives_up_what_is_idle_and_then_what_comes_back() {
     let mut world = World::new(1, 10, settings());
     open(&mut world, 0, 4);

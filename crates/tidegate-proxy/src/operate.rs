@@ -6,7 +6,7 @@
 use tidegate_pool_core::pools::operating::{PauseError, Scope, Standing};
 use tidegate_pool_core::server::ServerId;
 
-use crate::roster::{ClientId, Found, Killed, Listing, Whom};
+use crate::roster::{AskForList, ClientId, Killed, Listing, Whom};
 use crate::shared::{Mail, Mailbox, Pulse, Shared};
 
 impl Shared {
@@ -43,15 +43,10 @@ impl Shared {
     }
 
     /// Asks each worker for its clients, `rows_max` of them at most.
-    pub fn list(
-        &self,
-        whom: Whom,
-        rows_max: usize,
-        reply: impl Fn(Found) + Clone + Send + 'static,
-    ) {
+    pub fn list(&self, whom: Whom, rows_max: usize, asker: impl AskForList + Clone + 'static) {
         for mailbox in &*self.mailboxes {
-            let reply = Box::new(reply.clone());
-            mailbox.put(Mail::List(Box::new(Listing::new(whom, rows_max, reply))));
+            let asker = Box::new(asker.clone());
+            mailbox.put(Mail::List(Box::new(Listing::new(whom, rows_max, asker))));
         }
     }
 

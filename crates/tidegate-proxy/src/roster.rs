@@ -151,16 +151,35 @@ pub(crate) struct Listing {
     rows_max: usize,
     best: Vec<(Rank, ClientKey)>,
     pub(crate) total: usize,
-    pub(crate) reply: Reply<Found>,
+    pub(crate) asker: Box<dyn AskForList>,
+}
+
+/// Who has asked for a list.
+pub trait AskForList: Send {
+    /// Whether the answer is still waited for. One that is not is not worked out to its end.
+    fn waits(&self) -> bool;
+
+    /// The answer of one worker.
+    fn told(self: Box<Self>, found: Found);
+}
+
+impl<F: FnOnce(Found) + Send> AskForList for F {
+    fn waits(&self) -> bool {
+        true
+    }
+
+    fn told(self: Box<Self>, found: Found) {
+        self(found);
+    }
 }
 
 /// Which of two clients is shown first: the lower.
 pub(crate) type Rank = (u8, Tick);
 
 impl Listing {
-    pub(crate) fn new(whom: Whom, rows_max: usize, reply: Reply<Found>) -> Self {
+    pub(crate) fn new(whom: Whom, rows_max: usize, asker: Box<dyn AskForList>) -> Self {
         let rows_max = rows_max.min(ROWS_MAX);
-        Self { whom, rows_max, best: Vec::new(), total: 0, reply }
+        Self { whom, rows_max, best: Vec::new(), total: 0, asker }
     }
 
     /// One more client.

@@ -13,7 +13,7 @@ use tidegate_pool_core::pools::operating::Scope;
 use tidegate_pool_core::server::{Port, State};
 use tidegate_proxy::played::{Play, PlayedGate};
 use tidegate_proxy::resolver::Target;
-use tidegate_proxy::roster::{ROWS_MAX, Whom};
+use tidegate_proxy::roster::{Found, ROWS_MAX, Whom};
 use tidegate_proxy::shared::UNSEEN_COOLING;
 use tidegate_proxy::world::Arrivals;
 use tidegate_wire::tick::Tick;
@@ -412,7 +412,7 @@ impl Stage {
         let gate = self.random.below(self.gates.len());
         let drawn = self.random.any() as usize;
         let shared = self.gates[gate].shared.clone();
-        self.gates[gate].shared.list(Whom::Clients, ROWS_MAX, move |found| {
+        self.gates[gate].shared.list(Whom::Clients, ROWS_MAX, move |found: Found| {
             if !found.clients.is_empty() {
                 let row = &found.clients[drawn % found.clients.len()];
                 shared.kill_client(row.id, |_| {});

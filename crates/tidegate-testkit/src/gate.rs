@@ -177,7 +177,7 @@ impl Gate {
         let length = body.len();
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n{head}\
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{head}\
              Content-Length: {length}\r\n\r\n{body}"
         )
         .expect("the request is sent");

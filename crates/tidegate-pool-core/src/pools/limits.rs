@@ -22,6 +22,7 @@ impl<S> Pools<S> {
         retry: RetrySettings,
         now: Tick,
     ) {
+        self.resends.set_earns(retry.budget);
         self.retry.set_settings(retry);
         let ids: Vec<PoolId> = self.pools().map(|(id, _)| id).collect();
         for id in ids {
@@ -40,9 +41,11 @@ impl<S> Pools<S> {
 
     /// Other limits hold from now on.
     pub fn set_ceilings(&mut self, ceilings: Ceilings, now: Tick) {
+        let before = self.budget.usable().connections;
         self.budget.set_ceilings(ceilings);
         let view = self.budget.view();
-        self.is_over_limit = view.used > view.usable.connections;
+        let usable = view.usable.connections;
+        self.is_over_limit = view.used > usable && (self.is_over_limit || usable < before);
         self.close_idle_while(Self::is_over, None, CloseReason::Limit, now);
         self.feed(now);
         self.wake_at(now);

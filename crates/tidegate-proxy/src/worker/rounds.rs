@@ -37,6 +37,17 @@ enum Purpose {
     Reload,
 }
 
+impl Round {
+    /// Whether nobody waits for what it finds: else those who ask and hang up would keep a worker
+    /// at lists for ever.
+    fn is_in_vain(&self) -> bool {
+        match &self.purpose {
+            Purpose::List(listing) => !listing.asker.waits(),
+            Purpose::Reload => false,
+        }
+    }
+}
+
 impl Worker {
     /// Somebody wants to know who is connected.
     pub(super) fn list(&mut self, mut listing: Listing) {
@@ -56,6 +67,7 @@ impl Worker {
 
     /// Goes on with the first round, if there is one.
     pub(super) fn go_on_rounds(&mut self) {
+        while self.rounds.pop_front_if(|round| round.is_in_vain()).is_some() {}
         let Some(mut round) = self.rounds.pop_front() else { return };
         let end = self.clients.capacity().min(round.next + PLACES_PER_TURN);
         for place in round.next..end {
@@ -84,7 +96,8 @@ impl Worker {
         // Of two, one that has not begun will do what both would.
         let is_due = |round: &Round| matches!(round.purpose, Purpose::Reload) && round.next == 0;
         if !self.rounds.iter().any(is_due) {
-            self.rounds.push_back(Round { purpose: Purpose::Reload, next: 0 });
+            // However many want lists, nobody works by settings of old for longer.
+            self.rounds.push_front(Round { purpose: Purpose::Reload, next: 0 });
         }
     }
 
@@ -104,7 +117,7 @@ impl Worker {
     fn answer(&mut self, mut listing: Listing) {
         let clients = listing.chosen().into_iter().filter_map(|key| self.row(key)).collect();
         let listening = self.listeners_of_all();
-        (listing.reply)(Found { clients, total: listing.total, listening });
+        listing.asker.told(Found { clients, total: listing.total, listening });
     }
 
     /// How interesting a client is: those that hold a server, those that wait, the rest; of
