@@ -186,7 +186,14 @@ impl Worker {
         }
         match client.lease {
             Some(id) => self.balance(key, id),
-            None => self.may_rest(key),
+            None => {
+                if client.is_idle() {
+                    client.channel.paused = false;
+                }
+                self.tell_notifications(key);
+                self.queue_client(key);
+                self.may_rest(key);
+            }
         }
     }
 
@@ -298,6 +305,8 @@ impl Worker {
         if sent.is_err() {
             return self.client_gone(key, Goodbye::Vanished);
         }
+        // Whoever does not take answers that cost no server gets no more of them, either.
+        client.channel.paused = client.channel.is_clogged();
         match gathered {
             Ok(Gathered::More) => {
                 self.may_rest(key);
@@ -642,7 +651,7 @@ impl Worker {
             client.again = None;
             client.is_second = false;
             client.machine.end_lease();
-            client.channel.paused = false;
+            client.channel.paused = client.channel.is_clogged();
         }
         self.watch(key);
         self.tell_notifications(key);
@@ -672,9 +681,9 @@ impl Worker {
     pub(super) fn answer_in_servers_stead(&mut self, key: ClientKey, complaint: &Complaint) {
         self.to_client.clear();
         let Some(client) = self.clients.get_mut(key.place as usize) else { return };
-        client.channel.paused = false;
         let goodbye = client.machine.refuse(complaint, &mut self.to_client);
         let sent = client.channel.send(&self.to_client, &[]);
+        client.channel.paused = client.channel.is_clogged();
         if goodbye || sent.is_err() {
             return self.client_gone(key, Goodbye::Terminate);
         }

@@ -317,8 +317,8 @@ impl Worker {
         self.go_on_listening(id);
     }
 
-    /// Tells a client what it is to be told, unless it is in a transaction or in the midst of an
-    /// answer.
+    /// Tells a client what it is to be told, unless it is in a transaction, or in the midst of an
+    /// answer, or takes nothing.
     pub(super) fn tell_notifications(&mut self, key: ClientKey) {
         let Some(client) = self.clients.get_mut(key.place as usize) else { return };
         let has_mail = client.session.as_ref().is_some_and(|session| {
@@ -327,7 +327,8 @@ impl Worker {
         if !has_mail || client.key != key || !client.is_ready() || client.ticket.is_some() {
             return;
         }
-        if client.machine.is_in_transaction() {
+        // What it does not take would pile up.
+        if client.machine.is_in_transaction() || client.channel.is_clogged() {
             return;
         }
         let is_at_rest = match client.lease {
