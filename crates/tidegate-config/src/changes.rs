@@ -58,6 +58,7 @@ pub fn in_force(old: &Config, new: &Config) -> Config {
             true => ListenTls { mode, ..new.listen.tls.clone() },
             false => old.listen.tls.clone(),
         },
+        memory_max: new.listen.memory_max,
         admin_token_file: new.listen.admin_token_file.clone(),
         admin_token: new.listen.admin_token.clone(),
         ..old.listen.clone()
@@ -238,6 +239,7 @@ mod tests {
         ("listen.workers", "2"),
         ("listen.control", "/run/tidegate.sock"),
         ("listen.clients_max", "77"),
+        ("listen.memory_max", "77MB"),
         ("pool.pool_size", "7"),
         ("pool.max_overflow", "7"),
         ("pool.pool_timeout", "7s"),

@@ -206,6 +206,7 @@ impl Checker<'_> {
             workers: self.read(sheet, &table::WORKERS),
             control: self.path(sheet, &table::CONTROL),
             clients_max: self.read(sheet, &table::CLIENTS_MAX),
+            memory_max: self.read(sheet, &table::MEMORY_MAX),
             admin_token_file,
             admin_token,
         };

@@ -542,6 +542,8 @@ pub struct Listen {
     pub control: Option<PathBuf>,
     /// Clients that may be connected at once, both ports together.
     pub clients_max: u32,
+    /// Bytes for what clients make the gate keep; none: as the machine allows.
+    pub memory_max: Option<u64>,
     /// The file of the token.
     pub admin_token_file: Option<PathBuf>,
     /// What a request must bring that changes something; without it none may.

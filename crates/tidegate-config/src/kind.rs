@@ -11,6 +11,7 @@ use crate::duration::{DurationError, format_duration, parse_duration};
 use crate::listen;
 use crate::nearest::nearest;
 use crate::query;
+use crate::size::{SizeError, format_size, parse_size};
 use crate::url::{self, Url};
 
 /// A value as it was written, before anybody asked what it should be.
@@ -270,6 +271,39 @@ impl Kind for Period {
         })?;
         if (self.min..=self.max).contains(&duration) {
             Ok(duration)
+        } else {
+            Err(Wrong::because("out of range"))
+        }
+    }
+}
+
+/// A number of bytes.
+pub(crate) struct Size {
+    pub(crate) min: u64,
+    pub(crate) max: u64,
+}
+
+impl Describe for Size {
+    fn range(&self) -> String {
+        format!("{} to {}", format_size(self.min), format_size(self.max))
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "string", "pattern": "^[0-9]+ ?([kK]|[mM]|[gG]|[tT])[bB]$" })
+    }
+}
+
+impl Kind for Size {
+    type Value = u64;
+
+    fn read(&self, raw: &Raw) -> Result<u64, Wrong> {
+        let bytes = parse_size(raw.one()?).map_err(|error| match error {
+            SizeError::NoUnit | SizeError::Malformed => Wrong::because(error.to_string())
+                .remedy("write a whole number with a unit: 512kB, 64MB, 1GB"),
+            SizeError::TooLarge => Wrong::because(error.to_string()),
+        })?;
+        if (self.min..=self.max).contains(&bytes) {
+            Ok(bytes)
         } else {
             Err(Wrong::because("out of range"))
         }

@@ -13,6 +13,7 @@ use crate::config::{
 use crate::duration::format_duration;
 use crate::load::Loaded;
 use crate::secret::Secret;
+use crate::size::format_size;
 use crate::table::{SECTIONS, SECTIONS_REPEATED};
 
 /// The settings in force in the form of a settings file: every setting with its value, `auto`
@@ -113,6 +114,7 @@ pub(crate) fn rows(config: &Config, section: &str) -> Vec<Row> {
                 ("workers", json!(listen.workers)),
                 ("control", path(listen.control.as_deref())),
                 ("clients_max", json!(listen.clients_max)),
+                ("memory_max", word(&listen.memory_max.map_or("auto".to_owned(), format_size))),
                 ("admin_token_file", path(listen.admin_token_file.as_deref())),
             ]
         }

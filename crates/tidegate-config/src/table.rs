@@ -15,7 +15,7 @@ use crate::config::{
 };
 use crate::kind::{
     Addresses, ConnectionString, Count, Describe, File, Flag, Kind, LookUp, Or, Period, Ratio, Raw,
-    Text, Threads, Words,
+    Size, Text, Threads, Words,
 };
 
 /// When a changed value takes effect.
@@ -197,6 +197,7 @@ pub(crate) static TABLE: &[&dyn Declared] = &[
     &WORKERS,
     &CONTROL,
     &CLIENTS_MAX,
+    &MEMORY_MAX,
     &ADMIN_TOKEN_FILE,
     &POOL_SIZE,
     &MAX_OVERFLOW,
@@ -449,6 +450,20 @@ pub(crate) static CLIENTS_MAX: Setting<Count> = Setting {
     reload: Reload::Restart,
     doc: "Clients that may be connected at once, both ports together. One more is refused with \
           SQLSTATE 53300.",
+};
+
+/// A quarter of what the process may have: what is counted is not all that it takes (stacks, TLS, an
+/// allocator's gaps), and the kernel's buffers of 10 000 sockets come beside it. 1 MB is some clients with
+/// full buffers; what a terabyte is for is not known, but no harm either.
+pub(crate) static MEMORY_MAX: Setting<Or<Size>> = Setting {
+    name: "listen.memory_max",
+    default: "auto",
+    kind: Or { word: "auto", kind: Size { min: 1 << 20, max: 1 << 40 } },
+    reload: Reload::Live,
+    doc: "Memory for what waits for clients or from them, and for the statements that they have \
+          prepared. Near it new clients are refused with SQLSTATE 53200, and statements that would have \
+          to wait; beyond it the client that takes most is closed. auto: a quarter of what the process \
+          may have by its cgroup or the machine.",
 };
 
 /// No default: what changes something is off until somebody decides who may.

@@ -123,6 +123,7 @@ tls_client_cert = "optional"             # default
 workers = 1                              # default
 control = ""                             # default
 clients_max = 10000                      # default
+memory_max = "auto"                      # default
 admin_token_file = ""                    # default
 
 [pool]

@@ -32,8 +32,9 @@ use tokio::time::{Instant, Sleep};
 use tidegate_budget::limits::Server;
 use tidegate_config::ListenAddress;
 use tidegate_observe::openmetrics;
-use tidegate_observe::snapshot::{Parts, Snapshot};
+use tidegate_observe::snapshot::{Memory, Parts, Snapshot};
 use tidegate_proxy::listener::{SocketFile, bind_unix, remedy};
+use tidegate_proxy::memory::MemoryView;
 use tidegate_proxy::shared::Shared;
 use tidegate_proxy::takeover::giving::{Offer, Role};
 use tidegate_proxy::takeover::taking::Elder;
@@ -265,10 +266,21 @@ pub fn snapshot(shared: &Shared) -> Snapshot {
         is_draining: shared.is_draining(),
         clients: shared.clients(),
         clients_max: shared.clients_max(),
+        memory: memory(shared),
         view: &shared.view(),
         front: &shared.front,
         traffic: &shared.all_traffic(),
     })
+}
+
+fn memory(shared: &Shared) -> Memory {
+    let MemoryView { buffers, statements, max } = shared.memory.view();
+    Memory {
+        buffers_bytes: buffers,
+        statements_bytes: statements,
+        bytes_max: max,
+        short: shared.memory.is_short(),
+    }
 }
 
 fn routes(shared: Arc<Shared>) -> Router {

@@ -13,6 +13,8 @@ pub enum RejectReason {
     Lookup,
     /// `clients_max` is reached, or there is no file descriptor left.
     MaxClients,
+    /// What clients make the gate keep leaves no room for more of them.
+    Memory,
     /// The client asked for something that is not offered on this port.
     NotOffered,
     /// No server could be had to find out what the login needs.
@@ -29,10 +31,11 @@ pub enum RejectReason {
 
 impl RejectReason {
     /// All reasons, for metrics that start at zero.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Auth,
         Self::Lookup,
         Self::MaxClients,
+        Self::Memory,
         Self::NotOffered,
         Self::NoServer,
         Self::Shutdown,
@@ -47,6 +50,7 @@ impl RejectReason {
             Self::Auth => "auth",
             Self::Lookup => "lookup",
             Self::MaxClients => "max_client",
+            Self::Memory => "memory",
             Self::NotOffered => "not_offered",
             Self::NoServer => "no_server",
             Self::Shutdown => "shutdown",
@@ -64,6 +68,8 @@ pub enum Goodbye {
     Drain,
     /// An operator closed it.
     Killed,
+    /// It took more of the gate's memory than any other, when there was no more.
+    Memory,
     /// It could not be given what its session needs to begin.
     Refused,
     /// Its server was lost in the midst of its work.
@@ -82,9 +88,10 @@ pub enum Goodbye {
 
 impl Goodbye {
     /// All reasons, for metrics that start at zero.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Drain,
         Self::Killed,
+        Self::Memory,
         Self::Refused,
         Self::ServerLost,
         Self::Takeover,
@@ -99,6 +106,7 @@ impl Goodbye {
         match self {
             Self::Drain => "drain",
             Self::Killed => "killed",
+            Self::Memory => "memory",
             Self::Refused => "refused",
             Self::ServerLost => "server_lost",
             Self::Takeover => "takeover",

@@ -271,6 +271,15 @@ fn clients(page: &mut Page, snapshot: &Snapshot) {
     page.family("tidegate_client_connections_max", Gauge, help, |of| {
         of.sample(&[], snapshot.clients_max);
     });
+    let help = "What waits for clients or from them, and the statements that they have prepared.";
+    page.family("tidegate_client_memory_bytes", Gauge, help, |of| {
+        of.sample(&[("kind", "buffers")], snapshot.memory.buffers_bytes);
+        of.sample(&[("kind", "statements")], snapshot.memory.statements_bytes);
+    });
+    let help = "The most that clients may take of the gate's memory.";
+    page.family("tidegate_client_memory_max_bytes", Gauge, help, |of| {
+        of.sample(&[], snapshot.memory.bytes_max);
+    });
     let help = "Logins that succeeded.";
     page.family("tidegate_client_connections_opened", Counter, help, |of| {
         for port in &snapshot.listeners {

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::snapshot::{Pool, PoolPort, Snapshot};
+use crate::snapshot::{Memory, Pool, PoolPort, Snapshot};
 
 /// How the gate is, worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +20,8 @@ pub enum Verdict {
     Starting,
     /// An operator has paused all pools or some.
     Paused,
+    /// There is no memory left for more clients.
+    Short,
     /// Clients wait for a server.
     Waiting,
     /// Nobody waits.
@@ -34,6 +36,7 @@ impl Verdict {
             Self::Draining => "draining",
             Self::Starting => "starting",
             Self::Paused => "paused",
+            Self::Short => "short",
             Self::Waiting => "waiting",
             Self::Well => "well",
         }
@@ -81,6 +84,10 @@ pub fn verdict(snapshot: &Snapshot) -> (Verdict, String) {
         }
         return (Verdict::Paused, cause);
     }
+    if snapshot.memory.short {
+        let cause = format!("new clients are refused: {}", memory(snapshot));
+        return (Verdict::Short, cause);
+    }
     let use_ = format!("{} of {} connections are in use", budget.used, budget.usable);
     match waiting {
         0 => (Verdict::Well, format!("nobody waits; {use_}")),
@@ -109,6 +116,10 @@ pub fn status(snapshot: &Snapshot, colour: bool) -> String {
     if let Some(paused) = paused(snapshot) {
         lines.push(format!("paused    {paused}"));
     }
+    let Memory { buffers_bytes, statements_bytes, bytes_max, .. } = snapshot.memory;
+    if buffers_bytes + statements_bytes > bytes_max / 2 {
+        lines.push(format!("memory    {}", memory(snapshot)));
+    }
     if let Some(rejected) = rejected(snapshot) {
         lines.push(format!("rejected  {rejected}"));
     }
@@ -130,7 +141,11 @@ fn painted(verdict: Verdict, colour: bool) -> String {
     }
     let paint = match verdict {
         Verdict::Well => 32,
-        Verdict::Draining | Verdict::Starting | Verdict::Paused | Verdict::Waiting => 33,
+        Verdict::Draining
+        | Verdict::Starting
+        | Verdict::Paused
+        | Verdict::Short
+        | Verdict::Waiting => 33,
         Verdict::Down => 31,
     };
     format!("\x1b[1;{paint}m{word}\x1b[0m")
@@ -193,6 +208,14 @@ fn paused(snapshot: &Snapshot) -> Option<String> {
     }
     let names: Vec<_> = paused.databases.iter().map(|name| printable(name)).collect();
     (!names.is_empty()).then(|| names.join(", "))
+}
+
+fn memory(snapshot: &Snapshot) -> String {
+    let Memory { buffers_bytes, statements_bytes, bytes_max, .. } = snapshot.memory;
+    let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / f64::from(1 << 20));
+    let used = megabytes(buffers_bytes + statements_bytes);
+    let (statements, max) = (megabytes(statements_bytes), megabytes(bytes_max));
+    format!("{used} of {max} are used for clients, {statements} of it for statements")
 }
 
 fn rejected(snapshot: &Snapshot) -> Option<String> {
@@ -443,6 +466,25 @@ mod tests {
         let report = status(&snapshot, false);
         assert!(report.starts_with("PAUSED  everything, by an operator; "), "{report}");
         assert!(report.contains(" for a server, the first for "), "{report}");
+    }
+
+    #[test]
+    fn a_gate_without_memory_for_more_clients_says_what_takes_it() {
+        let mut pools = given::asked(4);
+        let front = Front::default();
+        let mut snapshot = given::snapshot_with(&mut pools, &front, &[], given::at(0));
+        let mib = 1 << 20;
+        let (buffers_bytes, statements_bytes, bytes_max) = (37 * mib, 2 * mib, 64 * mib);
+        snapshot.memory = Memory { buffers_bytes, statements_bytes, bytes_max, short: false };
+        let line =
+            "memory    39.0 MB of 64.0 MB are used for clients, 2.0 MB of it for statements\n";
+        assert!(status(&snapshot, false).contains(line));
+        assert_eq!(verdict(&snapshot).0, Verdict::Well);
+        snapshot.memory.buffers_bytes = 60 * mib;
+        snapshot.memory.short = true;
+        let (verdict, cause) = verdict(&snapshot);
+        assert_eq!(verdict, Verdict::Short);
+        assert!(cause.starts_with("new clients are refused: 62.0 MB of 64.0 MB"), "{cause}");
     }
 
     #[test]

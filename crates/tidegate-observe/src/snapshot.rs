@@ -52,6 +52,8 @@ pub struct Parts<'a> {
     pub clients: u32,
     /// The most clients there can be.
     pub clients_max: u32,
+    /// What clients make the gate keep.
+    pub memory: Memory,
     /// The look at budget and pools.
     pub view: &'a View,
     /// What happens before a client has a pool.
@@ -85,12 +87,27 @@ pub struct Snapshot {
     pub clients: u32,
     /// The most clients there can be, both ports together.
     pub clients_max: u32,
+    /// What clients make the gate keep.
+    pub memory: Memory,
     /// The two ports, whichever pool their clients go to.
     pub listeners: Vec<Listener>,
     /// Cancel requests, by what became of them.
     pub cancel_requests: Counts,
     /// All pools, by database and user.
     pub pools: Vec<Pool>,
+}
+
+/// The memory that clients take, beside what each connection takes anyway.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Bytes that wait for clients or from them.
+    pub buffers_bytes: u64,
+    /// Statements that they have prepared; equal ones once.
+    pub statements_bytes: u64,
+    /// The most that both may take.
+    pub bytes_max: u64,
+    /// Whether so little is left that new clients are refused.
+    pub short: bool,
 }
 
 /// What an operator has paused.
@@ -412,6 +429,7 @@ impl Snapshot {
             },
             clients: parts.clients,
             clients_max: parts.clients_max,
+            memory: parts.memory,
             listeners: Port::ALL.map(|port| Listener::new(port, front)).into(),
             cancel_requests: CancelOutcome::ALL
                 .map(|outcome| word(outcome.as_str(), front.cancels[outcome as usize].value()))
@@ -673,6 +691,12 @@ pub(crate) mod tests {
             is_draining: false,
             clients: 6,
             clients_max: 10_000,
+            memory: Memory {
+                buffers_bytes: 70_000,
+                statements_bytes: 4_000,
+                bytes_max: 256 << 20,
+                short: false,
+            },
             view: &pools.view(now),
             front,
             traffic,

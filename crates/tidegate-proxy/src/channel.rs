@@ -10,6 +10,7 @@
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
 
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Token};
@@ -18,6 +19,7 @@ use rustix::net::RecvFlags;
 
 use tidegate_session::pieces::Pieces;
 
+use crate::memory::{Charge, Memory};
 use crate::tls::connection::{End, Handshake, Step, Stepped, Tls, Unsealable};
 use crate::tls::failure::HandshakeError;
 use crate::world::{self, Registry};
@@ -127,6 +129,8 @@ pub(crate) struct Channel {
     secure: Option<Box<Secure>>,
     out: Vec<u8>,
     sent: usize,
+    /// What `out` takes of the memory for clients.
+    charge: Charge,
     /// Bytes that the kernel has taken, ever.
     accepted: u64,
     /// There may be something to read.
@@ -146,12 +150,28 @@ impl Channel {
             secure: None,
             out: Vec::new(),
             sent: 0,
+            charge: Charge::default(),
             accepted: 0,
             readable: false,
             hung_up: false,
             paused: false,
             queued: false,
         }
+    }
+
+    /// What waits to be written counts as memory for clients from now on.
+    pub(crate) fn charge_to(&mut self, memory: &Arc<Memory>) {
+        self.charge = Charge::to(memory);
+        self.count();
+    }
+
+    /// What waits to be written takes so many bytes of memory.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.charge.bytes()
+    }
+
+    fn count(&mut self) {
+        self.charge.set(self.out.capacity());
     }
 
     /// Where the other side is; none on a Unix socket, or once the connection has ended.
@@ -396,6 +416,7 @@ impl Channel {
         if !self.is_drained() || pieces.len() > SLICES_MAX {
             let was_drained = self.is_drained();
             pieces.slices(input).for_each(|bytes| self.out.extend_from_slice(bytes));
+            self.count();
             return if was_drained { self.flush() } else { Ok(()) };
         }
         if pieces.len() == 1 {
@@ -415,6 +436,7 @@ impl Channel {
             taken -= skipped;
             self.out.extend_from_slice(&bytes[skipped..]);
         }
+        self.count();
         Ok(())
     }
 
@@ -432,10 +454,15 @@ impl Channel {
         if self.secure.is_some() {
             let was_drained = self.is_drained();
             self.append(bytes)?;
-            return if was_drained { self.flush() } else { Ok(()) };
+            if was_drained {
+                return self.flush();
+            }
+            self.count();
+            return Ok(());
         }
         let taken = if self.is_drained() { self.write(&[IoSlice::new(bytes)])? } else { 0 };
         self.out.extend_from_slice(&bytes[taken..]);
+        self.count();
         Ok(())
     }
 
@@ -466,6 +493,7 @@ impl Channel {
                         self.out.drain(..self.sent);
                         self.sent = 0;
                     }
+                    self.count();
                     return Ok(());
                 }
                 taken => self.sent += taken,
@@ -473,6 +501,7 @@ impl Channel {
         }
         self.out = Vec::new(); // An idle connection owns no buffer.
         self.sent = 0;
+        self.count();
         Ok(())
     }
 

@@ -164,6 +164,7 @@ impl Gate {
             tls,
             mailboxes,
             clients_max: descriptors.clients_max,
+            memory_max: limits::memory_max(),
             config,
         }));
         Ok(Prepared { shared, listeners, offers, polls })

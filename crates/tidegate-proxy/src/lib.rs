@@ -31,6 +31,7 @@ pub mod roster;
 mod token;
 
 mod channel;
+pub mod memory;
 pub mod tls;
 mod crypto;
 mod entropy;

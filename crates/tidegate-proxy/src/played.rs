@@ -19,6 +19,7 @@ use crate::crypto::Crew;
 use crate::dial::Network;
 use crate::entropy::Entropy;
 use crate::gate::GateError;
+use crate::limits::MEMORY_MAX_UNKNOWN;
 use crate::listener::{Listener, PortListener};
 use crate::locks::lock;
 use crate::resolver::{Resolver, Target};
@@ -89,6 +90,7 @@ impl PlayedGate {
             tls: Tls::load(&config)?,
             mailboxes: (0..count).map(mailbox).collect(),
             clients_max: config.listen.clients_max,
+            memory_max: MEMORY_MAX_UNKNOWN,
             config,
         }));
         let workers = (0..count).map(|index| {

@@ -53,6 +53,7 @@ impl Shared {
         let now = self.clock.now();
         self.set_tls(tls);
         self.users.replace(users);
+        self.memory.set_max(config.listen.memory_max.unwrap_or(self.memory_max));
         // Before the pools: one that is made meanwhile is made of these.
         self.set_config(config.clone());
         for mailbox in &*self.mailboxes {

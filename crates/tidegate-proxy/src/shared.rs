@@ -30,6 +30,7 @@ use crate::crypto::Crew;
 use crate::dial::Network;
 use crate::locks::lock;
 use crate::logins::FailedLogins;
+use crate::memory::Memory;
 use crate::resolver::{Resolver, Target};
 use crate::roster::{ClientId, Killed, Listing, Reply};
 use crate::server::Server;
@@ -205,6 +206,8 @@ pub struct Shared {
     pub(crate) users: Users,
     /// Statements that clients have prepared. Locked when one is defined, never when it is used.
     pub(crate) statements: Mutex<Interner>,
+    /// What clients make the gate keep.
+    pub memory: Arc<Memory>,
     /// How many of them a server keeps; none: their names are passed on and pin.
     pub(crate) statements_max: Option<usize>,
     /// Shared by itself, since jobs of the crew outlive what they are part of.
@@ -219,6 +222,8 @@ pub struct Shared {
     /// Connections that are logged in or have a place reserved to.
     pub(crate) clients: AtomicU32,
     pub(crate) clients_max: u32,
+    /// [`Parts::memory_max`].
+    pub(crate) memory_max: u64,
     pub(crate) cancels_in_flight: AtomicU32,
     welcomes: Mutex<Welcomes>,
     traffic: Mutex<BTreeMap<(PoolKey, Port), Arc<Traffic>>>,
@@ -228,15 +233,25 @@ pub struct Shared {
 }
 
 /// Where the statements of all clients of all workers are kept.
-pub(crate) struct SharedLibrary<'a>(pub(crate) &'a Mutex<Interner>);
+pub(crate) struct SharedLibrary<'a> {
+    all: &'a Mutex<Interner>,
+    memory: &'a Memory,
+}
 
 impl Library for SharedLibrary<'_> {
     fn intern(&mut self, environment: Option<&Environment>, definition: &[u8]) -> Arc<Statement> {
-        lock(self.0).intern(environment, definition)
+        lock(self.all).intern(environment, definition)
     }
 
     fn recall(&mut self, environment: &Environment, definition: &[u8]) -> Option<Arc<Statement>> {
-        lock(self.0).recall(environment, definition)
+        if self.memory.is_full_of_statements() {
+            return None;
+        }
+        lock(self.all).recall(environment, definition)
+    }
+
+    fn has_room(&self) -> bool {
+        !self.memory.is_full_of_statements()
     }
 }
 
@@ -252,19 +267,25 @@ pub(crate) struct Parts {
     pub(crate) tls: Tls,
     pub(crate) mailboxes: Vec<Mailbox>,
     pub(crate) clients_max: u32,
+    /// Bytes that clients may take where the settings do not say.
+    pub(crate) memory_max: u64,
 }
 
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { config, clock, network, resolver, crew, .. } = parts;
-        let Parts { pools, users, tls, mailboxes, clients_max, .. } = parts;
+        let Parts { pools, users, tls, mailboxes, clients_max, memory_max, .. } = parts;
         let kind = match config.upstream.kind {
             UpstreamKind::Auto => Kind::Unknown,
             UpstreamKind::Direct => Kind::Direct,
             UpstreamKind::Pooler => Kind::Pooler,
         };
         let statements_max = config.prepared.statements_max.map(|max| max as usize);
+        let statements = Interner::default();
+        let memory = Memory::new(statements.held(), config.listen.memory_max.unwrap_or(memory_max));
         let shared = Self {
+            memory,
+            memory_max,
             resolver,
             network,
             upstream: upstream_name(&config),
@@ -273,7 +294,7 @@ impl Shared {
             front: Front::default(),
             pools: Mutex::new(pools),
             users,
-            statements: Mutex::default(),
+            statements: Mutex::new(statements),
             statements_max,
             mailboxes: mailboxes.into(),
             crew,
@@ -293,6 +314,11 @@ impl Shared {
         };
         shared.set_kind(kind);
         shared
+    }
+
+    /// Where clients' statements are kept.
+    pub(crate) fn library(&self) -> SharedLibrary<'_> {
+        SharedLibrary { all: &self.statements, memory: &self.memory }
     }
 
     /// The pools. Held for the length of a call, never across I/O.

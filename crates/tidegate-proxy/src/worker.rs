@@ -222,6 +222,9 @@ impl Worker {
         self.read_mail();
         self.accept();
         self.read_ready();
+        if self.shared.memory.is_full() {
+            self.relieve();
+        }
         self.fire_timers();
         self.carry_out_orders();
         self.release_askers();

@@ -339,6 +339,11 @@ impl ClientMachine {
         }
     }
 
+    /// What it keeps for this client alone, in bytes.
+    pub fn held_bytes(&self) -> usize {
+        self.held.capacity() + self.statements.own_bytes()
+    }
+
     /// Keeps a batch for which no server is free yet.
     pub fn hold(&mut self, batch: &[u8]) {
         self.held.extend_from_slice(batch);

@@ -252,6 +252,11 @@ impl Mailbox {
         self.has_lost = true;
     }
 
+    /// What it keeps, in bytes.
+    pub fn held_bytes(&self) -> usize {
+        self.frames.capacity()
+    }
+
     /// Whether there is something to be told.
     pub fn is_due(&self) -> bool {
         !self.is_held && (self.has_lost || !self.frames.is_empty())

@@ -24,7 +24,7 @@ use std::sync::{Arc, OnceLock};
 use tidegate_wire::parcel::{Malformed, Packer, Unpacker};
 
 use crate::parameters::{SessionSettings, is_meaningless};
-use crate::prepared::interner::Library;
+use crate::prepared::interner::{Counted, Library};
 use crate::traces::Traces;
 
 /// The front of every name that Tidegate gives a statement.
@@ -101,6 +101,7 @@ pub struct Statement {
     is_remarked: AtomicBool,
     is_planned: bool,
     traces: Traces,
+    _counted: Counted,
 }
 
 impl Statement {

@@ -306,6 +306,12 @@ catalogue! {
         detail: "COMMIT was sent to upstream \"{upstream}\", and the connection ended before it was answered. Tidegate has not sent it again, and will not. Cause: {cause}.",
         hint: "Find out before repeating the transaction: SELECT pg_xact_status(id), where id is what SELECT pg_current_xact_id_if_assigned() gave in it, or look at the data.",
     }
+    /// What clients make the gate keep takes as much memory as it may, or almost.
+    MemoryShort = "TG035", OUT_OF_MEMORY, ErrorOnceLoggedIn {
+        message: "Tidegate is short of memory for its clients",
+        detail: "{used} of {max} are used for what waits for clients or from them, and for the statements that they have prepared. Nothing was sent to PostgreSQL.",
+        hint: "Look for clients that read large results slowly, or raise listen.memory_max.",
+    }
     /// An operator has closed the client.
     ClientKilled = "TG036", ADMIN_SHUTDOWN, Fatal {
         message: "terminating connection due to an operator's command",
@@ -469,6 +475,11 @@ impl Complaint {
             .fill("connections_max", &connections_max)
             .fill("leased", &leased)
             .done()
+    }
+
+    /// Clients take as much memory as they may, or almost: `used` of `max`, with units.
+    pub fn memory_short(used: &str, max: &str) -> Self {
+        Filling::of(Code::MemoryShort).fill("used", used).fill("max", max).done()
     }
 
     /// As many clients are connected as may be.

@@ -28,11 +28,11 @@ use tidegate_wire::planted::{Bug, is_planted};
 
 use crate::channel::{Channel, Input};
 use crate::complaints;
+use crate::memory::{Charge, MemoryView};
 use crate::server::{Habits, Overdue, Server};
 use crate::settings;
-use crate::shared::SharedLibrary;
 use crate::timers::Alarm;
-use crate::token::{ClientKey, SERIAL_MAX, Source};
+use crate::token::{ClientKey, SERIAL_MAX, Source, client_pid};
 use crate::welcome;
 use crate::worker::Worker;
 use crate::worker::deadlines::Deadlines;
@@ -60,6 +60,8 @@ pub(super) struct Client {
     pub(super) again: Option<Box<[u8]>>,
     /// What it says next has done so before.
     pub(super) is_second: bool,
+    /// What is kept for it beside what waits to be written.
+    pub(super) kept: Charge,
 }
 
 /// Whether a client and a server could be joined.
@@ -161,6 +163,13 @@ impl Client {
         matches!(self.stage, Stage::Welcoming(_))
     }
 
+    /// What is kept for it has changed.
+    pub(super) fn count_kept(&mut self) {
+        let listening = self.session.as_ref().and_then(|session| session.listening.as_deref());
+        let mail = listening.map_or(0, Listening::held_bytes);
+        self.kept.set(self.machine.held_bytes() + mail);
+    }
+
     /// Whether nobody waits for anything on its behalf.
     pub(super) fn is_idle(&self) -> bool {
         matches!(self.stage, Stage::Ready) && self.lease.is_none() && self.ticket.is_none()
@@ -247,6 +256,7 @@ impl Worker {
                     traffic.client_rx.add(bytes as u64);
                 }
                 self.client_says(key, &buffer[..bytes]);
+                self.count_kept(key);
                 self.queue_client(key);
             }
             Input::Handshake(step) => {
@@ -254,6 +264,13 @@ impl Worker {
             }
             Input::Nothing => {}
             Input::End | Input::Broken(_) => self.client_gone(key, Goodbye::Vanished),
+        }
+    }
+
+    /// What is kept for a client may have changed.
+    pub(super) fn count_kept(&mut self, key: ClientKey) {
+        if let Some(client) = self.client(key) {
+            client.count_kept();
         }
     }
 
@@ -293,7 +310,7 @@ impl Worker {
         let Some(client) = self.clients.get_mut(key.place as usize) else { return };
         let Some(session) = &client.session else { return };
         let shared = &self.shared;
-        let mut library = SharedLibrary(&shared.statements);
+        let mut library = shared.library();
         let mut answers = Answers {
             probes: session.probes,
             is_healthy: &|| session.refused_pin.is_none() && shared.pools().failures() == 0,
@@ -352,6 +369,10 @@ impl Worker {
                     client.ticket = Some(ticket);
                     client.channel.paused = true;
                 }
+                if self.shared.memory.is_short() {
+                    let complaint = self.shared.memory.complaint();
+                    self.give_up_wait(key, Outcome::Rejected, &complaint);
+                }
             }
             Checkout::Refused(error) => {
                 if let Some(client) = self.client(key) {
@@ -389,6 +410,7 @@ impl Worker {
                 }
             }
         }
+        self.count_kept(key);
         self.queue_client(key);
     }
 
@@ -476,6 +498,7 @@ impl Worker {
         let Some(client) = self.client(key) else { return };
         let held = client.machine.take_held();
         self.serve(key, id, &held);
+        self.count_kept(key);
         self.queue_client(key);
     }
 
@@ -503,7 +526,7 @@ impl Worker {
         self.to_server.clear();
         self.to_client.clear();
         let shared = &self.shared;
-        let mut library = SharedLibrary(&shared.statements);
+        let mut library = shared.library();
         let shares = client.port == Port::Transaction;
         let keeps = shared.statements_max.is_some();
         let environment = &session.environment;
@@ -682,6 +705,7 @@ impl Worker {
         self.to_client.clear();
         let Some(client) = self.clients.get_mut(key.place as usize) else { return };
         let goodbye = client.machine.refuse(complaint, &mut self.to_client);
+        client.count_kept();
         let sent = client.channel.send(&self.to_client, &[]);
         client.channel.paused = client.channel.is_clogged();
         if goodbye || sent.is_err() {
@@ -696,20 +720,45 @@ impl Worker {
 
     /// Cancels the wait of a client that waits. False when it does not.
     pub(super) fn cancel_wait(&mut self, key: ClientKey) -> bool {
+        self.give_up_wait(key, Outcome::Cancelled, &Complaint::query_cancelled())
+    }
+
+    /// A client waits no longer, and is told why. False when it did not wait.
+    fn give_up_wait(&mut self, key: ClientKey, outcome: Outcome, complaint: &Complaint) -> bool {
         let now = self.now;
         let Some(ticket) = self.client(key).and_then(|client| client.ticket.take()) else {
             return false;
         };
-        if !self.with_pools(|pools| pools.give_up(ticket, Outcome::Cancelled, now)) {
+        if !self.with_pools(|pools| pools.give_up(ticket, outcome, now)) {
             // A server is on its way to it and will find that nobody waits.
         }
-        let complaint = Complaint::query_cancelled();
         match self.client(key).map(|client| matches!(client.stage, Stage::Welcoming(_))) {
-            Some(true) => self.turn_away(key, &complaint),
-            Some(false) => self.answer_in_servers_stead(key, &complaint),
+            Some(true) => self.turn_away(key, complaint),
+            Some(false) => self.answer_in_servers_stead(key, complaint),
             None => {}
         }
         true
+    }
+
+    /// There is no more memory for clients: the one that takes most is closed. What it does not take
+    /// could not be followed by words.
+    pub(super) fn relieve(&mut self) {
+        let taken = |client: &Client| {
+            let server = client.lease.and_then(|id| self.servers.get(id.place())?.as_deref());
+            let to_server = server.map_or(0, |server| server.channel.held_bytes());
+            client.channel.held_bytes() + client.kept.bytes() + to_server
+        };
+        let all = self.clients.iter().map(|(_, client)| (taken(client), client.key));
+        let Some((bytes, key)) = all.max_by_key(|(bytes, _)| *bytes).filter(|most| most.0 > 0)
+        else {
+            return;
+        };
+        let MemoryView { buffers, statements, max } = self.shared.memory.view();
+        tracing::warn!(
+            client = client_pid(self.index, key), who = %self.who(key), bytes, buffers, statements, max,
+            "closed the client that takes most of the gate's memory: there is no more"
+        );
+        self.client_gone(key, Goodbye::Memory);
     }
 
     /// The server that a client has, if `secret` is the client's.
@@ -856,6 +905,7 @@ impl Worker {
         let key = ClientKey { place: entry.key() as u32, serial: self.client_serial };
         self.client_serial = (self.client_serial + 1) % SERIAL_MAX;
         channel.register(&self.registry, Source::Client(key).token()).ok()?;
+        channel.charge_to(&self.shared.memory);
         Some(entry.insert(Client {
             key,
             channel,
@@ -871,6 +921,7 @@ impl Worker {
             deadlines: Deadlines::default(),
             again: None,
             is_second: false,
+            kept: Charge::to(&self.shared.memory),
         }))
     }
 

@@ -54,6 +54,7 @@ impl Worker {
             let failure = dial::unreachable(&target, &error);
             return self.dial_failed(dial, Some(&target), failure);
         }
+        channel.charge_to(&self.shared.memory);
         let habits = Habits::of(self.shared.pools().settings(dial.pool));
         let mut nonce = [0; 18];
         self.entropy.fill(&mut nonce);

@@ -51,6 +51,13 @@ pub(super) struct Listening {
     mailbox: Mailbox,
 }
 
+impl Listening {
+    /// What it keeps for the client, in bytes.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.mailbox.held_bytes()
+    }
+}
+
 /// How far the move of what a client's own server listens to has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Progress {
@@ -299,10 +306,10 @@ impl Worker {
         let mut deliveries = Vec::new();
         ear.fanout.hear(bytes, &mut deliveries);
         for Delivery { client: key, frame } in deliveries {
-            let Some(session) = self.client(key).and_then(|client| client.session.as_mut()) else {
-                continue;
-            };
+            let Some(client) = self.client(key) else { continue };
+            let Some(session) = &mut client.session else { continue };
             session.listening.get_or_insert_default().mailbox.add(&frame);
+            client.count_kept();
             self.tell_notifications(key);
         }
         match &heard.errand {
@@ -346,6 +353,7 @@ impl Worker {
             session.traffic.client_tx.add(frames.len() as u64);
             // If it can't be sent, reading will tell.
             let _ = client.channel.send_bytes(&frames);
+            client.count_kept();
         }
     }
 

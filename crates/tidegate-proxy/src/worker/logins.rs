@@ -256,6 +256,10 @@ impl Worker {
         if self.shared.is_draining() {
             return self.reject(key, RejectReason::Shutdown, Some(Complaint::draining()));
         }
+        if self.shared.memory.is_short() {
+            let complaint = self.shared.memory.complaint();
+            return self.reject(key, RejectReason::Memory, Some(complaint));
+        }
         let places = self.shared.clients_max;
         let taken =
             self.shared.clients.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {

@@ -15,7 +15,6 @@ use tidegate_session::parameters::{ReportedValues, SessionSettings};
 use tidegate_wire::parcel::{Malformed, Packer, Unpacker};
 
 use crate::channel::Channel;
-use crate::shared::SharedLibrary;
 use crate::succession::{Giving, Moved, PARCEL_BYTES_MAX};
 use crate::token::{ClientKey, Source};
 use crate::worker::Worker;
@@ -235,7 +234,7 @@ impl Worker {
     fn unpack(&self, parcel: &[u8]) -> Result<(Luggage, ClientMachine), Malformed> {
         let mut unpacker = Unpacker::new(parcel);
         let luggage = Luggage::unpack(&mut unpacker)?;
-        let mut library = SharedLibrary(&self.shared.statements);
+        let mut library = self.shared.library();
         let machine = ClientMachine::unpack(&mut unpacker, &mut library)?;
         unpacker.finish()?;
         Ok((luggage, machine))

@@ -25,6 +25,8 @@ pub struct ClientStatements {
     pending: VecDeque<Pending>,
     /// What the names and definitions take, those that are being closed included.
     bytes: usize,
+    /// What of that is the client's own: the names, and what a map keeps beside them.
+    own_bytes: usize,
     last: u32,
     /// Counts the batches that were sent. What fails in one does not fail the next.
     batch: u64,
@@ -169,7 +171,7 @@ impl ClientStatements {
             self.unnamed.clear();
             self.kept_unnamed = Some(named);
         } else {
-            self.bytes += size(name, &named.statement);
+            self.count(name, &named.statement);
             self.by_name.insert(name.into(), named);
         }
     }
@@ -194,12 +196,12 @@ impl ClientStatements {
         match what {
             What::Close(None) => {}
             What::Close(Some(named)) if has_succeeded => {
-                self.bytes -= size(&name, &named.statement);
+                self.discount(&name, &named.statement);
             }
             What::Close(Some(named)) => {
                 // What the name was given since was given behind the failure, and has failed too.
                 if let Some(newer) = self.by_name.insert(name.clone(), named) {
-                    self.bytes -= size(&name, &newer.statement);
+                    self.discount(&name, &newer.statement);
                 }
             }
             What::Parse(number) => {
@@ -219,22 +221,24 @@ impl ClientStatements {
         if self.by_name.get(name).is_some_and(|named| named.number == number) {
             return self.remove(name);
         }
-        for pending in &mut self.pending {
-            if let What::Close(closed) = &mut pending.what
-                && let Some(named) = closed.take_if(|named| named.number == number)
-            {
-                self.bytes -= size(name, &named.statement);
-            }
+        let closed = self.pending.iter_mut().filter_map(|pending| match &mut pending.what {
+            What::Close(closed) => closed.take_if(|named| named.number == number),
+            What::Parse(_) => None,
+        });
+        for named in closed.collect::<Vec<_>>() {
+            self.discount(name, &named.statement);
         }
     }
 
     /// PostgreSQL has forgotten all statements. Nothing was sent since that it would have.
     pub fn forget(&mut self) {
         self.by_name.clear();
-        self.bytes = 0;
+        (self.bytes, self.own_bytes) = (0, 0);
         for pending in &self.pending {
             if let What::Close(Some(named)) = &pending.what {
-                self.bytes += size(&pending.name, &named.statement);
+                let (name, definition) = (pending.name.len(), named.statement.definition.len());
+                self.bytes += name + definition;
+                self.own_bytes += name + ENTRY_BYTES;
             }
         }
     }
@@ -316,7 +320,7 @@ impl ClientStatements {
         for _ in 0..unpacker.count()? {
             let name = unpacker.bytes()?;
             let named = all.unpack_named(unpacker, library)?;
-            all.bytes += size(name, &named.statement);
+            all.count(name, &named.statement);
             all.by_name.insert(name.into(), named);
         }
         if unpacker.flag()? {
@@ -341,11 +345,25 @@ impl ClientStatements {
 
     fn remove(&mut self, name: &[u8]) {
         if let Some(named) = self.by_name.remove(name) {
-            self.bytes -= size(name, &named.statement);
+            self.discount(name, &named.statement);
         }
+    }
+
+    fn count(&mut self, name: &[u8], statement: &Statement) {
+        self.bytes += name.len() + statement.definition.len();
+        self.own_bytes += name.len() + ENTRY_BYTES;
+    }
+
+    fn discount(&mut self, name: &[u8], statement: &Statement) {
+        self.bytes -= name.len() + statement.definition.len();
+        self.own_bytes -= name.len() + ENTRY_BYTES;
+    }
+
+    /// What nobody else has: names, and the text of a statement without one.
+    pub(crate) fn own_bytes(&self) -> usize {
+        self.own_bytes + self.unnamed.capacity()
     }
 }
 
-fn size(name: &[u8], statement: &Statement) -> usize {
-    name.len() + statement.definition.len()
-}
+/// What the map takes for a name beside its bytes: the node, and what is known of the statement.
+const ENTRY_BYTES: usize = 96;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use crate::prepared::{Environment, PLANNED, Statement, StatementId};
@@ -19,6 +19,41 @@ pub trait Library {
     /// may be kept. The first time it is only remembered to have been seen: what comes once is not
     /// worth the place of another on a server.
     fn recall(&mut self, environment: &Environment, definition: &[u8]) -> Option<Arc<Statement>>;
+
+    /// Whether clients may name more statements. Where they may not, their names are passed on.
+    fn has_room(&self) -> bool {
+        true
+    }
+}
+
+/// What statements take that somebody has, in bytes.
+#[derive(Debug, Default, Clone)]
+pub struct StatementBytes(Arc<AtomicUsize>);
+
+impl StatementBytes {
+    /// How many there are now.
+    pub fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn count(&self, definition: &[u8]) -> Counted {
+        let bytes = ENTRY_BYTES + definition.len();
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+        Counted { of: self.clone(), bytes }
+    }
+}
+
+/// One statement that is counted, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Counted {
+    of: StatementBytes,
+    bytes: usize,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.of.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// All statements of all clients, each kept once.
@@ -30,6 +65,7 @@ pub struct Interner {
     /// removed.
     bytes: usize,
     sweep_at: usize,
+    held: StatementBytes,
     /// Definitions without a name, by the front of their hash; the last one that came there.
     seen: Vec<Seen>,
 }
@@ -106,6 +142,11 @@ impl Library for Interner {
 }
 
 impl Interner {
+    /// What all statements take, whoever has them.
+    pub fn held(&self) -> StatementBytes {
+        self.held.clone()
+    }
+
     fn make(&mut self, environment: Option<Environment>, definition: Arc<[u8]>) -> Arc<Statement> {
         self.last += 1;
         let text = definition.split(|byte| *byte == 0).next().unwrap_or_default();
@@ -118,6 +159,7 @@ impl Interner {
         Arc::new(Statement {
             id: StatementId(self.last),
             environment,
+            _counted: self.held.count(&definition),
             definition,
             parameters,
             is_remarked,

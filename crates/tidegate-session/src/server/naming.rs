@@ -529,7 +529,8 @@ impl ServerMachine {
             self.uses(Tag::Parse, &named, known);
             return;
         }
-        let kept = definition.filter(|text| with.keeps && with.names.has_room_for(name, text));
+        let keeps = with.keeps && with.library.has_room();
+        let kept = definition.filter(|text| keeps && with.names.has_room_for(name, text));
         let Some(definition) = kept else {
             message.push(name.len(), &[escape(name), name], with.out);
             self.sent(Tag::Parse);
