@@ -36,9 +36,12 @@ pub enum LinkError {
     /// It is not needed any more.
     #[error("the control plane needs no connection to the upstream any more")]
     Ended,
-    /// PostgreSQL refused.
+    /// PostgreSQL refused, as it will at any other of its hosts.
     #[error("{0}")]
     Refused(String),
+    /// The login came to nothing otherwise.
+    #[error("{0}")]
+    Unfinished(String),
 }
 
 #[derive(Debug, Clone)]
@@ -191,10 +194,12 @@ async fn connect(
                     Round::Over(causes) => return Err(LinkError::Connect(causes.to_string())),
                 }
             }
-            Err(error) => {
-                shared.resolver.failed(&target, &error.to_string().into());
-                return Err(error);
+            // The next attempt is made elsewhere, where there is another host.
+            Err(LinkError::Unfinished(cause)) => {
+                shared.resolver.failed(&target, &cause.as_str().into());
+                return Err(LinkError::Unfinished(cause));
             }
+            Err(error) => return Err(error),
         }
     }
 }
@@ -211,6 +216,7 @@ async fn connect_to(
         let Opened { client, connection, .. } = opened.map_err(|error| match error {
             OpenError::Unreachable(cause) => LinkError::Connect(cause),
             OpenError::Refused(cause) => LinkError::Refused(cause),
+            OpenError::Unfinished(cause) => LinkError::Unfinished(cause),
         })?;
         if upstream.target != TargetSession::Any
             && let Some(misfit) = misfit(&client, upstream.target).await?

@@ -4,8 +4,11 @@ use std::io;
 use std::sync::Arc;
 
 use tidegate_config::{ChannelBinding, Negotiation, SslMode, Upstream};
+use tidegate_pool_core::retry::FailureKind;
+use tidegate_proxy::dial;
 use tidegate_proxy::resolver::Target;
 use tidegate_proxy::tls::connector::Connector;
+use tidegate_wire::sqlstate::SqlState;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinHandle;
@@ -29,9 +32,13 @@ pub enum OpenError {
     /// Nobody answers at the address.
     #[error("{0}")]
     Unreachable(String),
-    /// PostgreSQL refused, or TLS did.
+    /// PostgreSQL refused the login, and will refuse it at any other of its hosts.
     #[error("{0}")]
     Refused(String),
+    /// The login came to nothing otherwise: PostgreSQL is starting up, TLS has failed, the connection
+    /// has ended.
+    #[error("{0}")]
+    Unfinished(String),
 }
 
 /// Opens a connection that PostgreSQL shows under the name of `application`.
@@ -50,7 +57,6 @@ pub async fn open(
     let mut login = login(upstream);
     login.application_name(application);
     let failed = |error: io::Error| OpenError::Unreachable(target.unreachable(&error));
-    let refused = |error: tokio_postgres::Error| OpenError::Refused(words(&error));
     match target {
         Target::Tcp { address, host } => {
             let stream = TcpStream::connect(address).await.map_err(failed)?;
@@ -59,11 +65,11 @@ pub async fn open(
             match connector {
                 Some(connector) => {
                     let tls = Secured { connector, host: host.clone() };
-                    let connected = login.connect_raw(stream, tls).await.map_err(refused)?;
+                    let connected = login.connect_raw(stream, tls).await.map_err(unfinished)?;
                     Ok(opened(connected, local_port))
                 }
                 None => {
-                    let connected = login.connect_raw(stream, NoTls).await.map_err(refused)?;
+                    let connected = login.connect_raw(stream, NoTls).await.map_err(unfinished)?;
                     Ok(opened(connected, local_port))
                 }
             }
@@ -71,8 +77,19 @@ pub async fn open(
         Target::Unix(path) => {
             let stream = UnixStream::connect(path).await.map_err(failed)?;
             login.ssl_mode(config::SslMode::Disable);
-            Ok(opened(login.connect_raw(stream, NoTls).await.map_err(refused)?, None))
+            Ok(opened(login.connect_raw(stream, NoTls).await.map_err(unfinished)?, None))
         }
+    }
+}
+
+fn unfinished(error: tokio_postgres::Error) -> OpenError {
+    let kind = error.as_db_error().and_then(|error| {
+        let sqlstate = SqlState::from_bytes(error.code().code().as_bytes())?;
+        Some(dial::kind_of_refusal(sqlstate, error.message()))
+    });
+    match kind {
+        Some(FailureKind::Full | FailureKind::Permanent) => OpenError::Refused(words(&error)),
+        Some(FailureKind::Transient) | None => OpenError::Unfinished(words(&error)),
     }
 }
 

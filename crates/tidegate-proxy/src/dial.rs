@@ -9,7 +9,6 @@ use socket2::SockRef;
 
 use tidegate_config::TargetSession;
 use tidegate_pool_core::retry::{DialFailure, FailureKind};
-use tidegate_session::server::ServerError;
 use tidegate_session::server_login::LoginFailure;
 use tidegate_session::tls_request::TlsFailure;
 use tidegate_wire::sqlstate::SqlState;
@@ -116,6 +115,14 @@ pub(crate) fn unnamed(error: &NameError) -> DialFailure {
     not_secure(error.to_string().into())
 }
 
+/// Whether another host may do where this one has failed so. A wrong password or a missing database
+/// is so everywhere, as in libpq, and a host that is full is waited for: one client that asks for
+/// what is not there must not move all others.
+pub(crate) fn is_of_the_host(failure: &DialFailure) -> bool {
+    let is_about_tls = failure.sqlstate == Some(SqlState::CANNOT_CONNECT);
+    failure.kind == FailureKind::Transient || is_about_tls
+}
+
 /// Something about TLS that waiting cannot help.
 fn not_secure(cause: Arc<str>) -> DialFailure {
     let sqlstate = Some(SqlState::CANNOT_CONNECT);
@@ -127,7 +134,8 @@ pub(crate) fn refused(failure: &LoginFailure) -> DialFailure {
     let cause = Arc::from(failure.to_string());
     match failure {
         LoginFailure::Refused(error) => {
-            DialFailure { kind: kind(error), sqlstate: Some(error.sqlstate), cause }
+            let kind = kind_of_refusal(error.sqlstate, &error.message);
+            DialFailure { kind, sqlstate: Some(error.sqlstate), cause }
         }
         LoginFailure::ChannelBinding(_) | LoginFailure::Tls(TlsFailure::NotOffered) => {
             not_secure(cause)
@@ -165,12 +173,13 @@ const PERMANENT_WORDS: [&str; 5] = [
     "unsupported startup parameter",
 ];
 
-fn kind(error: &ServerError) -> FailureKind {
-    let says = |words: &[&str]| words.iter().any(|word| error.message.contains(word));
-    if error.sqlstate == SqlState::TOO_MANY_CONNECTIONS || says(&FULL_WORDS) {
+/// Whether trying again can help where PostgreSQL, or a pooler, has refused a login so.
+pub fn kind_of_refusal(sqlstate: SqlState, message: &str) -> FailureKind {
+    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    if sqlstate == SqlState::TOO_MANY_CONNECTIONS || says(&FULL_WORDS) {
         return FailureKind::Full;
     }
-    let is_permanent = match &error.sqlstate.class() {
+    let is_permanent = match &sqlstate.class() {
         // Invalid authorization, invalid catalog name, syntax or access rule, data exception: the
         // server means what it says.
         b"28" | b"3D" | b"42" | b"22" => true,
@@ -199,8 +208,7 @@ mod tests {
         ];
         for (code, message, expected) in cases {
             let sqlstate = SqlState::from_bytes(code.as_bytes()).expect("five characters");
-            let error = ServerError { sqlstate, message: message.into() };
-            assert_eq!(kind(&error), expected, "{message}");
+            assert_eq!(kind_of_refusal(sqlstate, message), expected, "{message}");
         }
     }
 }

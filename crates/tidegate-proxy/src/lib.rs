@@ -19,7 +19,7 @@ mod succession;
 
 mod complaints;
 pub mod settings;
-mod dial;
+pub mod dial;
 pub mod listener;
 mod logins;
 mod server;

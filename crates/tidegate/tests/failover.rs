@@ -220,3 +220,37 @@ fn clients_wait_for_a_standby_to_be_promoted_and_are_served_by_it() {
     primary.start_again().expect("it starts");
     assert_eq!(client(gate.session).value(WHERE), standby.port().to_string());
 }
+
+#[test]
+fn whoever_asks_for_what_is_not_there_moves_nobody() {
+    let (first, second) = (cluster(options()), cluster(options()));
+    let gate = gate(&[first.port(), second.port()], "read-write", QUICK);
+    let mut others: Vec<_> = (0..4).map(|_| client(gate.transaction)).collect();
+    for (number, other) in others.iter_mut().enumerate() {
+        // A database of its own each time: what is refused is remembered for each.
+        let missing = format!("missing_{number}");
+        for port in [gate.session, gate.transaction] {
+            let login = [("user", APP), ("database", &missing)];
+            let error = Raw::connect(port).try_log_in(&login, "").expect_err("there is none");
+            assert_eq!(error.sqlstate(), "3D000");
+        }
+        // The next server is where the last was.
+        other.begin();
+        assert_eq!(other.value(WHERE), first.port().to_string());
+    }
+    others.iter_mut().for_each(|other| other.run("COMMIT"));
+    until_census(&first);
+    assert_eq!(gate.metric("tidegate_server_connections_closed_total", &["\"moved\""]), 0.0);
+    assert!(!gate.has_logged("the upstream is at"), "nothing has moved");
+}
+
+#[test]
+fn a_host_that_is_full_is_waited_for_by_the_census_too() {
+    let (first, second) = (cluster(options()), cluster(options()));
+    first.sql("ALTER ROLE app CONNECTION LIMIT 0").expect("a limit");
+    let gate = gate(&[first.port(), second.port()], "any", QUICK);
+    gate.until_logged("the census can't connect: too many connections for role");
+    first.sql("ALTER ROLE app CONNECTION LIMIT -1").expect("no limit");
+    until_census(&first);
+    assert_eq!(client(gate.transaction).value(WHERE), first.port().to_string());
+}

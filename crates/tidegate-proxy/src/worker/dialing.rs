@@ -128,9 +128,9 @@ impl Worker {
     fn dial_ended(&mut self, dial: Dial, target: Option<&Target>, failure: DialFailure) {
         let now = self.now;
         let (mut failure, mut goes_on) = (failure, false);
-        if let Some(target) = target.filter(|_| failure.kind != FailureKind::Full) {
+        if let Some(target) = target.filter(|_| dial::is_of_the_host(&failure)) {
             match self.shared.resolver.failed(target, &failure.cause) {
-                // A wrong password or a missing database is so everywhere, as in libpq.
+                // A certificate that does not fit is not passed over in silence.
                 Round::GoesOn => goes_on = failure.kind == FailureKind::Transient,
                 Round::Over(causes) if failure.kind == FailureKind::Transient => {
                     failure.cause = causes;
