@@ -181,16 +181,20 @@ async fn connect(
             .with_pools(|pools| pools.budget_mut().take(&database, &user, Purpose::Control, now));
         *slot = Some(taken.map_err(|denied| LinkError::Denied(denied.to_string()))?);
     }
+    // Servers that are had meanwhile begin the round anew, so its end is counted as well.
+    let mut attempts_left = shared.resolver.addresses();
     loop {
         let target = shared.resolver.target().map_err(LinkError::Connect)?;
+        attempts_left = attempts_left.saturating_sub(1);
         match connect_to(shared, &target).await {
             Ok((client, connection)) => {
                 shared.host_works(&target);
                 return Ok((client, connection, target));
             }
             Err(LinkError::Connect(cause)) => {
-                match shared.resolver.failed(&target, &cause.into()) {
-                    Round::GoesOn => {}
+                match shared.resolver.failed(&target, &cause.as_str().into()) {
+                    Round::GoesOn if attempts_left > 0 => {}
+                    Round::GoesOn => return Err(LinkError::Connect(cause)),
                     Round::Over(causes) => return Err(LinkError::Connect(causes.to_string())),
                 }
             }

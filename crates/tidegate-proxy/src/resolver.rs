@@ -53,7 +53,8 @@ impl std::fmt::Display for Target {
 
 #[derive(Debug, Default)]
 struct Known {
-    /// In the order of the settings.
+    /// In the order of the settings, each once: one that was named twice would never have failed as
+    /// often as it stands here.
     targets: Vec<Target>,
     /// Why there are none.
     cause: Option<String>,
@@ -64,6 +65,12 @@ struct Known {
 }
 
 impl Known {
+    fn add(&mut self, target: Target) {
+        if !self.targets.contains(&target) {
+            self.targets.push(target);
+        }
+    }
+
     /// The first in order that has not failed, from the one on that worked last.
     fn next(&self) -> Option<&Target> {
         let works = self.works.as_ref();
@@ -115,7 +122,8 @@ impl Resolver {
 
     /// These addresses, for ever.
     pub(crate) fn of(targets: Vec<Target>) -> Self {
-        let known = Known { targets, ..Known::default() };
+        let mut known = Known::default();
+        targets.into_iter().for_each(|target| known.add(target));
         let (nudge, _) = sync_channel(1);
         Self { known: Arc::new(Mutex::new(known)), nudge }
     }
@@ -132,6 +140,11 @@ impl Resolver {
             return Err(known.cause.clone().unwrap_or_else(|| "no address".into()));
         }
         known.next().cloned().ok_or_else(|| "no address".into())
+    }
+
+    /// How many addresses there are: no more attempts than that are a round.
+    pub fn addresses(&self) -> usize {
+        lock(&self.known).targets.len()
     }
 
     /// A dial of this address has failed: another is tried next, and the names are looked up
@@ -193,12 +206,11 @@ fn resolve(hosts: &[Host]) -> Known {
     for host_and_name in hosts {
         let certified = Arc::<str>::from(host_and_name.server_name().unwrap_or_default());
         match &host_and_name.address {
-            Address::Unix { path } => known.targets.push(Target::Unix(path.clone())),
+            Address::Unix { path } => known.add(Target::Unix(path.clone())),
             Address::Tcp { host, port } => match (host.as_str(), *port).to_socket_addrs() {
-                Ok(addresses) => known.targets.extend(addresses.map(|address| {
-                    let host = certified.clone();
-                    Target::Tcp { address, host }
-                })),
+                Ok(addresses) => addresses.for_each(|address| {
+                    known.add(Target::Tcp { address, host: certified.clone() });
+                }),
                 Err(error) => {
                     known.cause = Some(format!("could not resolve \"{host}\": {error}"));
                 }
@@ -255,6 +267,19 @@ mod tests {
         assert!(resolver.has_moved_from(&target(2)));
         assert_eq!(resolver.works(&target(1)), None);
         assert_eq!(next(&resolver), 1);
+    }
+
+    #[test]
+    fn an_address_that_is_named_twice_is_one() {
+        let resolver = Resolver::of(vec![target(1), target(2), target(1)]);
+        assert_eq!(failed(&resolver, 1), Round::GoesOn);
+        assert_eq!(failed(&resolver, 2), Round::Over("1 is down; 2 is down".into()));
+        let host = |name: &str| Host {
+            address: Address::Tcp { host: name.into(), port: 1 },
+            name: Some("db".into()),
+        };
+        let resolver = Resolver::start(&[host("127.0.0.1"), host("127.0.0.1"), host("127.0.0.2")]);
+        assert_eq!(resolver.addresses(), 2);
     }
 
     #[test]

@@ -80,6 +80,18 @@ fn a_host_that_is_down_is_passed_over_at_once() {
 }
 
 #[test]
+fn a_host_that_is_named_twice_and_down_is_waited_for() {
+    let down = nobody();
+    let settings = format!("[pool]\npool_timeout = \"1s\"\n{QUICK}");
+    let gate = gate(&[down, down], "any", &settings);
+    let login = [("user", APP), ("database", APP)];
+    let error = Raw::connect(gate.transaction).try_log_in(&login, "").expect_err("there is none");
+    assert_eq!(error.sqlstate(), "08001", "it has failed, and is not dialed on and on");
+    let detail = error.field(b'D');
+    assert!(detail.contains(&format!("127.0.0.1:{down}: connection refused")), "{detail}");
+}
+
+#[test]
 fn a_host_that_only_reads_is_passed_over_where_writes_are_asked_for() {
     let (read_only, writes) = (read_only(), cluster(options()));
     let ports = [read_only.port(), writes.port()];
