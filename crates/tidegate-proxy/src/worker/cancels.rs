@@ -353,7 +353,9 @@ impl Worker {
         if let Some(server) = self.server(id) {
             server.cancels -= 1;
             server.is_spoilt |= was_sent && !is_delivered;
-            if server.cancels == 0 && std::mem::take(&mut server.parked) {
+            // One that has ended meanwhile has no lease to end.
+            let is_up = server.machine().is_some();
+            if server.cancels == 0 && std::mem::take(&mut server.parked) && is_up {
                 self.lease_ended(id);
             } else if server.cancels == 0 {
                 self.cancels_have_arrived(id);

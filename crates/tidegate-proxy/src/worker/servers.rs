@@ -576,6 +576,7 @@ impl Worker {
         let deadline = self.now + CLOSE_MAX;
         let Some(server) = self.server(id) else { return };
         server.claim = Claim::None;
+        server.parked = false;
         server.client = None;
         server.stage = Stage::Closing;
         server.recover_until = deadline;
@@ -695,6 +696,9 @@ impl Worker {
             return;
         }
         if let Some(server) = self.server(id) {
+            // Nobody gets it any more, whatever it waited for before.
+            server.claim = Claim::None;
+            server.parked = false;
             server.stage = Stage::Cooling;
             server.channel.paused = true;
         }
