@@ -20,6 +20,7 @@ mod succession;
 mod complaints;
 pub mod settings;
 pub mod dial;
+mod cancel_places;
 pub mod listener;
 mod logins;
 mod server;

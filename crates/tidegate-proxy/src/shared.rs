@@ -24,6 +24,7 @@ use tidegate_wire::catalogue::Complaint;
 use tidegate_wire::scram::{Derivation, SaltedKeys, Verifier};
 use tidegate_wire::tick::Tick;
 
+use crate::cancel_places::CancelPlaces;
 use crate::clock::Clock;
 use crate::complaints;
 use crate::crypto::Crew;
@@ -224,7 +225,7 @@ pub struct Shared {
     pub(crate) clients_max: u32,
     /// [`Parts::memory_max`].
     pub(crate) memory_max: u64,
-    pub(crate) cancels_in_flight: AtomicU32,
+    pub(crate) cancel_places: CancelPlaces,
     welcomes: Mutex<Welcomes>,
     traffic: Mutex<BTreeMap<(PoolKey, Port), Arc<Traffic>>>,
     kind: AtomicU8,
@@ -305,7 +306,7 @@ impl Shared {
             zombies: Mutex::default(),
             clients: AtomicU32::new(0),
             clients_max,
-            cancels_in_flight: AtomicU32::new(0),
+            cancel_places: CancelPlaces::default(),
             welcomes: Mutex::default(),
             traffic: Mutex::default(),
             kind: AtomicU8::new(0),
@@ -372,6 +373,13 @@ impl Shared {
 
     pub(crate) fn wake_all(&self) {
         self.mailboxes.iter().for_each(Mailbox::wake);
+    }
+
+    /// A cancel is not under way any more; whoever has another one may send it.
+    pub(crate) fn cancel_is_over(&self) {
+        for worker in self.cancel_places.give_back() {
+            self.mailboxes[usize::from(worker)].wake();
+        }
     }
 
     /// What is known of the upstream's kind.

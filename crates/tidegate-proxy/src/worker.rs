@@ -227,6 +227,7 @@ impl Worker {
         }
         self.fire_timers();
         self.carry_out_orders();
+        self.send_cancels();
         self.release_askers();
         self.go_on_rounds();
         self.go_on_draining();

@@ -9,6 +9,8 @@
 mod postgres;
 #[path = "faults/network.rs"]
 mod network;
+#[path = "faults/cancels.rs"]
+mod cancels;
 #[path = "faults/access.rs"]
 mod access;
 #[path = "faults/resources.rs"]

@@ -2,13 +2,12 @@
 //!
 //! PostgreSQL takes a cancel on a connection of its own and closes it once the signal is sent.
 //! Until then the server it is meant for is not handed out: the signal would hit whatever the
-//! next client runs. Such a connection takes no slot; two at a time are under way. It has TLS
-//! where the server's has: whoever could read the request could repeat it.
+//! next client runs. Such a connection takes no slot; few are under way at a time
+//! (`cancel_places.rs`). It has TLS where the server's has: whoever could read the request could
+//! repeat it.
 //!
 //! Who asked is told as PostgreSQL tells it: its connection is closed once the cancel was
 //! delivered, and not before. Drivers wait for that, so that it can't hit their next statement.
-
-use std::sync::atomic::Ordering;
 
 use tidegate_observe::front::CancelOutcome;
 use tidegate_pool_core::server::ServerId;
@@ -28,10 +27,6 @@ use crate::token::{CancelKey, ClientKey, SERIAL_MAX, Source, client_pid};
 use crate::worker::Worker;
 use crate::worker::clients;
 use crate::worker::timeouts;
-
-/// Cancel requests under way at once: each makes PostgreSQL fork, and a burst of them
-/// (impatient users, short time-outs) must not become a burst of processes.
-const CANCELS_MAX: u32 = 2;
 
 /// Connections that wait for their cancel, per worker. They stand among those that log in, of
 /// which there may be 1024, and must leave room there; more are closed at once.
@@ -171,18 +166,15 @@ impl Worker {
         }
     }
 
-    fn send_cancels(&mut self) {
+    /// Sends the cancels that wait, as many as may be under way.
+    pub(super) fn send_cancels(&mut self) {
         while let Some(id) = self.cancels_wanted.front().copied() {
-            let in_flight = &self.shared.cancels_in_flight;
-            let taken = in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |cancels| {
-                (cancels < CANCELS_MAX).then_some(cancels + 1)
-            });
-            if taken.is_err() {
+            if !self.shared.cancel_places.take(self.index) {
                 return;
             }
             self.cancels_wanted.pop_front();
             if !self.send_cancel(id) {
-                self.shared.cancels_in_flight.fetch_sub(1, Ordering::Relaxed);
+                self.shared.cancel_is_over();
             }
         }
     }
@@ -348,7 +340,7 @@ impl Worker {
         let was_sent = cancel.stage == Stage::Sent && cancel.channel.is_drained();
         cancel.channel.deregister(&self.registry);
         drop(cancel.channel);
-        self.shared.cancels_in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.shared.cancel_is_over();
         let id = cancel.server;
         if let Some(server) = self.server(id) {
             server.cancels -= 1;

@@ -166,43 +166,6 @@ fn a_server_that_something_between_has_closed_counts_until_its_backend_has_gone(
     }
 }
 
-/// A server whose lease has ended waits for a cancel that is under way, and is lost meanwhile. Where
-/// no census sees its backend go, its slot is held for a while, whatever becomes of the cancel.
-#[test]
-fn a_server_that_is_lost_while_a_cancel_is_on_its_way_is_not_used_again() {
-    let cluster = scene::cluster(ClusterOptions::default().hba(HBA));
-    let network = FaultProxy::start(cluster.port());
-    let url = format!("postgres://{APP}@127.0.0.1:{}/{APP}", network.port());
-    let scene = Scene::with(GATE, cluster, &url, &pool(1), &["upstream.census=off"]);
-    let stage = Stage { scene, network };
-    let mut raw = stage.scene.client(stage.scene.gate.transaction);
-    let backend = raw.backend();
-    let link = stage.link(&backend);
-    stage.scene.look("SELECT pg_advisory_lock(7)");
-    raw.query("SELECT pg_advisory_xact_lock(7)");
-    stage.scene.until_running(1, "advisory_xact_lock");
-    // Of what is new nothing arrives, and so nothing of the cancel does.
-    stage.network.hold(Which::All, Way::BOTH);
-    stage.network.release(link);
-    let mut asker = Raw::connect(stage.scene.gate.transaction);
-    let mut request = Vec::new();
-    startup::push_cancel_request(&mut request, raw.pid, &raw.secret);
-    asker.send(&request);
-    wait::until("the cancel is on its way", || (stage.network.connections() == 2).then_some(()));
-    stage.scene.look("SELECT pg_advisory_unlock(7)");
-    assert_eq!(raw.tags(), "TDCZI");
-    assert_eq!(stage.network.cut(link, Cut::Reset), 1);
-    stage.scene.until_metric("tidegate_server_connections", &["\"closing\""], 1.0);
-    stage.network.release(Which::All);
-    assert_eq!(asker.byte(), None, "the cancel has been delivered");
-    raw.query("SELECT 'waits'");
-    stage.scene.until_waiting(1);
-    stage.scene.until_metric("tidegate_server_connections", &["\"closing\""], 1.0);
-    assert_eq!(raw.tags(), "TDCZI");
-    assert_ne!(raw.backend(), backend);
-    stage.scene.all_slots_serve(1, 0);
-}
-
 /// Nothing came from PostgreSQL for a while, and then all of it did.
 #[test]
 fn what_the_network_has_held_arrives_whole() {
