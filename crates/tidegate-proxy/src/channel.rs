@@ -544,6 +544,16 @@ impl Channel {
         self.accepted + (self.out.len() - self.sent) as u64
     }
 
+    /// What the kernel has not taken is never written. Where TLS counts what is sealed, nothing can be
+    /// said behind that.
+    pub(crate) fn forget_unsent(&mut self) {
+        if !self.is_drained() && matches!(self.secure.as_deref(), Some(Secure::Up(_))) {
+            self.secure = Some(Box::new(Secure::Failed(None)));
+        }
+        self.out = Vec::new();
+        self.sent = 0;
+    }
+
     /// Whether there is something to read, or the end: what has come since the kernel was last
     /// asked, too. One system call, which does not wait.
     pub(crate) fn has_news(&self) -> bool {

@@ -638,8 +638,8 @@ impl ClientMachine {
     }
 
     /// The batch that was relayed to `server` is to go to another: nothing of it has reached
-    /// PostgreSQL, or what has counts for nothing. `batch`: all that was relayed of it. The client
-    /// holds it again, as if it had not been.
+    /// PostgreSQL, or what has counts for nothing, and the client was answered nothing of it. `batch`:
+    /// all that was relayed of it. The client holds it again, as if it had not been.
     pub fn take_back(&mut self, batch: &[u8], server: &mut ServerMachine) {
         server.forsake(&mut self.statements);
         self.splitter = Splitter::default();

@@ -691,6 +691,23 @@ fn what_the_kernel_has_not_taken_is_not_counted_as_sent() {
 }
 
 #[test]
+fn what_was_never_taken_can_be_forgotten() {
+    let scene = Scene::new();
+    let mut shell = Shell::new();
+    let (index, client) = shell.with_client(&scene);
+    drop(client);
+    let channel = &mut shell.channels[index];
+    let before = channel.accepted();
+    assert_eq!(channel.send_bytes(b"to be given to another"), Err(Broken));
+    assert!(!channel.is_drained(), "it is sealed, and would be offered again");
+    channel.forget_unsent();
+    assert_eq!((channel.accepted(), channel.promised()), (before, before));
+    assert_eq!(channel.send_bytes(b"behind it"), Err(Broken));
+    channel.shutdown_write();
+    assert!(channel.is_drained(), "no goodbye of TLS's follows what is missing");
+}
+
+#[test]
 fn news_is_seen_without_being_taken() {
     use std::io::Write as _;
     let mut shell = Shell::new();

@@ -560,7 +560,13 @@ impl Worker {
         session.traffic.server_tx.add(bytes.len() as u64);
         let is_sent = server.channel.send(&self.to_server, bytes).is_ok();
         let is_unsent = is_untouched && server.channel.accepted() <= server.sent_from;
-        if !is_sent && is_unsent && matches!(relayed, Ok(Relayed { terminate: false, .. })) {
+        // What was answered without the server can't be answered again.
+        let nothing_answered = self.to_client.is_empty();
+        if !is_sent
+            && is_unsent
+            && nothing_answered
+            && matches!(relayed, Ok(Relayed { terminate: false, .. }))
+        {
             client.machine.take_back(bytes, machine);
             return self.unsent(key, id);
         }

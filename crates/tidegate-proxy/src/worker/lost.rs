@@ -147,6 +147,8 @@ impl Worker {
     pub(super) fn unsent(&mut self, key: ClientKey, id: ServerId) {
         if let Some(server) = self.server(id) {
             server.client = None;
+            // Or it would be offered to the kernel once more, with the goodbye.
+            server.channel.forget_unsent();
         }
         self.close_server(id, CloseReason::Upstream);
         self.start_over(key);
