@@ -632,7 +632,7 @@ pub(crate) mod tests {
         while let Some(order) = pools.next_order() {
             match order {
                 Order::Dial(dial) => pools.dialed(dial, (), Flavour::default(), 7, now),
-                Order::HandOff(_, lease) => drop_lease(lease),
+                Order::HandOff(_, _, lease) => drop_lease(lease),
                 other => panic!("not ordered by these tests: {other:?}"),
             }
         }

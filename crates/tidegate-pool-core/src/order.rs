@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tidegate_budget::budget::Denied;
 
+use crate::queue::Ticket;
 use crate::retry::DialFailure;
 use crate::server::{CloseReason, Lease, PoolId, PoolKey, ServerId, Waiter};
 
@@ -14,7 +15,7 @@ pub enum Checkout<S> {
     /// A server, at once.
     Ready(Lease<S>),
     /// A place in the queue; an [`Order::HandOff`] or [`Order::Refuse`] follows.
-    Wait(crate::queue::Ticket),
+    Wait(Ticket),
     /// None, and waiting would not help.
     Refused(CheckoutError),
 }
@@ -28,10 +29,10 @@ pub enum Order<S> {
     Close(Lease<S>, CloseReason),
     /// Open a server.
     Dial(Dial),
-    /// Give the server to a waiting client.
-    HandOff(Waiter, Lease<S>),
-    /// Tell a waiting client that it gets none.
-    Refuse(Waiter, CheckoutError),
+    /// Give the server to a waiting client, if it still waits with this ticket.
+    HandOff(Waiter, Ticket, Lease<S>),
+    /// Tell a waiting client that it gets none, if it still waits with this ticket.
+    Refuse(Waiter, Ticket, CheckoutError),
 }
 
 /// A server that is to be opened. Its slot is taken.

@@ -350,7 +350,7 @@ impl<S> Pools<S> {
             );
             if !is_planted(Bug::LostWaiter) {
                 self.apply(lease.server, Event::CheckedOut(port), now);
-                self.orders.push_back(Order::HandOff(waiting.waiter, lease));
+                self.orders.push_back(Order::HandOff(waiting.waiter, waiting.ticket, lease));
                 return;
             }
         }

@@ -15,6 +15,7 @@ use tidegate_observe::front::Front;
 use tidegate_observe::traffic::Traffic;
 use tidegate_pool_core::order::CheckoutError;
 use tidegate_pool_core::pools::{Pools, View};
+use tidegate_pool_core::queue::Ticket;
 use tidegate_pool_core::server::{Lease, PoolKey, Port, ServerId};
 use tidegate_session::client_login::Credential;
 use tidegate_session::parameters::{ReportedValues, SessionSettings};
@@ -74,10 +75,10 @@ pub(crate) enum Mail {
     Cancel(ClientKey, Vec<u8>, Asker),
     /// What a connection of this worker asked to have cancelled needs no more waiting for.
     Cancelled(ClientKey),
-    /// A client of this worker that waited gets a server.
-    HandOff(ClientKey, Lease<Box<Server>>),
-    /// A client of this worker that waited gets none.
-    Refuse(ClientKey, CheckoutError),
+    /// A client of this worker that waited with this ticket gets a server.
+    HandOff(ClientKey, Ticket, Lease<Box<Server>>),
+    /// A client of this worker that waited with this ticket gets none.
+    Refuse(ClientKey, Ticket, CheckoutError),
     /// An operator wants this client closed.
     KillClient(ClientId, Reply<Killed>),
     /// An operator wants this server closed.

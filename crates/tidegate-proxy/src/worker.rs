@@ -339,8 +339,8 @@ impl Worker {
                 Some(Mail::KillServer(id, told)) => told(self.kill_server(id)),
                 Some(Mail::Reload(config)) => self.reload(config),
                 Some(Mail::List(listing)) => self.list(*listing),
-                Some(Mail::HandOff(key, lease)) => self.handed_off(key, lease),
-                Some(Mail::Refuse(key, error)) => self.refused(key, &error),
+                Some(Mail::HandOff(key, ticket, lease)) => self.handed_off(key, ticket, lease),
+                Some(Mail::Refuse(key, ticket, error)) => self.wait_refused(key, ticket, &error),
                 Some(Mail::Derived(id, keys)) => self.derived(id, keys),
                 Some(Mail::Stepped(source, stepped)) => match source {
                     Source::Cancel(key) => self.cancel_stepped(key, *stepped),
@@ -395,13 +395,13 @@ impl Worker {
                 Order::Check(lease) => self.check_server(lease),
                 Order::Close(lease, reason) => self.close_pooled(lease, reason),
                 Order::Dial(dial) => self.dial(dial),
-                Order::HandOff(waiter, lease) => match self.own(waiter) {
-                    Some(key) => self.handed_off(key, lease),
-                    None => self.mail(waiter, |key| Mail::HandOff(key, lease)),
+                Order::HandOff(waiter, ticket, lease) => match self.own(waiter) {
+                    Some(key) => self.handed_off(key, ticket, lease),
+                    None => self.mail(waiter, |key| Mail::HandOff(key, ticket, lease)),
                 },
-                Order::Refuse(waiter, error) => match self.own(waiter) {
-                    Some(key) => self.refused(key, &error),
-                    None => self.mail(waiter, |key| Mail::Refuse(key, error)),
+                Order::Refuse(waiter, ticket, error) => match self.own(waiter) {
+                    Some(key) => self.wait_refused(key, ticket, &error),
+                    None => self.mail(waiter, |key| Mail::Refuse(key, ticket, error)),
                 },
             }
         }

@@ -43,7 +43,7 @@ impl<S> Pools<S> {
                 let error = self.timed_out(id, now.since(waiting.since));
                 let tally = &mut self.pool_mut(id).tally.ports[port.index()];
                 tally.checkout_ended(Outcome::Timeout, waiting.since, now);
-                self.orders.push_back(Order::Refuse(waiting.waiter, error));
+                self.orders.push_back(Order::Refuse(waiting.waiter, waiting.ticket, error));
             }
         }
     }
@@ -79,7 +79,7 @@ impl<S> Pools<S> {
             self.waiting -= 1;
             let tally = &mut self.pool_mut(id).tally.ports[port.index()];
             tally.checkout_ended(Outcome::Rejected, waiting.since, now);
-            self.orders.push_back(Order::Refuse(waiting.waiter, error.clone()));
+            self.orders.push_back(Order::Refuse(waiting.waiter, waiting.ticket, error.clone()));
         }
     }
 

@@ -433,15 +433,19 @@ impl World {
                 self.log.push(format!("dial:{pool}"));
                 assert!(self.servers.insert(server, (pool, Hand::Dialing(dial))).is_none());
             }
-            Order::HandOff(waiter, lease) => {
+            Order::HandOff(waiter, ticket, lease) => {
                 let pool = self.place_of(lease.pool);
                 let first = self.waiting[pool].pop_front().expect("somebody waits");
-                assert_eq!(first.waiter, waiter, "first come, first served, on both ports");
+                assert_eq!(
+                    (first.waiter, first.ticket),
+                    (waiter, ticket),
+                    "first come, first served, on both ports"
+                );
                 assert!(!self.draining && !self.paused[pool]);
                 self.log.push(format!("hand-off:{pool}:{}", waiter.client));
                 self.lend(first.port, lease);
             }
-            Order::Refuse(waiter, error) => {
+            Order::Refuse(waiter, ticket, error) => {
                 let queue = self
                     .waiting
                     .iter_mut()
@@ -449,6 +453,7 @@ impl World {
                 let queue = queue.expect("each waiter ends once");
                 let place = queue.iter().position(|waiting| waiting.waiter == waiter);
                 let waiting = place.and_then(|place| queue.remove(place)).expect("just found");
+                assert_eq!(waiting.ticket, ticket);
                 let word = match error {
                     CheckoutError::Draining => "draining",
                     CheckoutError::Paused { .. } => "paused",

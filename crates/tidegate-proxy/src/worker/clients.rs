@@ -383,12 +383,19 @@ impl Worker {
         }
     }
 
+    /// Whether a client still waits with this ticket; then it does not any more. It may have been
+    /// cancelled meanwhile, and wait for something else.
+    fn ends_wait(&mut self, key: ClientKey, ticket: Ticket) -> bool {
+        let client = self.client(key);
+        client.is_some_and(|client| client.ticket.take_if(|held| *held == ticket).is_some())
+    }
+
     /// A client that waited gets a server, unless it does not wait any more.
-    pub(super) fn handed_off(&mut self, key: ClientKey, lease: Lease<Box<Server>>) {
+    pub(super) fn handed_off(&mut self, key: ClientKey, ticket: Ticket, lease: Lease<Box<Server>>) {
         if key.is_ear() {
-            return self.ear_handed_off(key, lease);
+            return self.ear_handed_off(key, ticket, lease);
         }
-        let waits = self.client(key).is_some_and(|client| client.ticket.take().is_some());
+        let waits = self.ends_wait(key, ticket);
         if !waits {
             if !is_planted(Bug::HandOffToNobody) {
                 self.return_unused(lease);
@@ -689,13 +696,19 @@ impl Worker {
 
     // --- No server. ---
 
-    pub(super) fn refused(&mut self, key: ClientKey, error: &CheckoutError) {
+    /// A client that waited gets no server, unless it does not wait any more.
+    pub(super) fn wait_refused(&mut self, key: ClientKey, ticket: Ticket, error: &CheckoutError) {
         if key.is_ear() {
-            return self.ear_refused(key);
+            return self.ear_refused(key, ticket);
         }
+        if self.ends_wait(key, ticket) {
+            self.refused(key, error);
+        }
+    }
+
+    fn refused(&mut self, key: ClientKey, error: &CheckoutError) {
         let complaint = self.shared.complaint(error);
         let Some(client) = self.client(key) else { return };
-        client.ticket = None;
         match client.stage {
             Stage::Welcoming(_) => {
                 let port = client.port;

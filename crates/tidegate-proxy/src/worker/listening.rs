@@ -420,6 +420,12 @@ impl Worker {
         self.timers.set(source, &mut ear.alarm, due);
     }
 
+    /// The one that waits with this ticket; it does not any more.
+    fn ear_that_waited(&mut self, key: ClientKey, ticket: Ticket) -> Option<usize> {
+        let place = self.ear_of(key)?;
+        self.ears[place].ticket.take_if(|held| *held == ticket).map(|_| place)
+    }
+
     fn ear_of(&self, key: ClientKey) -> Option<usize> {
         self.ears.iter().position(|ear| ear.pool.number() == key.place && ear.server.is_none())
     }
@@ -447,17 +453,21 @@ impl Worker {
     }
 
     /// The pool has a server that is to listen.
-    pub(super) fn ear_handed_off(&mut self, key: ClientKey, lease: Lease<Box<Server>>) {
-        match self.ear_of(key) {
-            Some(place) if self.ears[place].ticket.take().is_some() => self.ear_gets(place, lease),
-            _ => self.return_unused(lease),
+    pub(super) fn ear_handed_off(
+        &mut self,
+        key: ClientKey,
+        ticket: Ticket,
+        lease: Lease<Box<Server>>,
+    ) {
+        match self.ear_that_waited(key, ticket) {
+            Some(place) => self.ear_gets(place, lease),
+            None => self.return_unused(lease),
         }
     }
 
     /// The pool has none.
-    pub(super) fn ear_refused(&mut self, key: ClientKey) {
-        if let Some(place) = self.ear_of(key) {
-            self.ears[place].ticket = None;
+    pub(super) fn ear_refused(&mut self, key: ClientKey, ticket: Ticket) {
+        if let Some(place) = self.ear_that_waited(key, ticket) {
             self.find_ear_server_later(place);
         }
     }
