@@ -552,6 +552,7 @@ impl Channel {
         }
         self.out = Vec::new();
         self.sent = 0;
+        self.count();
     }
 
     /// Whether there is something to read, or the end: what has come since the kernel was last

@@ -180,6 +180,7 @@ impl Worker {
     // --- Events. ---
 
     pub(super) fn client_writable(&mut self, key: ClientKey) {
+        let now = self.now;
         let Some(client) = self.client(key) else { return };
         if client.channel.is_drained() {
             return;
@@ -187,6 +188,7 @@ impl Worker {
         if client.channel.flush().is_err() {
             return self.client_gone(key, Goodbye::Vanished);
         }
+        client.deadlines.is_unanswered(now);
         if !client.channel.is_drained() {
             return;
         }

@@ -46,6 +46,8 @@ pub(super) enum Expired {
 pub(super) struct Deadlines {
     /// The client's last word; this one always runs.
     spoke: Tick,
+    /// When it last had not got all of its answer: nobody is silent before that.
+    unanswered: Tick,
     idle: Tick,
     owing: Tick,
     transaction: Tick,
@@ -57,6 +59,7 @@ impl Default for Deadlines {
     fn default() -> Self {
         Self {
             spoke: Tick::ZERO,
+            unanswered: Tick::ZERO,
             idle: Tick::NEVER,
             owing: Tick::NEVER,
             transaction: Tick::NEVER,
@@ -70,6 +73,11 @@ impl Deadlines {
     /// The client has said something.
     pub(super) fn spoke(&mut self, now: Tick) {
         self.spoke = now;
+    }
+
+    /// Something of the client's answer waits for the kernel to take it, or did until now.
+    pub(super) fn is_unanswered(&mut self, now: Tick) {
+        self.unanswered = now;
     }
 
     /// The client has got so many answers whole, and with them the ends of so many transactions.
@@ -156,7 +164,7 @@ impl Deadlines {
 
     /// Since when the client is silent, of a time that began at `since`.
     fn silent(&self, since: Tick) -> Tick {
-        if since == Tick::NEVER { since } else { since.max(self.spoke) }
+        if since == Tick::NEVER { since } else { since.max(self.spoke).max(self.unanswered) }
     }
 }
 
@@ -276,6 +284,21 @@ mod tests {
         deadlines.spoke(at(26));
         deadlines.is_at(OWING, at(26));
         assert_eq!(next(&deadlines, &limits), Some((36, "idle_in_transaction")));
+    }
+
+    #[test]
+    fn silence_counts_from_when_the_answer_was_handed_over() {
+        let (mut deadlines, limits) = (Deadlines::default(), limits(10, 0, 0, 20));
+        deadlines.spoke(at(1));
+        deadlines.is_at(OWING, at(2));
+        deadlines.is_unanswered(at(8));
+        deadlines.is_at(OWING, at(8));
+        assert_eq!(next(&deadlines, &limits), Some((18, "idle_in_transaction")));
+        deadlines.is_at(Activity::Idle, at(9));
+        deadlines.is_unanswered(at(15));
+        deadlines.is_at(Activity::Idle, at(15));
+        assert_eq!(next(&deadlines, &limits), Some((35, "client_idle")));
+        assert_eq!(deadlines.spoke_at(), at(1), "it has said nothing");
     }
 
     #[test]

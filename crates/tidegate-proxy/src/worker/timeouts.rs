@@ -37,6 +37,9 @@ impl Worker {
         let activity = self.activity(key)?;
         let client = self.clients.get_mut(key.place as usize)?;
         client.deadlines.is_at(activity, now);
+        if !client.channel.is_drained() {
+            client.deadlines.is_unanswered(now);
+        }
         let limits = &client.session.as_ref()?.timeouts;
         client.deadlines.next(limits, self.config.timeouts.cancel)
     }

@@ -1,0 +1,110 @@
+//! Workers in a world in which only that happens what a test says, at the time that it says: for
+//! what no network can be made to do at will.
+
+#[path = "worker/stage.rs"]
+mod stage;
+
+use std::time::Duration;
+
+use tidegate_wire::backend::{self, Tag, TransactionStatus};
+use tidegate_wire::frontend;
+
+use stage::Stage;
+
+fn query(sql: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    frontend::push_query(&mut out, sql.as_bytes());
+    out
+}
+
+/// A row of so many bytes, and the end of the statement.
+fn answer(bytes: usize, status: TransactionStatus) -> Vec<u8> {
+    let mut out = vec![Tag::DataRow.byte()];
+    out.extend(u32::try_from(4 + 2 + 4 + bytes).expect("short").to_be_bytes());
+    out.extend(1_u16.to_be_bytes());
+    out.extend(u32::try_from(bytes).expect("short").to_be_bytes());
+    out.resize(out.len() + bytes, b'x');
+    backend::push_command_complete(&mut out, b"SELECT 1");
+    backend::push_ready(&mut out, status);
+    out
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Silence is told by when a client could have spoken: not before it could have its answer.
+#[test]
+fn a_client_is_not_idle_while_its_answer_is_on_its_way_to_it() {
+    for (setting, status) in [
+        ("timeouts.client_idle", TransactionStatus::Idle),
+        ("timeouts.idle_in_transaction", TransactionStatus::InTransaction),
+    ] {
+        let mut stage = Stage::new(&[(setting, "10s"), ("listen.workers", "1")]);
+        let client = stage.client(0);
+        client.line.set_room(1000);
+        client.line.say(&query("SELECT 1"));
+        stage.settle();
+        stage.server(0).say(&answer(50_000, status));
+        stage.settle();
+        assert_eq!(client.line.hear().len(), 1000);
+        stage.pass(30 * SECOND);
+        client.line.set_room(40_000);
+        stage.pass(30 * SECOND);
+        assert_eq!(client.line.hear().len(), 40_000, "{setting}");
+        client.line.set_room(usize::MAX);
+        stage.pass(9 * SECOND);
+        assert!(client.line.hear().ends_with(&[b'Z', 0, 0, 0, 5, status.byte()]), "{setting}");
+        assert!(!client.line.has_shut());
+        stage.pass(2 * SECOND);
+        assert_eq!(client.line.hear_tags(), "E", "{setting}");
+        assert!(client.line.has_shut());
+    }
+}
+
+fn messages(messages: &[frontend::Message<'_>]) -> Vec<u8> {
+    let mut out = Vec::new();
+    messages.iter().for_each(|message| message.encode(&mut out).expect("it is short"));
+    out
+}
+
+fn parse(name: &str) -> frontend::Message<'_> {
+    let (name, text) = (name.as_bytes(), &b"SELECT 1"[..]);
+    frontend::Message::Parse { name, text, parameter_types: &[] }
+}
+
+#[test]
+fn a_batch_that_the_kernel_has_not_taken_goes_to_another_server() {
+    let mut stage = Stage::new(&[("listen.workers", "1")]);
+    let client = stage.client(0);
+    stage.server(0).fail(1);
+    client.line.say(&query("SELECT 1"));
+    stage.settle();
+    assert_eq!(stage.server(0).hear_tags(), "X", "a goodbye, and nothing of the batch");
+    assert_eq!(stage.server(1).hear(), query("SELECT 1"));
+    stage.server(1).say(&answer(1, TransactionStatus::Idle));
+    stage.settle();
+    assert_eq!(client.line.hear_tags(), "DCZ");
+}
+
+/// It would be answered once more, and what it has prepared could not be prepared again.
+#[test]
+fn a_batch_of_which_something_was_answered_goes_nowhere() {
+    let mut stage = Stage::new(&[("listen.workers", "1")]);
+    let client = stage.client(0);
+    client.line.say(&messages(&[parse("one"), frontend::Message::Sync]));
+    stage.settle();
+    assert_eq!(stage.server(0).hear_tags(), "PS");
+    let mut prepared = Vec::new();
+    backend::push_bare(&mut prepared, Tag::ParseComplete);
+    backend::push_ready(&mut prepared, TransactionStatus::Idle);
+    stage.server(0).say(&prepared);
+    stage.settle();
+    assert_eq!(client.line.hear_tags(), "1Z");
+    // The server has it: ParseComplete is answered in its stead.
+    stage.server(0).fail(1);
+    client.line.say(&messages(&[parse("two"), frontend::Message::Flush]));
+    stage.settle();
+    stage.server(0).end();
+    stage.settle();
+    assert_eq!(client.line.hear_tags(), "1E", "that, and that its server is lost");
+    assert!(client.line.has_shut());
+}
