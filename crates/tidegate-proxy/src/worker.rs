@@ -136,6 +136,10 @@ pub(crate) struct Worker {
     resting: Vec<ClientKey>,
 }
 
+/// How long those that were told goodbye when a drain's time was up may take to hang up: a round trip,
+/// half around the earth. No longer: whoever stops the gate may grant it the drain's time and no more.
+const LAST_LINGER: Duration = Duration::from_millis(500);
+
 /// A shutdown that is under way.
 struct Drain {
     /// When what is left is cancelled and closed.
@@ -475,6 +479,7 @@ impl Worker {
     fn go_on_draining(&mut self) {
         let Some(drain) = &mut self.drain else { return };
         let times_up = self.now >= drain.deadline;
+        let is_end = self.now >= drain.deadline + LAST_LINGER;
         let lot = if times_up { usize::MAX } else { GOODBYES_PER_TURN };
         let from = drain.untold.saturating_sub(lot);
         let places = from..drain.untold;
@@ -485,7 +490,12 @@ impl Worker {
         }
         if times_up {
             let keys: Vec<_> = self.clients.iter().map(|(_, client)| client.key).collect();
-            keys.into_iter().for_each(|key| self.drain_client(key, true));
+            for key in keys {
+                self.drain_client(key, true);
+                if is_end {
+                    self.remove_client(key);
+                }
+            }
         }
         self.carry_out_orders();
         let servers_left = self.servers.iter().any(Option::is_some);

@@ -60,6 +60,37 @@ fn a_client_is_not_idle_while_its_answer_is_on_its_way_to_it() {
     }
 }
 
+/// Closing a socket with unread words in it makes the kernel destroy what was written last.
+#[test]
+fn who_is_told_goodbye_at_the_end_of_a_drain_is_read_from_until_it_hangs_up() {
+    let mut stage = Stage::new(&[("timeouts.drain", "10s"), ("listen.workers", "1")]);
+    let clients = [stage.client(0), stage.client(0)];
+    for client in &clients {
+        client.line.say(&query("SELECT 1"));
+    }
+    stage.settle();
+    stage.gate.shared.drain();
+    stage.pass(9 * SECOND);
+    for client in &clients {
+        assert_eq!(client.line.hear_tags(), "", "it may end its work");
+    }
+    stage.pass(SECOND);
+    for client in &clients {
+        assert_eq!(client.line.hear_tags(), "E");
+        assert!(client.line.has_shut() && !client.line.is_closed());
+        client.line.say(&query("SELECT 2"));
+    }
+    stage.pass(SECOND / 10);
+    assert!(clients.iter().all(|client| !client.line.is_closed()));
+    clients[0].line.end();
+    stage.settle();
+    assert!(clients[0].line.is_closed());
+    assert!(!clients[1].line.is_closed() && !stage.gate.is_over());
+    // Whoever does not hang up is not waited for.
+    stage.pass(SECOND);
+    assert!(clients[1].line.is_closed() && stage.gate.is_over());
+}
+
 fn messages(messages: &[frontend::Message<'_>]) -> Vec<u8> {
     let mut out = Vec::new();
     messages.iter().for_each(|message| message.encode(&mut out).expect("it is short"));

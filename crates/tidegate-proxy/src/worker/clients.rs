@@ -961,9 +961,11 @@ impl Worker {
     /// While draining: an idle client is told goodbye; at the end of the time everybody is.
     pub(super) fn drain_client(&mut self, key: ClientKey, times_up: bool) {
         let Some(client) = self.client(key) else { return };
-        if times_up && matches!(client.stage, Stage::Closing | Stage::Penalty(_) | Stage::Login(_))
-        {
-            return self.remove_client(key);
+        match client.stage {
+            // It is read from until it hangs up: it may not have got its last words yet.
+            Stage::Closing => return,
+            Stage::Penalty(_) | Stage::Login(_) if times_up => return self.remove_client(key),
+            _ => {}
         }
         let session_at_rest = client.port == Port::Session || !client.pins.is_empty();
         let lease = client.lease;
