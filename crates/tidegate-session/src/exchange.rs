@@ -266,7 +266,7 @@ impl Exchange {
         }
     }
 
-    /// PostgreSQL says that it has committed one.
+    /// PostgreSQL says that it has committed one, of what it answers next.
     pub fn commit_confirmed(&mut self) {
         if let Some(owed) = self.owed.front_mut() {
             owed.commits = owed.commits.saturating_sub(1);

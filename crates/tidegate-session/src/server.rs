@@ -590,6 +590,13 @@ impl ServerMachine {
             }
             _ => {}
         }
+        // Before it is heard: an Execute is not owed any more afterwards, and what is owed next has
+        // not committed anything yet.
+        if let backend::Message::CommandComplete(tag) = message
+            && committing::confirms(tag)
+        {
+            self.exchange.commit_confirmed();
+        }
         let is_in_doubt = tag == backend::Tag::ErrorResponse && self.exchange.owes_commit();
         let is_withheld = is_in_doubt || self.withholds_fatal;
         let answer = self.exchange.heard(tag, status)?;
@@ -640,9 +647,6 @@ impl ServerMachine {
             backend::Message::CommandComplete(tag) if fate == Fate::Forward => {
                 heard.statements += 1;
                 heard.schema_changed |= changes_schema(tag);
-                if committing::confirms(tag) {
-                    self.exchange.commit_confirmed();
-                }
                 self.discarding = tag == b"DISCARD ALL";
                 let resets = tag == b"DISCARD ALL" || tag == b"RESET";
                 heard.parameters_reset |= resets;

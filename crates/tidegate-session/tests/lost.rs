@@ -71,6 +71,39 @@ fn a_commit_that_was_sent_and_not_answered_is_in_doubt_on_either_port() {
 }
 
 #[test]
+fn a_commit_that_was_confirmed_is_not_in_doubt_and_the_next_one_is() {
+    for port in ["share", "session"] {
+        // Confirmed, and lost in the same read: before it is ready, and behind that.
+        for (commit, front) in [
+            ("Query commit", ""),
+            ("Parse : commit + Bind + Execute + Sync", "ParseComplete + BindComplete + "),
+        ] {
+            check(&format!(
+                "! {port}
+                 > Query begin               | lease
+                 < CommandComplete BEGIN + ReadyForQuery T
+                 > {commit}
+                 < {front}CommandComplete COMMIT + Fatal 57P01 | farewell 57P01
+                 ! lost                      | lost"
+            ));
+        }
+        // What is confirmed by the extended protocol is that, and not what was sent behind it.
+        check(&format!(
+            "! {port}
+             > Query begin               | lease
+             < CommandComplete BEGIN + ReadyForQuery T
+             > Parse : commit + Bind + Execute + Query begin; insert into t values (1); commit
+             < ParseComplete + BindComplete + CommandComplete COMMIT
+             ! lost                      | lost, a commit is in doubt
+             < CommandComplete BEGIN + CommandComplete INSERT 0 1
+             ! lost                      | lost, a commit is in doubt
+             < CommandComplete COMMIT
+             ! lost                      | lost"
+        ));
+    }
+}
+
+#[test]
 fn a_commit_by_a_name_that_was_given_on_another_server_is_seen() {
     check(
         "! share
