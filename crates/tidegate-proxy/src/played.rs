@@ -106,6 +106,11 @@ impl PlayedGate {
         Ok(Self { shared, workers })
     }
 
+    /// The names of the upstream are looked up, and these are their addresses now.
+    pub fn names_are_at(&self, targets: Vec<Target>) {
+        self.shared.resolver.found(targets);
+    }
+
     /// How many workers it has.
     pub fn workers(&self) -> usize {
         self.workers.len()

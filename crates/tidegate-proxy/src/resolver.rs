@@ -17,6 +17,9 @@ use crate::tasks;
 /// after this time at the latest, and at once when a dial fails.
 const REFRESH: Duration = Duration::from_secs(30);
 
+/// The addresses of a host at a port.
+type Lookup = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send;
+
 /// One place to dial.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
@@ -80,6 +83,17 @@ impl Known {
         order.clone().find(|target| !has_failed(target)).or_else(|| order.clone().next())
     }
 
+    /// The names have been looked up again. An old answer is better than none.
+    fn renew(&mut self, mut found: Self) {
+        if found.targets.is_empty() && !self.targets.is_empty() {
+            return;
+        }
+        found.works = self.works.take();
+        found.failed = std::mem::take(&mut self.failed);
+        found.failed.retain(|(failed, _)| found.targets.contains(failed));
+        *self = found;
+    }
+
     fn fails(&mut self, target: &Target, cause: &Arc<str>) {
         self.failed.retain(|(failed, _)| failed != target && self.targets.contains(failed));
         if self.targets.contains(target) {
@@ -107,7 +121,11 @@ pub struct Resolver {
 impl Resolver {
     /// Resolves `hosts` now, waiting for the answer, and again from time to time.
     pub fn start(hosts: &[Host]) -> Self {
-        let known = Arc::new(Mutex::new(resolve(hosts)));
+        Self::start_by(hosts, Box::new(by_system))
+    }
+
+    fn start_by(hosts: &[Host], lookup: Box<Lookup>) -> Self {
+        let known = Arc::new(Mutex::new(resolve(hosts, &lookup)));
         let (nudge, nudged) = sync_channel(1);
         let has_names = hosts.iter().any(|host| match &host.address {
             Address::Tcp { host, .. } => host.parse::<std::net::IpAddr>().is_err(),
@@ -115,17 +133,24 @@ impl Resolver {
         });
         if has_names {
             let (hosts, known) = (hosts.to_vec(), known.clone());
-            tasks::spawn("tg-resolver", move || refresh(&hosts, &known, &nudged));
+            tasks::spawn("tg-resolver", move || refresh(&hosts, &lookup, &known, &nudged));
         }
         Self { known, nudge }
     }
 
-    /// These addresses, for ever.
+    /// These addresses, for ever, or until [`Resolver::found`].
     pub(crate) fn of(targets: Vec<Target>) -> Self {
+        let (nudge, _) = sync_channel(1);
+        let resolver = Self { known: Arc::default(), nudge };
+        resolver.found(targets);
+        resolver
+    }
+
+    /// The names are looked up, and these are their addresses now.
+    pub(crate) fn found(&self, targets: Vec<Target>) {
         let mut known = Known::default();
         targets.into_iter().for_each(|target| known.add(target));
-        let (nudge, _) = sync_channel(1);
-        Self { known: Arc::new(Mutex::new(known)), nudge }
+        lock(&self.known).renew(known);
     }
 
     /// The next address to dial: that where the last server was had, unless it has failed since; then
@@ -184,31 +209,30 @@ impl Resolver {
     }
 }
 
-fn refresh(hosts: &[Host], known: &Mutex<Known>, nudged: &Receiver<()>) {
+fn refresh(hosts: &[Host], lookup: &Lookup, known: &Mutex<Known>, nudged: &Receiver<()>) {
     loop {
         match nudged.recv_timeout(REFRESH) {
             Err(RecvTimeoutError::Disconnected) => return,
             Ok(()) | Err(RecvTimeoutError::Timeout) => {}
         }
-        let mut found = resolve(hosts);
-        let mut known = lock(known);
-        if !found.targets.is_empty() || known.targets.is_empty() {
-            found.works = known.works.take();
-            found.failed = std::mem::take(&mut known.failed);
-            found.failed.retain(|(failed, _)| found.targets.contains(failed));
-            *known = found; // An old answer is better than none.
-        }
+        let found = resolve(hosts, lookup);
+        lock(known).renew(found);
     }
 }
 
-fn resolve(hosts: &[Host]) -> Known {
+/// Asks the system: files, name servers, whatever it is set up to ask.
+fn by_system(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    Ok((host, port).to_socket_addrs()?.collect())
+}
+
+fn resolve(hosts: &[Host], lookup: &Lookup) -> Known {
     let mut known = Known::default();
     for host_and_name in hosts {
         let certified = Arc::<str>::from(host_and_name.server_name().unwrap_or_default());
         match &host_and_name.address {
             Address::Unix { path } => known.add(Target::Unix(path.clone())),
-            Address::Tcp { host, port } => match (host.as_str(), *port).to_socket_addrs() {
-                Ok(addresses) => addresses.for_each(|address| {
+            Address::Tcp { host, port } => match lookup(host, *port) {
+                Ok(addresses) => addresses.into_iter().for_each(|address| {
                     known.add(Target::Tcp { address, host: certified.clone() });
                 }),
                 Err(error) => {
@@ -222,6 +246,8 @@ fn resolve(hosts: &[Host]) -> Known {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_testkit::wait;
+
     use super::*;
 
     fn target(port: u16) -> Target {
@@ -286,6 +312,53 @@ mod tests {
     fn one_address_fails_in_its_own_words() {
         let resolver = Resolver::of(vec![target(1)]);
         assert_eq!(failed(&resolver, 1), Round::Over("1 is down".into()));
+        assert_eq!(next(&resolver), 1);
+    }
+
+    /// A name server whose answers the test gives.
+    fn name_server(answer: Option<u16>) -> (Arc<Mutex<Option<u16>>>, Resolver) {
+        let answer = Arc::new(Mutex::new(answer));
+        let answers = answer.clone();
+        let lookup = move |host: &str, port: u16| {
+            assert_eq!((host, port), ("db", 5432));
+            let address = lock(&answers).map(|last| SocketAddr::from(([127, 0, 0, 1], last)));
+            address.map(|address| vec![address]).ok_or_else(|| io::Error::other("no such name"))
+        };
+        let address = Address::Tcp { host: "db".into(), port: 5432 };
+        let resolver = Resolver::start_by(&[Host { address, name: None }], Box::new(lookup));
+        (answer, resolver)
+    }
+
+    fn until_next(resolver: &Resolver, port: u16) {
+        wait::until("the name has another address", || (next(resolver) == port).then_some(()));
+    }
+
+    #[test]
+    fn a_name_is_looked_up_again_when_a_dial_fails() {
+        let (answer, resolver) = name_server(Some(1));
+        assert_eq!(next(&resolver), 1);
+        assert_eq!(resolver.works(&target(1)), None);
+        *lock(&answer) = Some(2);
+        assert_eq!(next(&resolver), 1, "nobody has asked again");
+        assert_eq!(failed(&resolver, 1), Round::Over("1 is down".into()));
+        until_next(&resolver, 2);
+        assert_eq!(resolver.works(&target(2)), Some(target(1)), "it has moved");
+        // An answer that can't be had takes nothing away.
+        *lock(&answer) = None;
+        assert_eq!(failed(&resolver, 2), Round::Over("2 is down".into()));
+        assert_eq!(next(&resolver), 2);
+        *lock(&answer) = Some(3);
+        assert_eq!(failed(&resolver, 2), Round::Over("2 is down".into()));
+        until_next(&resolver, 3);
+    }
+
+    #[test]
+    fn a_name_that_has_no_address_yet_is_looked_up_at_each_dial() {
+        let (answer, resolver) = name_server(None);
+        let cause = resolver.target().expect_err("there is none");
+        assert_eq!(cause, "could not resolve \"db\": no such name");
+        *lock(&answer) = Some(1);
+        wait::until("it has one", || resolver.target().ok());
         assert_eq!(next(&resolver), 1);
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tidegate_wire::backend::{self, Tag, TransactionStatus};
 use tidegate_wire::frontend;
 
-use stage::Stage;
+use stage::{Client, Stage, target};
 
 fn query(sql: &str) -> Vec<u8> {
     let mut out = Vec::new();
@@ -138,4 +138,65 @@ fn a_batch_of_which_something_was_answered_goes_nowhere() {
     stage.settle();
     assert_eq!(client.line.hear_tags(), "1E", "that, and that its server is lost");
     assert!(client.line.has_shut());
+}
+
+/// A server whose client has a transaction.
+fn begin(stage: &mut Stage, client: &Client, server: usize) {
+    client.line.say(&query("SELECT 1"));
+    stage.settle();
+    assert_eq!(stage.server(server).hear_tags(), "Q", "server {server}");
+    stage.server(server).say(&answer(1, TransactionStatus::InTransaction));
+    stage.settle();
+    assert_eq!(client.line.hear_tags(), "DCZ");
+}
+
+fn commit(stage: &mut Stage, client: &Client, server: usize) {
+    client.line.say(&query("COMMIT"));
+    stage.settle();
+    assert_eq!(stage.server(server).hear_tags(), "Q", "server {server}");
+    let mut done = Vec::new();
+    backend::push_command_complete(&mut done, b"COMMIT");
+    backend::push_ready(&mut done, TransactionStatus::Idle);
+    stage.server(server).say(&done);
+    stage.settle();
+    assert_eq!(client.line.hear_tags(), "CZ");
+}
+
+/// The name of the upstream gets another address, as in a fail-over, while the old one still answers.
+#[test]
+fn new_servers_are_where_the_name_is_now_and_old_ones_go_as_they_come_to_rest() {
+    for (wanted, leaves) in [("read-write", true), ("any", false)] {
+        let url =
+            format!("postgres://app@db:5432/app?sslmode=disable&target_session_attrs={wanted}");
+        let mut stage = Stage::new(&[("upstream.url", &url), ("listen.workers", "1")]);
+        let clients = [(); 3].map(|()| stage.client(0));
+        begin(&mut stage, &clients[0], 0);
+        begin(&mut stage, &clients[1], 1);
+        commit(&mut stage, &clients[1], 1);
+        stage.gate.names_are_at(vec![target(2)]);
+        // What stands serves on: nobody knows yet whether anybody answers at the new address.
+        begin(&mut stage, &clients[1], 1);
+        assert_eq!((stage.target_of(0), stage.target_of(1)), (1, 1));
+        begin(&mut stage, &clients[2], 2);
+        assert_eq!(stage.target_of(2), 2, "a new one is where the name is now");
+        for (place, client) in clients.iter().enumerate() {
+            commit(&mut stage, client, place);
+        }
+        // Where it matters what a server is like, those of the old address are of no use any more.
+        for place in 0..2 {
+            let goodbye = if leaves { "X" } else { "" };
+            assert_eq!(stage.server(place).hear_tags(), goodbye, "{wanted}: server {place}");
+        }
+        assert_eq!(stage.server(2).hear_tags(), "");
+        assert!(clients.iter().all(|client| !client.line.has_shut()), "nobody has noticed");
+        // What is needed then is dialed there.
+        if leaves {
+            for place in 0..2 {
+                stage.server(place).end();
+            }
+            begin(&mut stage, &clients[0], 2);
+            begin(&mut stage, &clients[1], 3);
+            assert_eq!(stage.target_of(3), 2);
+        }
+    }
 }

@@ -187,6 +187,8 @@ impl Stream for Wire {
 struct Made {
     now: Mutex<Tick>,
     servers: Mutex<Vec<Line>>,
+    /// Where each of them is.
+    targets: Mutex<Vec<Target>>,
 }
 
 impl World for Made {
@@ -194,8 +196,9 @@ impl World for Made {
         *lock(&self.now)
     }
 
-    fn connect(&self, _target: &Target) -> io::Result<Box<dyn Stream>> {
+    fn connect(&self, target: &Target) -> io::Result<Box<dyn Stream>> {
         let line = Line::new();
+        lock(&self.targets).push(target.clone());
         lock(&self.servers).push(line.clone());
         Ok(Box::new(Wire(line)))
     }
@@ -223,6 +226,12 @@ impl Arrivals for Door {
     }
 }
 
+/// An address of the upstream.
+pub(crate) fn target(number: u8) -> Target {
+    let address = SocketAddr::from(([10, 0, 1, 1], 5430 + u16::from(number)));
+    Target::Tcp { address, host: "db".into() }
+}
+
 /// A gate, and all that is around it.
 pub(crate) struct Stage {
     pub(crate) gate: PlayedGate,
@@ -246,21 +255,24 @@ impl Stage {
             ("upstream.headroom", "0"),
             ("plan", "custom"),
         ];
-        let flags = always
-            .iter()
-            .chain(settings)
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let flags: Vec<_> = flags.collect();
+        let is_set = |name: &str| settings.iter().any(|(set, _)| *set == name);
+        let defaults = always.iter().filter(|(name, _)| !is_set(name));
+        let flags = defaults.chain(settings);
+        let flags: Vec<_> =
+            flags.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let loaded = tidegate_config::load(&Sources { flags: &flags, ..Sources::default() });
         let config = Arc::new(loaded.unwrap_or_else(|problems| panic!("{problems}")).config);
-        let world = Arc::new(Made { now: Mutex::new(Tick::ZERO), servers: Mutex::new(Vec::new()) });
+        let world = Arc::new(Made {
+            now: Mutex::new(Tick::ZERO),
+            servers: Mutex::default(),
+            targets: Mutex::default(),
+        });
         let door = Arc::new(Door::default());
-        let address = SocketAddr::from(([10, 0, 1, 1], 5432));
         let gate = PlayedGate::new(Play {
             config,
             world: world.clone(),
             seed: 7,
-            targets: vec![Target::Tcp { address, host: "10.0.1.1".into() }],
+            targets: vec![target(1)],
             arrivals: vec![(Port::Transaction, door.clone())],
         });
         let gate = gate.expect("the settings name nothing that could be missing");
@@ -270,6 +282,14 @@ impl Stage {
     /// The servers that the gate has opened, in order.
     pub(crate) fn server(&self, nth: usize) -> Line {
         lock(&self.world.servers)[nth].clone()
+    }
+
+    /// Where it is: the number of its [`target`].
+    pub(crate) fn target_of(&self, nth: usize) -> u8 {
+        match &lock(&self.world.targets)[nth] {
+            Target::Tcp { address, .. } => (address.port() - 5430) as u8,
+            Target::Unix(path) => panic!("{}", path.display()),
+        }
     }
 
     /// A worker's turn, with what has happened to what is its own. False when nothing has.
@@ -326,6 +346,8 @@ impl Stage {
                 ("server_version", "18.0"),
                 ("client_encoding", "UTF8"),
                 ("standard_conforming_strings", "on"),
+                ("in_hot_standby", "off"),
+                ("default_transaction_read_only", "off"),
             ];
             for (name, value) in parameters {
                 backend::push_parameter_status(&mut out, name.as_bytes(), value.as_bytes());
