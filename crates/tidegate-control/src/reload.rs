@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tidegate_config::{Change, Loaded, LogLevel, Problem, Problems, Reload, changes, in_force};
 use tidegate_proxy::shared::Shared;
+use tidegate_proxy::tls::expiry::expiring;
 
 /// What the process around the gate does for a reload.
 pub struct Hooks {
@@ -99,12 +100,14 @@ impl Reloader {
     }
 
     fn try_reload(&self) -> Result<Reloaded, ReloadError> {
-        let Loaded { config: new, warnings, .. } =
+        let Loaded { config: new, mut warnings, .. } =
             (self.hooks.load)().map_err(ReloadError::Settings)?;
         let old = self.shared.config();
         let changes = changes(&old, &new);
         let config = in_force(&old, &new);
         let level = config.log.level;
+        let old_certificates = expiring(&config);
+        warnings.extend(old_certificates.iter().map(|old| Problem::nowhere(old.to_string())));
         let prepared = self.shared.prepare(config)?;
         self.shared.put_in_force(prepared);
         (self.hooks.set_level)(level);

@@ -24,6 +24,7 @@ use crate::shared::{Mailbox, Parts, Shared, Tls};
 use crate::takeover::giving::{Offer, Role};
 use crate::takeover::taking::{Begun, Elder};
 use crate::tasks;
+use crate::tls::expiry::expiring;
 use crate::tls::files::FileError;
 use crate::token::Source;
 use crate::users::{UserError, Users};
@@ -126,6 +127,9 @@ impl Gate {
         let mut entropy = Entropy::new();
         let users = Users::new(&config, &mut entropy)?;
         let tls = Tls::load(&config)?;
+        for expiring in expiring(&config) {
+            tracing::warn!("{expiring}");
+        }
         let (mut listeners, mut offers) = (Vec::new(), Vec::new());
         let ports = [
             (Port::Session, Role::Session, &config.listen.session),

@@ -5,6 +5,7 @@
 //! - `verifier`: whether to believe a server's certificate.
 //! - [`connection`]: one connection: handshake, decrypting, encrypting. It owns no socket.
 //! - [`files`]: certificates and keys from files, and what can be wrong with them.
+//! - [`expiry`]: certificates of our own that have expired, or soon will.
 //! - [`failure`]: what is wrong with a certificate, and why a handshake came to nothing.
 //!
 //! TLS 1.2 and 1.3 by rustls with ring, and nothing else. Sessions are not resumed, in either
@@ -15,6 +16,7 @@ pub mod acceptor;
 pub mod connector;
 mod verifier;
 pub mod connection;
+pub mod expiry;
 pub mod files;
 pub mod failure;
 

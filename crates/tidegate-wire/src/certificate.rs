@@ -1,10 +1,12 @@
 //! Certificates, as far as channel binding looks at them: which hash signed one, and that hash of
-//! the whole (RFC 5929, section 4.1, `tls-server-end-point`).
+//! the whole (RFC 5929, section 4.1, `tls-server-end-point`). And when one is valid ([`validity`]).
 //!
 //! Both ends hash the server's certificate and put the hash into the login. Whoever sits between
 //! them and ends TLS shows another certificate, and is found out.
 //!
 //! Invariant: no input makes this module panic. Cost: one hash of the certificate.
+
+pub mod validity;
 
 use std::fmt;
 use std::sync::Arc;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use tidegate_config::{schema_json, show, show_json};
 use tidegate_proxy::gate;
+use tidegate_proxy::tls::expiry::expiring;
 
 use crate::cli::{ConfigCommand, SettingsOptions};
 use crate::{exit, settings};
@@ -25,6 +26,9 @@ fn check(options: &SettingsOptions) -> ExitCode {
         Ok(loaded) => {
             if let Err(error) = gate::check(&loaded.config) {
                 return exit::with(exit::USAGE, &error);
+            }
+            for expiring in expiring(&loaded.config) {
+                eprintln!("warning: {expiring}");
             }
             match &loaded.file {
                 Some(file) => println!("{}: the settings are right", file.display()),

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 use tidegate_scratch::ClusterOptions;
-use tidegate_testkit::certificates::self_signed;
+use tidegate_testkit::certificates::{day, self_signed};
 use tidegate_testkit::gate::Gate;
 use tidegate_testkit::outcome::{self, Outcome};
 use tidegate_testkit::scene::{APP, Scene, cluster};
@@ -57,6 +57,14 @@ fn certificates_and_verifiers_are_looked_into_before_anything_starts() {
     }
     fs::write(&key, &own.key).expect("it is written");
     tidegate(folder.path(), &url, &["config", "check"]).done();
+    // Nothing is wrong with it, but whoever verifies it will say otherwise.
+    let expired = self_signed(&["localhost"], |wanted| wanted.not_after = day(2020, 12, 31));
+    fs::write(folder.path().join("gate.crt"), &expired.certificate).expect("it is written");
+    fs::write(&key, &expired.key).expect("it is written");
+    let outcome = tidegate(folder.path(), &url, &["config", "check"]);
+    let warning = "warning: a certificate in \"gate.crt\" has expired on 2020-12-31: clients";
+    assert!(outcome.err.contains(warning), "{outcome:?}");
+    assert_eq!(outcome.code, Some(0));
 }
 
 #[test]

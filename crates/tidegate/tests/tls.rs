@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use tidegate_scratch::{Cluster, ClusterOptions};
-use tidegate_testkit::certificates::{Authority, Folder, Issued, ed25519, listen_flags, secured};
+use tidegate_testkit::certificates::{
+    Authority, Folder, Issued, day, ed25519, listen_flags, secured,
+};
 use tidegate_testkit::gate::Gate;
 use tidegate_testkit::libpq::{self, Connected};
 use tidegate_testkit::python;
@@ -582,6 +584,41 @@ fn a_renewed_certificate_is_shown_from_then_on_and_a_broken_one_never() {
     }
     assert!(libpq::psql(&old, "SELECT 42").is_err());
     assert_eq!(client.ask("SELECT 2"), "2", "who was connected goes on");
+}
+
+/// It is warned of wherever the certificate is read, and shown all the same: who does not verify it goes on.
+#[test]
+fn a_certificate_of_our_own_that_has_expired_is_warned_of() {
+    let ours = Authority::new("ours");
+    let expired = ours.issue_with(&["localhost"], |wanted| {
+        wanted.not_before = day(2020, 1, 1);
+        wanted.not_after = day(2020, 12, 31);
+    });
+    let mut stage = Stage::with("require", &[], ours, &expired, ClusterOptions::default());
+    let words = "has expired on 2020-12-31: clients that verify it refuse it; renew it";
+    stage.gate.allow(words);
+    let count = |stage: &Stage, words: &str| {
+        let log = stage.gate.log();
+        log.iter().filter(|line| line.to_string().contains(words)).count()
+    };
+    assert_eq!(count(&stage, words), 1, "at the start");
+    let verifies = stage.conninfo(stage.gate.session, "sslmode=verify-full");
+    let error = libpq::psql(&verifies, "SELECT 42").expect_err("it has expired");
+    assert!(error.contains("certificate verify failed"), "{error}");
+    stage.gate.until_logged("it says that our certificate has expired");
+    // With a root certificate at hand libpq would verify all the same.
+    let trusts = stage.conninfo(stage.gate.session, "sslmode=require sslrootcert=/nowhere");
+    assert_eq!(libpq::psql(&trusts, "SELECT 42").expect("it does not verify").value, "42");
+
+    let reloads = "certificates, and keys were read again";
+    stage.gate.signal("HUP");
+    wait::until("it was read again", || (count(&stage, reloads) == 1).then_some(()));
+    assert_eq!(count(&stage, words), 2, "as long as it is so");
+    stage.folder.pair("gate", &stage.ours.issue(&["localhost"]));
+    stage.gate.signal("HUP");
+    wait::until("it was read again", || (count(&stage, reloads) == 2).then_some(()));
+    assert_eq!(libpq::psql(&verifies, "SELECT 42").expect("it was renewed").value, "42");
+    assert_eq!(count(&stage, words), 2);
 }
 
 // --- Cancel. ---

@@ -237,6 +237,7 @@ fn no_broken_byte_makes_it_panic() {
             for bit in 0..8 {
                 let mut broken = der.clone();
                 broken[at] ^= 1 << bit;
+                let _ = validity::validity(&broken);
                 // What still reads as a certificate has another hash.
                 assert!(end_point(&broken) != end_point(&der) || end_point(&der).is_none());
             }
@@ -259,4 +260,17 @@ fn only_the_shortest_form_of_a_length_is_read() {
     assert_eq!(content(&long(b"\x04\x84\x01\x00\x00\x00", 9)), None, "too long");
     assert_eq!(content(b"\x05\x00"), None, "another tag");
     assert_eq!(content(b"\x04\x01"), None, "cut");
+}
+
+#[test]
+fn the_time_of_each_certificate_is_found() {
+    for sample in SAMPLES {
+        let found = validity::validity(&sample.der()).unwrap_or_else(|| panic!("{}", sample.name));
+        let days = (found.until.0 - found.from.0) / (24 * 60 * 60);
+        assert_eq!((days, &found.from.to_string()[..8]), (36_500, "2026-11-"), "{}", sample.name);
+    }
+    let whole = SAMPLES[0].der();
+    for length in 0..whole.len() {
+        assert_eq!(validity::validity(&whole[..length]), None, "cut to {length} bytes");
+    }
 }
