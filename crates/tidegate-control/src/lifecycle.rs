@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::extract::{FromRequest, FromRequestParts, Request, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
@@ -32,16 +32,7 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route("/api/v1/drain", operation(drain))
 }
 
-async fn reload(
-    State(shared): State<Arc<Shared>>,
-    Extension(lifecycle): Extension<Lifecycle>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    if let Err(no) = may(&shared, &uri, &headers, &body) {
-        return no.into_response();
-    }
+async fn reload(Permitted(lifecycle): Permitted) -> Response {
     let reloader = lifecycle.reloader;
     // It reads files, and the runtime has one thread.
     match tokio::task::spawn_blocking(move || reloader.reload()).await {
@@ -54,16 +45,7 @@ async fn reload(
     }
 }
 
-async fn drain(
-    State(shared): State<Arc<Shared>>,
-    Extension(lifecycle): Extension<Lifecycle>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    if let Err(no) = may(&shared, &uri, &headers, &body) {
-        return no.into_response();
-    }
+async fn drain(State(shared): State<Arc<Shared>>, Permitted(lifecycle): Permitted) -> Response {
     let (was_draining, clients) = (shared.is_draining(), shared.clients());
     // From here on /readyz says no, also to whoever asks before the process goes on.
     shared.drain();
@@ -79,13 +61,27 @@ async fn drain(
     .into_response()
 }
 
-fn may(shared: &Shared, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Result<(), No> {
-    may_operate(shared, headers)?;
-    // What is not understood must not be taken for something else.
-    if uri.query().is_some() || !matches!(body, b"" | b"{}") {
-        return Err(No::request("body", "nothing is to be said here: the body is empty or {}"));
+/// Whoever asks may, and has said nothing that would have to be understood.
+struct Permitted(Lifecycle);
+
+impl FromRequest<Arc<Shared>> for Permitted {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, shared: &Arc<Shared>) -> Result<Self, Response> {
+        let (mut parts, body) = request.into_parts();
+        may_operate(shared, &parts.headers).map_err(IntoResponse::into_response)?;
+        let lifecycle = Extension::from_request_parts(&mut parts, shared).await;
+        let Extension(lifecycle) = lifecycle.map_err(IntoResponse::into_response)?;
+        let has_query = parts.uri.query().is_some();
+        let body = Bytes::from_request(Request::from_parts(parts, body), shared).await;
+        let body = body.map_err(IntoResponse::into_response)?;
+        // What is not understood must not be taken for something else.
+        if has_query || !matches!(&body[..], b"" | b"{}") {
+            let no = No::request("body", "nothing is to be said here: the body is empty or {}");
+            return Err(no.into_response());
+        }
+        Ok(Self(lifecycle))
     }
-    Ok(())
 }
 
 fn reload_answer(reloaded: &Reloaded) -> Value {

@@ -29,6 +29,7 @@ pub fn everything(data: &[u8]) {
         }
     }
     let _end_point = certificate::end_point(data);
+    let _validity = certificate::validity::validity(data);
     scram_steps(data);
 }
 
