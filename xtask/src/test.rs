@@ -23,6 +23,9 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     install::ensure(&[Need::Node, Need::Postgres, Need::PgBouncer, Need::PythonVenv])?;
+    if arguments.full {
+        install::ensure(&[Need::Iproute])?;
+    }
     node::ready()?;
     python::ready()?;
     let runner = Runner::install();

@@ -28,11 +28,16 @@ const RECOUNT_PAUSE: Duration = Duration::from_millis(50);
 /// The answer of a census may take this long; a server that takes longer is counted as lost.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 
+/// What the network still holds of a lost connection may come to its backend for so long; and one that
+/// PostgreSQL ends by itself needs no help.
+const LOST_GRACE: Duration = Duration::from_secs(5);
+
 /// Everything in one round trip. Rows of processes that hold no client's place (`datid` is null)
 /// are left out; where `backend_type` may not be seen, the row counts.
 const CENSUS_SQL: &str = "\
 SELECT current_setting('max_connections'), current_setting('superuser_reserved_connections'), \
-coalesce(current_setting('reserved_connections', true), '0'), pg_backend_pid();\
+coalesce(current_setting('reserved_connections', true), '0'), pg_backend_pid(), \
+current_setting('server_version_num');\
 SELECT pid, datname, usename FROM pg_catalog.pg_stat_activity WHERE datid IS NOT NULL \
 AND coalesce(backend_type, 'client backend') = 'client backend';\
 SELECT datname, datconnlimit FROM pg_catalog.pg_database WHERE datconnlimit >= 0;\
@@ -54,6 +59,7 @@ enum CensusError {
 struct Answer {
     limits: Option<ServerLimits>,
     own_pid: u32,
+    version: u32,
     backends: Vec<Backend>,
     database_limits: Vec<(String, u32)>,
     user_limits: Vec<(String, u32)>,
@@ -128,12 +134,20 @@ async fn keep_counting(
 ) -> Result<(), CensusError> {
     let mut ticks = tokio::time::interval(period);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut is_watchful = false;
     // That a connection of long ago still answers says nothing of whether another can be made.
     let mut is_new = true;
     while shared.kind() != Kind::Pooler {
         ticks.tick().await;
         count(shared, client, std::mem::take(&mut is_new)).await?;
         shared.set_census_works(true);
+        // A pooler might give it to somebody else afterwards.
+        if !is_watchful && shared.kind() == Kind::Direct {
+            is_watchful = true;
+            if let Some(sql) = shared.watchfulness_sql() {
+                client.batch_execute(&sql).await?;
+            }
+        }
     }
     Ok(())
 }
@@ -166,10 +180,50 @@ async fn count(shared: &Shared, client: &Client, is_new: bool) -> Result<(), Cen
             }
         });
         let left: Vec<u32> = answer.backends.iter().map(|backend| backend.pid).collect();
+        shared.set_version(answer.version);
         shared.backends_left(&left);
+        end_lost(shared, client).await;
         return Ok(());
     }
     unreachable!("the last recount returns")
+}
+
+/// What has lost its connection to us, and will not notice for hours where it has nothing to say: its
+/// slot, and what it has locked, are needed. One that is at work is left to it. A pid may be another's
+/// by now; that one is younger than the loss.
+async fn end_lost(shared: &Shared, client: &Client) {
+    let lost = shared.backends_lost(LOST_GRACE);
+    if lost.is_empty() {
+        return;
+    }
+    let rows = lost.iter().map(|(pid, since)| format!("({pid}, {})", since.as_secs_f64()));
+    let sql = format!(
+        "SELECT a.pid, pg_catalog.pg_terminate_backend(a.pid) \
+         FROM pg_catalog.pg_stat_activity a JOIN (VALUES {}) lost (pid, seconds) USING (pid) \
+         WHERE a.state IN ('idle', 'idle in transaction', 'idle in transaction (aborted)') \
+         AND a.backend_start < clock_timestamp() - pg_catalog.make_interval(secs => lost.seconds) \
+         AND pg_catalog.pg_has_role(a.usesysid, 'USAGE')",
+        rows.collect::<Vec<_>>().join(", ")
+    );
+    // Where it can't be done PostgreSQL finds out by itself some time, and the slots are held until then.
+    let ended = tokio::time::timeout(ANSWER_MAX, client.simple_query(&sql)).await;
+    match ended {
+        Ok(Ok(messages)) => {
+            for message in &messages {
+                if let SimpleQueryMessage::Row(row) = message {
+                    let pid = row.get(0).unwrap_or_default();
+                    tracing::info!(pid, "ended a backend that had lost its connection to the gate");
+                }
+            }
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(
+                "backends that have lost their connection are left: {}",
+                open::words(&error)
+            );
+        }
+        Err(_) => {} // The next census will not be answered either.
+    }
 }
 
 /// The pids of our backends, and how many servers are being opened, whose pids are not known yet.
@@ -203,6 +257,7 @@ impl Answer {
                         reserved: number(2)?,
                     });
                     answer.own_pid = number(3)?;
+                    answer.version = number(4)?;
                 }
                 1 => answer.backends.push(Backend {
                     pid: number(0)?,
@@ -257,6 +312,7 @@ mod tests {
         let answer = Answer {
             limits: Some(ServerLimits { max_connections: 18, superuser_reserved: 3, reserved: 0 }),
             own_pid: 1,
+            version: 150_000,
             backends: vec![
                 backend(1, "app", "app"),
                 backend(2, "app", "app"),

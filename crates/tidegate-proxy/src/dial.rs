@@ -151,6 +151,19 @@ pub(crate) fn refused(failure: &LoginFailure) -> DialFailure {
     }
 }
 
+/// Whether it may be the parameters of the startup packet that were refused: unknown to this version,
+/// not allowed to this role, or to whoever stands in between.
+pub(crate) fn is_of_parameters(sqlstate: SqlState) -> bool {
+    [
+        SqlState::UNDEFINED_OBJECT,
+        SqlState::INVALID_PARAMETER_VALUE,
+        SqlState::INSUFFICIENT_PRIVILEGE,
+        SqlState::PROTOCOL_VIOLATION,
+        SqlState::FEATURE_NOT_SUPPORTED,
+    ]
+    .contains(&sqlstate)
+}
+
 fn transient(cause: &str) -> DialFailure {
     DialFailure { kind: FailureKind::Transient, sqlstate: None, cause: cause.into() }
 }

@@ -27,10 +27,10 @@ const BACKLOG: i32 = 4096;
 /// A peer that has vanished without a word is noticed after KEEPALIVE_IDLE + 3 x
 /// KEEPALIVE_INTERVAL = 2 minutes when idle, and, with data on its way, after USER_TIMEOUT.
 /// Kernels wait two hours by default, and load balancers forget idle connections after 350 s.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
-const KEEPALIVE_PROBES: u32 = 3;
-const USER_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+pub(crate) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+pub(crate) const KEEPALIVE_PROBES: u32 = 3;
+pub(crate) const USER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Sets the options of a TCP socket; on a listener, accepted sockets inherit them (Linux).
 pub(crate) fn set_tcp_options(socket: &SockRef<'_>) -> io::Result<()> {

@@ -78,6 +78,8 @@ pub struct Server {
     pub(crate) channel: Channel,
     /// The worker at whose driver it is registered.
     pub(crate) home: u16,
+    /// Its login asks for more than clients want ([`Shared::watchfulness`](crate::shared::Shared)).
+    pub(crate) is_asked_to_watch: bool,
     pub(crate) stage: Stage,
     pub(crate) claim: Claim,
     pub(crate) client: Option<ClientKey>,

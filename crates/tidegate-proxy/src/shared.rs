@@ -232,6 +232,9 @@ pub struct Shared {
     kind: AtomicU8,
     draining: AtomicBool,
     census_works: AtomicBool,
+    /// `server_version_num`; 0 while it is not known.
+    version: AtomicU32,
+    is_watch_refused: AtomicBool,
 }
 
 /// Where the statements of all clients of all workers are kept.
@@ -313,6 +316,8 @@ impl Shared {
             kind: AtomicU8::new(0),
             draining: AtomicBool::new(false),
             census_works: AtomicBool::new(false),
+            version: AtomicU32::new(0),
+            is_watch_refused: AtomicBool::new(false),
         };
         shared.set_kind(kind);
         shared
@@ -598,6 +603,40 @@ impl Shared {
     pub fn backends_left(&self, pids: &[u32]) {
         self.bury(|zombie| !pids.contains(&zombie.pid));
         self.orphans_left(pids);
+    }
+
+    /// The pids of backends whose connection broke at least `grace` ago and which are there all the
+    /// same, each with how long ago that was.
+    pub fn backends_lost(&self, grace: Duration) -> Vec<(u32, Duration)> {
+        let now = self.clock.now();
+        let zombies = lock(&self.zombies);
+        let lost = zombies.iter().map(|zombie| (zombie.pid, now.since(zombie.since)));
+        lost.filter(|(_, since)| *since >= grace).collect()
+    }
+
+    /// The version of the upstream (`server_version_num`), once the census has asked.
+    pub fn set_version(&self, version: u32) {
+        self.version.store(version, Ordering::Relaxed);
+    }
+
+    /// What servers are asked at their login to do about us, beside what clients want.
+    pub(crate) fn watchfulness(&self, target: &Target) -> Option<SessionSettings> {
+        let is_asked = self.kind() != Kind::Pooler
+            && matches!(target, Target::Tcp { .. })
+            && !self.is_watch_refused.load(Ordering::Relaxed);
+        is_asked.then(|| settings::watchfulness(self.version.load(Ordering::Relaxed)))
+    }
+
+    /// The same as SQL, for a connection that stands already.
+    pub fn watchfulness_sql(&self) -> Option<String> {
+        let settings = self.watchfulness(&self.resolver.target().ok()?)?;
+        let all = settings.iter().map(|(name, value)| format!("SET {name} = '{value}';"));
+        Some(all.collect())
+    }
+
+    /// It does not take them. False when that is no news.
+    pub(crate) fn watchfulness_is_refused(&self) -> bool {
+        !self.is_watch_refused.swap(true, Ordering::Relaxed)
     }
 
     /// The census can't be taken: what it was to see go is given the time that is given where there

@@ -336,7 +336,9 @@ impl Application {
     /// must call a commit in doubt what is one, and nothing else.
     fn judge_loss(&mut self, is_committing: bool) -> bool {
         let Some((code, message)) = self.heard.error.clone() else { return false };
-        let commits_next = self.awaited.front().is_some_and(|step| step.ends == Ends::Commits);
+        // Told that it is done, there is nothing in doubt, though the answer is cut behind that.
+        let commits_next = self.awaited.front().is_some_and(|step| step.ends == Ends::Commits)
+            && self.heard.tag != "COMMIT";
         let is_unsent = ["The statement was not sent.", "Whatever had been sent was answered"]
             .iter()
             .any(|words| self.heard.detail.starts_with(words));

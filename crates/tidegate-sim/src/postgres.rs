@@ -137,14 +137,16 @@ impl Postgres {
                     let _ = net.write(backend.end, &words);
                     return self.remove(pid, net);
                 }
+                // How it looks for lost peers is none of what clients set.
                 let own = ["user", "database", "replication", "options"];
+                let is_own = |name: &str| own.contains(&name) || name.starts_with("tcp_");
                 let settings = startup
                     .parameters()
                     .map(|(name, value)| {
                         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
                         (text(name).to_lowercase(), text(value))
                     })
-                    .filter(|(name, _)| !own.contains(&name.as_str()) && !name.starts_with("_pq_"));
+                    .filter(|(name, _)| !is_own(name) && !name.starts_with("_pq_"));
                 let session = Session::new(settings.collect());
                 backend.welcome(session, net);
                 backend.notice(net);

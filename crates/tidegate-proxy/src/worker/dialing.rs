@@ -34,7 +34,8 @@ impl Worker {
 
     pub(super) fn dial(&mut self, dial: Dial) {
         let id = dial.server;
-        let parameters = Arc::<SessionSettings>::default();
+        // RESET ALL leaves what a session began with, so nobody has to know of these.
+        let nothing = Arc::<SessionSettings>::default();
         let (target, connection) = match self.shared.resolver.target() {
             Ok(target) => {
                 let connection = self.shared.network.connect(&target);
@@ -55,6 +56,7 @@ impl Worker {
             return self.dial_failed(dial, Some(&target), failure);
         }
         channel.charge_to(&self.shared.memory);
+        let watch = self.shared.watchfulness(&target);
         let habits = Habits::of(self.shared.pools().settings(dial.pool));
         let mut nonce = [0; 18];
         self.entropy.fill(&mut nonce);
@@ -67,7 +69,7 @@ impl Worker {
                 Target::Unix(_) => TlsNegotiation::Off, // Nobody can listen there.
             },
             channel_binding: settings::channel_binding(&self.config.upstream.tls),
-            parameters: &parameters,
+            parameters: watch.as_ref().unwrap_or(&nothing),
             nonce: &nonce,
             probe: self.shared.kind() == Kind::Unknown,
             asks_role: self.asks_for_a_role(),
@@ -77,16 +79,17 @@ impl Worker {
             id,
             channel,
             home: self.index,
+            is_asked_to_watch: watch.is_some(),
             stage: Stage::Login(Box::new(login)),
             claim: Claim::Dial(dial),
             client: None,
             target,
             pid: 0,
             secret: Vec::new(),
-            base: parameters.clone(),
-            flavour: welcome::flavour(&parameters),
+            base: nothing.clone(),
+            flavour: welcome::flavour(&nothing),
             habits,
-            settings: parameters,
+            settings: nothing,
             adapting_to: None,
             ahead: None,
             dirty: false,
@@ -222,10 +225,26 @@ impl Worker {
             Err(failure) => {
                 if let (LoginFailure::Refused(error), Some(server)) = (&failure, self.server(id)) {
                     server.last_words = Some(error.clone());
+                    if server.is_asked_to_watch && dial::is_of_parameters(error.sqlstate) {
+                        return self.will_not_watch(id, &failure);
+                    }
                 }
                 self.login_failed(id, dial::refused(&failure));
             }
         }
+    }
+
+    /// Perhaps the upstream does not take what it was asked for beside what clients want. It is asked
+    /// for nothing from now on, and dialed again at once.
+    fn will_not_watch(&mut self, id: ServerId, failure: &LoginFailure) {
+        if self.shared.watchfulness_is_refused() {
+            tracing::info!("the upstream is not asked to look for lost connections: {failure}");
+        }
+        let now = self.now;
+        let Some(server) = self.server(id) else { return };
+        let Claim::Dial(dial) = std::mem::replace(&mut server.claim, Claim::None) else { return };
+        self.with_pools(|pools| pools.dial_goes_on(dial, now));
+        self.wait_for_end(id);
     }
 
     fn start_tls(&mut self, id: ServerId) {

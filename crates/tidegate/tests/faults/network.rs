@@ -293,6 +293,29 @@ fn a_statement_on_a_half_open_server_ends_by_its_clients_timeout() {
     stage.scene.all_slots_serve(3, CENSUS);
 }
 
+/// What is said to it does not arrive, and neither does the end of its connection; it has locked what others
+/// need.
+#[test]
+fn a_backend_that_nothing_reaches_any_more_is_ended_by_the_census() {
+    let settings = pool(2) + "[timeouts]\nquery = \"500ms\"\ncancel = \"500ms\"\n";
+    let mut stage = start(&settings);
+    stage.scene.gate.allow("cancelled a statement that took too long");
+    stage.scene.gate.allow("closed a client whose statement did not end when it was cancelled");
+    stage.scene.gate.allow("a server did not answer in time");
+    let mut victim = stage.scene.client(stage.scene.gate.transaction);
+    victim.begin();
+    victim.run("LOCK sink");
+    let backend = victim.backend();
+    stage.network.hold(stage.link(&backend), &Way::BOTH);
+    victim.query("SELECT 'nobody hears'");
+    assert_eq!(code(&last_words(&mut victim)), "FATAL 57014 TG029");
+    let state = format!("SELECT state FROM pg_stat_activity WHERE pid = {backend}");
+    assert_eq!(stage.scene.look(&state), "idle in transaction");
+    stage.until_gone(&backend);
+    stage.scene.gate.until_logged("ended a backend that had lost its connection to the gate");
+    stage.scene.all_slots_serve(2, CENSUS);
+}
+
 #[test]
 fn a_network_that_refuses_or_ignores_is_told_and_then_forgotten() {
     let settings = "plan = \"free\"\n[pool]\npool_size = 2\nmax_overflow = 0\n\
