@@ -306,7 +306,7 @@ fn a_backend_that_nothing_reaches_any_more_is_ended_by_the_census() {
     victim.begin();
     victim.run("LOCK sink");
     let backend = victim.backend();
-    stage.network.hold(stage.link(&backend), &Way::BOTH);
+    stage.network.hold(stage.link(&backend), Way::BOTH);
     victim.query("SELECT 'nobody hears'");
     assert_eq!(code(&last_words(&mut victim)), "FATAL 57014 TG029");
     let state = format!("SELECT state FROM pg_stat_activity WHERE pid = {backend}");
