@@ -255,6 +255,12 @@ impl Worker {
             }
         }
         if client.channel.send(&self.to_client, bytes).is_err() {
+            // Nobody takes note any more of what it has left.
+            if heard.findings.is_some()
+                && let Some(server) = self.server(id)
+            {
+                server.dirty = true;
+            }
             return self.client_gone(key, tidegate_observe::front::Goodbye::Vanished);
         }
         if heard.batches > 0 {

@@ -152,10 +152,13 @@ impl Worker {
         if !has_asked {
             server.cancel_wanted = false; // If it has not been sent yet, it need not be.
         }
-        if server.cancels == 0 {
-            settle(server);
-        } else if !server.machine().is_some_and(|machine| machine.exchange().is_busy_for_client()) {
-            server.overdue = Overdue::Arriving;
+        let is_busy =
+            server.machine().is_some_and(|machine| machine.exchange().is_busy_for_client());
+        match server.cancels {
+            // It has arrived, and may have hit what was sent behind, whose answer is still to come.
+            _ if is_busy => {}
+            0 => settle(server),
+            _ => server.overdue = Overdue::Arriving,
         }
     }
 
