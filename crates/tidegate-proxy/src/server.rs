@@ -152,6 +152,14 @@ impl Server {
         }
     }
 
+    /// Whether it is at rest, and what its client has left is still to be asked for or put in order.
+    pub(crate) fn has_left_something(&self) -> bool {
+        let Stage::Up(machine) = &self.stage else { return false };
+        machine.exchange().is_at_rest()
+            && machine.errand().is_none()
+            && (self.was_reset || machine.is_unsettled())
+    }
+
     pub(crate) fn machine(&mut self) -> Option<&mut ServerMachine> {
         match &mut self.stage {
             Stage::Up(machine) => Some(machine),

@@ -614,6 +614,12 @@ impl Worker {
         if at_rest && self.drain.is_some() {
             return self.turn_away(key, &Complaint::draining());
         }
+        if server.has_left_something() {
+            server.cancel_wanted = false; // What it was meant for has ended.
+            if server.cancels > 0 {
+                return self.balance(key, id); // It could hit what is asked now.
+            }
+        }
         if at_rest && client.port == Port::Transaction {
             match self.look_back(key, id) {
                 Keeps::Nothing => return self.end_lease(key, id),
@@ -650,7 +656,8 @@ impl Worker {
             crate::server::Stage::Up(machine) => {
                 let is_held = machine.errand().is_some()
                     || server.holds_client
-                    || server.overdue == Overdue::Arriving;
+                    || server.overdue == Overdue::Arriving
+                    || server.cancels > 0 && server.has_left_something();
                 (machine.exchange().is_full(), is_held)
             }
             _ => (false, true),

@@ -169,15 +169,15 @@ impl Worker {
         let is_busy =
             server.machine().is_some_and(|machine| machine.exchange().is_busy_for_client());
         server.client_asked &= is_busy;
-        if server.overdue != Overdue::Arriving {
-            return;
+        if server.overdue == Overdue::Arriving {
+            settle(server);
         }
-        settle(server);
         let Some(key) = server.client else { return };
         if self.client(key).is_some_and(|client| client.machine.is_stalled()) {
             return self.relay_held(key, id);
         }
-        self.balance(key, id);
+        // What could not be asked before it can be now.
+        self.after_exchange(key, id);
     }
 
     /// The client itself wants what it runs to be cancelled. Which cancel it was that ended the
