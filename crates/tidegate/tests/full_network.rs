@@ -81,7 +81,12 @@ fn a_network_that_loses_all_is_noticed_by_both_sides_and_no_slot_is_lost() {
         return;
     }
     let scene = start();
-    let mut clients: Vec<Raw> = (0..4).map(|_| scene.client(scene.gate.transaction)).collect();
+    let mut clients = vec![scene.client(scene.gate.transaction)];
+    // The first server has told what the upstream is, and so the census has asked to be looked for, too.
+    let asked = "SELECT count(*) FROM pg_stat_activity \
+                 WHERE application_name = 'tidegate census' AND query LIKE 'SET %'";
+    scene.until(asked, "1");
+    clients.extend((0..3).map(|_| scene.client(scene.gate.transaction)));
     clients.iter_mut().for_each(Raw::begin);
     // One waits for an answer, one will ask, one has a transaction open, one rests.
     clients[0].query("SELECT pg_sleep(3600)");
