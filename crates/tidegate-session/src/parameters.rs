@@ -278,6 +278,26 @@ pub fn unknown_to(known: &mut Arc<ReportedValues>, values: &Arc<ReportedValues>)
 /// A parameter's name, and the value that it had, if it had any.
 type Changed = (Box<[u8]>, Option<Box<[u8]>>);
 
+/// What PostgreSQL reports though no `SET` changes it, or though it is kept in another way.
+const NO_SETTINGS: [&str; 6] = [
+    "in_hot_standby",
+    "integer_datetimes",
+    "is_superuser",
+    "server_encoding",
+    "server_version",
+    "session_authorization",
+];
+
+/// What changes under clients when a host stops taking writes. It is a client's only where a
+/// statement of its own names it: otherwise it would take it along to the next host.
+const HOSTS_OWN: &str = "default_transaction_read_only";
+
+/// What the setting is called in lower case, if a `SET` of a client's changes it.
+fn setting_name(reported: &[u8]) -> Option<String> {
+    let name = String::from_utf8(reported.to_ascii_lowercase()).ok()?;
+    (!NO_SETTINGS.contains(&name.as_str()) && name != HOSTS_OWN).then_some(name)
+}
+
 /// A server reports some fifteen parameters. An extension may add its own; one that reports this
 /// many is not PostgreSQL.
 const REPORTED_MAX: usize = 256;
@@ -341,11 +361,22 @@ impl Reported {
         !self.changed.is_empty()
     }
 
-    /// The settings that differ from the baseline, with what they are now. Not those that no `SET`
-    /// changes.
-    pub(crate) fn differing(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let names = self.changed.iter().map(|(name, _)| &**name);
-        names.filter_map(|name| Some((name, self.values.get(name).map(|value| &**value)?)))
+    /// The settings that differ from the baseline, by their names in lower case, with what they are now.
+    /// Not those that no `SET` changes.
+    pub(crate) fn differing(&self) -> impl Iterator<Item = (String, &[u8])> {
+        self.changed.iter().filter_map(|(name, _)| {
+            let value = self.values.get(name).map(|value| &**value)?;
+            Some((setting_name(name)?, value))
+        })
+    }
+
+    /// Whether a setting is reported to be something else than in `own`.
+    pub(crate) fn settings_differ_from(&self, own: &Arc<ReportedValues>) -> bool {
+        if Arc::ptr_eq(&self.values, own) {
+            return false;
+        }
+        let mut all = self.values.iter();
+        all.any(|(name, value)| own.get(name) != Some(value) && setting_name(name).is_some())
     }
 
     /// What is reported of a setting, whose name is in lower case here.

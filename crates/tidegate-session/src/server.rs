@@ -213,6 +213,8 @@ pub struct ServerMachine {
     collecting: Option<Collected>,
     exchange: Exchange,
     reported: Reported,
+    /// What it had reported when it had logged in, before anybody set anything.
+    own: Arc<ReportedValues>,
     errand: Option<Errand>,
     errand_error: Option<ServerError>,
     /// What was sent beside the client's messages and is not answered yet, in order.
@@ -308,6 +310,7 @@ impl ServerMachine {
             fate: Fate::Forward,
             collecting: None,
             exchange: Exchange::default(),
+            own: reported.values().clone(),
             reported,
             errand: None,
             errand_error: None,
@@ -859,6 +862,8 @@ impl ServerMachine {
         // Of a single setting that was reset it is not known to what, and where something has
         // failed, or was rolled back, it is not known whether it is set at all.
         touched.any |= was_reset && !touched.are_reset || !touched.is_empty() && has_failed;
+        // A function may have set something behind the reset, to what it was before, too.
+        touched.any |= touched.are_reset && self.reported.settings_differ_from(&self.own);
         let before = std::mem::take(&mut touched.before);
         if has_failed {
             touched.names.extend(before);
@@ -878,12 +883,7 @@ impl ServerMachine {
             });
             if !touched.are_reset {
                 for (name, value) in self.reported.differing() {
-                    let name = name.to_ascii_lowercase();
-                    if let Ok(name) = String::from_utf8(name)
-                        && !NO_SETTINGS.contains(&name.as_str())
-                        && name != HOSTS_OWN
-                        && let Some(value) = text(value)
-                    {
+                    if let Some(value) = text(value) {
                         reported.push((name.into(), value));
                     }
                 }
@@ -1138,20 +1138,6 @@ impl ServerMachine {
         });
     }
 }
-
-/// What PostgreSQL reports though no `SET` changes it, or though it is kept in another way.
-const NO_SETTINGS: [&str; 6] = [
-    "in_hot_standby",
-    "integer_datetimes",
-    "is_superuser",
-    "server_encoding",
-    "server_version",
-    "session_authorization",
-];
-
-/// What changes under clients when a host stops taking writes. It is a client's only where a
-/// statement of its own names it: otherwise it would take it along to the next host.
-const HOSTS_OWN: &str = "default_transaction_read_only";
 
 const COLLECTED_BYTES_MAX_U64: u64 = 64 * 1024;
 const _: () = assert!(COLLECTED_BYTES_MAX == 65_536 && COLLECTED_BYTES_MAX_U64 == 65_536);

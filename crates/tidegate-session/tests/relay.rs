@@ -465,6 +465,32 @@ fn a_setting_that_is_reported_is_known() {
 }
 
 #[test]
+fn what_a_function_has_set_behind_a_reset_is_asked_for() {
+    check(
+        "> Query begin                   | lease
+         < CommandComplete BEGIN + ReadyForQuery T
+         > Query reset all
+         < CommandComplete RESET + ReadyForQuery T
+         > Query select f()
+         < ParameterStatus TimeZone=CET + CommandComplete SELECT 1 + ReadyForQuery T
+         > Query commit
+         < CommandComplete COMMIT + ReadyForQuery I | server: Question
+         < RowDescription + Value timezone=CET + CommandComplete SELECT 1 + ReadyForQuery I \
+             | client: nothing | set timezone=CET | return
+         > Query begin                   | lease
+         < CommandComplete BEGIN + ReadyForQuery T
+         > Query reset all
+         < CommandComplete RESET + ParameterStatus TimeZone=UTC + ReadyForQuery T
+         > Query select f()
+         < ParameterStatus TimeZone=CET + CommandComplete SELECT 1 + ReadyForQuery T
+         > Query commit
+         < CommandComplete COMMIT + ReadyForQuery I | server: Question
+         < RowDescription + Value timezone=CET + CommandComplete SELECT 1 + ReadyForQuery I \
+             | client: nothing | set timezone=CET | return",
+    );
+}
+
+#[test]
 fn of_a_reset_that_may_have_been_rolled_back_everything_is_asked() {
     check(
         "> Query reset all; select 1/0   | lease
