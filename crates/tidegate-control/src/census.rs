@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use tidegate_budget::budget::Census;
 use tidegate_budget::limits::{Server, ServerLimits};
+use tidegate_observe::ledger::{Backend, Ledger, Origin};
 use tidegate_pool_core::retry::{DialFailure, FailureKind};
 use tidegate_proxy::shared::{Kind, Shared};
+use tidegate_wire::tick::Tick;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::link::{Link, LinkError};
@@ -37,8 +39,14 @@ const LOST_GRACE: Duration = Duration::from_secs(5);
 const CENSUS_SQL: &str = "\
 SELECT current_setting('max_connections'), current_setting('superuser_reserved_connections'), \
 coalesce(current_setting('reserved_connections', true), '0'), pg_backend_pid(), \
-current_setting('server_version_num');\
-SELECT pid, datname, usename FROM pg_catalog.pg_stat_activity WHERE datid IS NOT NULL \
+current_setting('server_version_num'), pg_has_role('pg_read_all_stats', 'USAGE');\
+SELECT pid, datname, usename, application_name, \
+CASE WHEN client_port = -1 THEN 'local' ELSE host(client_addr) END, state, \
+extract(epoch FROM clock_timestamp() - state_change), \
+extract(epoch FROM clock_timestamp() - xact_start), \
+extract(epoch FROM clock_timestamp() - backend_start), \
+CASE WHEN wait_event_type = 'Lock' THEN array_to_string(pg_blocking_pids(pid), ' ') END \
+FROM pg_catalog.pg_stat_activity WHERE datid IS NOT NULL \
 AND coalesce(backend_type, 'client backend') = 'client backend';\
 SELECT datname, datconnlimit FROM pg_catalog.pg_database WHERE datconnlimit >= 0;\
 SELECT rolname, rolconnlimit FROM pg_catalog.pg_roles WHERE rolconnlimit >= 0";
@@ -55,21 +63,16 @@ enum CensusError {
 }
 
 /// What the server answered.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 struct Answer {
     limits: Option<ServerLimits>,
     own_pid: u32,
     version: u32,
+    /// All may be seen of all.
+    privileged: bool,
     backends: Vec<Backend>,
     database_limits: Vec<(String, u32)>,
     user_limits: Vec<(String, u32)>,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct Backend {
-    pid: u32,
-    database: String,
-    user: String,
 }
 
 /// Runs until the upstream turns out to be a pooler, or for ever.
@@ -181,6 +184,7 @@ async fn count(shared: &Shared, client: &Client, is_new: bool) -> Result<(), Cen
         });
         let left: Vec<u32> = answer.backends.iter().map(|backend| backend.pid).collect();
         shared.set_version(answer.version);
+        shared.set_ledger(answer.ledger(&ours, now));
         shared.backends_left(&left);
         end_lost(shared, client).await;
         return Ok(());
@@ -258,17 +262,40 @@ impl Answer {
                     });
                     answer.own_pid = number(3)?;
                     answer.version = number(4)?;
+                    answer.privileged = row.get(5) == Some("t");
                 }
-                1 => answer.backends.push(Backend {
-                    pid: number(0)?,
-                    database: text(1),
-                    user: text(2),
-                }),
+                1 => {
+                    let seconds = |column| row.get(column)?.parse::<f64>().ok();
+                    let pids = row.get(9).unwrap_or_default().split(' ');
+                    answer.backends.push(Backend {
+                        pid: number(0)?,
+                        origin: Origin::of(&text(2), &text(3)),
+                        database: text(1),
+                        user: text(2),
+                        application: text(3),
+                        address: row.get(4).map(str::to_owned),
+                        state: row.get(5).map(str::to_owned),
+                        state_seconds: seconds(6),
+                        transaction_seconds: seconds(7),
+                        age_seconds: seconds(8),
+                        blocked_by: pids.filter_map(|pid| pid.parse().ok()).collect(),
+                        blocks: 0,
+                    });
+                }
                 2 => answer.database_limits.push((text(0), number(1)?)),
                 _ => answer.user_limits.push((text(0), number(1)?)),
             }
         }
         answer.limits.is_some().then_some(answer)
+    }
+
+    /// All connections, when these pids are ours.
+    fn ledger(self, ours: &BTreeSet<u32>, now: Tick) -> Ledger {
+        let mut backends = self.backends;
+        for backend in backends.iter_mut().filter(|backend| ours.contains(&backend.pid)) {
+            backend.origin = Origin::Own;
+        }
+        Ledger::new(now, self.privileged, backends)
     }
 
     /// What it means for the budget, when these pids are ours. Those of the process that this one
@@ -306,13 +333,23 @@ mod tests {
     fn only_pids_that_are_not_ours_are_foreign_and_limits_shrink_by_them() {
         let backend = |pid, database: &str, user: &str| Backend {
             pid,
+            origin: Origin::of(user, ""),
             database: database.into(),
             user: user.into(),
+            application: String::new(),
+            address: None,
+            state: None,
+            state_seconds: None,
+            transaction_seconds: None,
+            age_seconds: None,
+            blocked_by: Vec::new(),
+            blocks: 0,
         };
         let answer = Answer {
             limits: Some(ServerLimits { max_connections: 18, superuser_reserved: 3, reserved: 0 }),
             own_pid: 1,
             version: 150_000,
+            privileged: true,
             backends: vec![
                 backend(1, "app", "app"),
                 backend(2, "app", "app"),

@@ -10,6 +10,7 @@ pub mod web;
 mod operations;
 mod kill;
 pub mod lifecycle;
+mod ledger;
 mod lists;
 
 pub mod reload;

@@ -113,7 +113,7 @@ async fn answer(
 }
 
 /// How many rows are asked for.
-fn limit(query: Option<&str>) -> Result<usize, String> {
+pub(crate) fn limit(query: Option<&str>) -> Result<usize, String> {
     let Some(query) = query else { return Ok(ROWS) };
     let number = query.strip_prefix("limit=").and_then(|digits| digits.parse().ok());
     number

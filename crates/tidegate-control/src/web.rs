@@ -41,7 +41,7 @@ use tidegate_proxy::takeover::taking::Elder;
 
 use crate::admission::Reach;
 use crate::lifecycle::{self, Lifecycle};
-use crate::{kill, lists, operations, process};
+use crate::{kill, ledger, lists, operations, process};
 
 /// Scrapers, a few people, and a load balancer's probes; each has one connection or two.
 const CONNECTIONS_MAX: usize = 64;
@@ -64,6 +64,7 @@ tidegate
 /api/v1/clients   who is connected; ?limit=1000 for more rows
 /api/v1/servers   the connections to PostgreSQL, and who has them
 /api/v1/holders   who holds a server, the longest first
+/api/v1/ledger    every connection of the database, whoever has opened it
 /api/v1/pause     POST, as resume, reconnect, kill, reload, and drain: needs listen.admin_token_file
 
 On a terminal: tidegate status
@@ -267,6 +268,7 @@ pub fn snapshot(shared: &Shared) -> Snapshot {
         clients: shared.clients(),
         clients_max: shared.clients_max(),
         memory: memory(shared),
+        ledger: shared.ledger().as_deref(),
         view: &shared.view(),
         front: &shared.front,
         traffic: &shared.all_traffic(),
@@ -291,6 +293,7 @@ fn routes(shared: Arc<Shared>) -> Router {
         .route("/metrics", get(metrics))
         .route("/api/v1/snapshot", get(api_snapshot))
         .merge(lists::routes())
+        .merge(ledger::routes())
         .merge(operations::routes())
         .merge(kill::routes())
         .merge(lifecycle::routes())

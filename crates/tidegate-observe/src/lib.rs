@@ -7,6 +7,7 @@
 pub mod openmetrics;
 pub mod report;
 pub mod snapshot;
+pub mod ledger;
 
 pub mod traffic;
 pub mod front;

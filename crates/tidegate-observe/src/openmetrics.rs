@@ -25,6 +25,7 @@ pub fn render(snapshot: &Snapshot) -> String {
     process(&mut page, snapshot);
     upstream(&mut page, snapshot);
     budget(&mut page, snapshot);
+    backends(&mut page, snapshot);
     servers(&mut page, snapshot);
     clients(&mut page, snapshot);
     checkouts(&mut page, snapshot);
@@ -85,11 +86,6 @@ fn upstream(page: &mut Page, snapshot: &Snapshot) {
             of.sample(&[name], limits.ordinary);
         });
     }
-    let help = "Connections of the database: the gate's own, and others' as of the last census.";
-    page.family("tidegate_upstream_backends", Gauge, help, |of| {
-        of.sample(&[name, ("origin", "self")], snapshot.budget.used);
-        of.maybe(&[name, ("origin", "other")], snapshot.budget.foreign);
-    });
 }
 
 fn budget(page: &mut Page, snapshot: &Snapshot) {
@@ -108,6 +104,10 @@ fn budget(page: &mut Page, snapshot: &Snapshot) {
     page.family("tidegate_budget_used_connections", Gauge, help, |of| {
         of.sample(&[name, instance], budget.used);
     });
+    let help = "Connections of others as of the last census, by which the budget is smaller.";
+    page.family("tidegate_budget_foreign_connections", Gauge, help, |of| {
+        of.maybe(&[name], budget.foreign);
+    });
     let help = "Connections held per connection allowed.";
     page.family("tidegate_budget_utilization_ratio", Gauge, help, |of| {
         let ratio = match (budget.used, budget.usable) {
@@ -121,6 +121,50 @@ fn budget(page: &mut Page, snapshot: &Snapshot) {
         for pool in &snapshot.pools {
             of.sample(&[name, database(pool), user(pool)], pool.denied);
         }
+    });
+}
+
+/// All connections of the upstream, ours or not. Nothing is said before a census was taken.
+fn backends(page: &mut Page, snapshot: &Snapshot) {
+    let name = ("upstream", snapshot.upstream.name.as_str());
+    let all = snapshot.backends.as_ref();
+    let help = "Client connections of the upstream by whose they are, and state; together all.";
+    page.family("tidegate_upstream_backends", Gauge, help, |of| {
+        for count in all.iter().flat_map(|all| &all.counts) {
+            let labels = [name, ("origin", count.origin.as_str()), ("state", &count.state)];
+            of.sample(&labels, count.count);
+        }
+    });
+    let help = "Client connections of the upstream by role, those with most.";
+    page.family("tidegate_upstream_backends_by_role", Gauge, help, |of| {
+        for role in all.iter().flat_map(|all| &all.roles) {
+            of.sample(&[name, ("role", &role.role)], role.count);
+        }
+    });
+    let help = "How long the oldest transaction lasts.";
+    page.family("tidegate_upstream_oldest_transaction_seconds", Gauge, help, |of| {
+        for (origin, seconds) in all.iter().flat_map(|all| &all.oldest_transaction_seconds) {
+            of.sample(&[name, ("origin", origin)], *seconds);
+        }
+    });
+    let help = "How long nothing has happened in the transaction that has waited longest.";
+    page.family("tidegate_upstream_oldest_idle_in_transaction_seconds", Gauge, help, |of| {
+        let each = all.iter().flat_map(|all| &all.oldest_idle_in_transaction_seconds);
+        for (origin, seconds) in each {
+            of.sample(&[name, ("origin", origin)], *seconds);
+        }
+    });
+    let help = "Client connections of the upstream that wait for a lock.";
+    page.family("tidegate_upstream_blocked_backends", Gauge, help, |of| {
+        of.maybe(&[name], all.map(|all| all.blocked));
+    });
+    let help = "How long ago the last census was taken.";
+    page.family("tidegate_upstream_census_age_seconds", Gauge, help, |of| {
+        of.maybe(&[name], all.map(|all| all.age_seconds));
+    });
+    let help = "Whether the census may see the state of others' connections.";
+    page.family("tidegate_upstream_census_privileged", Gauge, help, |of| {
+        of.maybe(&[name], all.map(|all| u64::from(all.privileged)));
     });
 }
 
@@ -791,8 +835,17 @@ mod tests {
         for (name, labels, value) in [
             ("tidegate_build_info", vec![("version", "0.1.0")], 1.0),
             ("tidegate_upstream_max_connections", vec![upstream], 18.0),
-            ("tidegate_upstream_backends", vec![upstream, ("origin", "self")], 3.0),
-            ("tidegate_upstream_backends", vec![upstream, ("origin", "other")], 1.0),
+            (
+                "tidegate_upstream_backends",
+                vec![upstream, ("origin", "self"), ("state", "active")],
+                1.0,
+            ),
+            (
+                "tidegate_upstream_backends",
+                vec![upstream, ("origin", "platform"), ("state", "unseen")],
+                1.0,
+            ),
+            ("tidegate_budget_foreign_connections", vec![upstream], 1.0),
             ("tidegate_plan_connection_limit", vec![upstream, ("plan", "free")], 15.0),
             ("tidegate_budget_connections", vec![upstream, ("scope", "instance")], 13.0),
             ("tidegate_listener_accepts_total", vec![("listener", "transaction")], 7.0),

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::ledger::{Origin, Others};
 use crate::snapshot::{Memory, Pool, PoolPort, Snapshot};
 
 /// How the gate is, worst first.
@@ -103,6 +104,9 @@ pub fn status(snapshot: &Snapshot, colour: bool) -> String {
     lines.push(String::new());
     lines.push(format!("budget    {}", budget(snapshot)));
     lines.push(format!("upstream  {}", upstream(snapshot)));
+    if let Some(others) = others(snapshot) {
+        lines.push(format!("others    {others}"));
+    }
     if let Some(failure) = failure(snapshot) {
         lines.push(format!("failure   {failure}"));
     }
@@ -187,6 +191,33 @@ fn upstream(snapshot: &Snapshot) -> String {
 }
 
 /// The attempts to connect that failed and that no success has made good.
+/// Whose the connections are that do not pass through the gate, those with most first.
+fn others(snapshot: &Snapshot) -> Option<String> {
+    /// What a line has room for behind the word in front.
+    const CHARS_MAX: usize = 90;
+    let all = snapshot.backends.as_ref().filter(|all| !all.others.is_empty())?;
+    let outside = all.counts.iter().filter(|count| count.origin != Origin::Own);
+    let total: u32 = outside.map(|count| count.count).sum();
+    let unseen = if all.privileged { "" } else { " (states can't be seen)" };
+    let mut line = format!("{total} past the gate{unseen}: ");
+    for (place, others) in all.others.iter().enumerate() {
+        let Others { user, application, count, .. } = others;
+        let user = if user.is_empty() { "?".to_owned() } else { printable(user) };
+        let name = match application.as_str() {
+            "" => user,
+            application => format!("{user}/{}", printable(application)),
+        };
+        let comma = if place == 0 { "" } else { ", " };
+        let next = format!("{comma}{count} {name}");
+        if line.chars().count() + next.chars().count() > CHARS_MAX - 3 {
+            line.push_str(&format!("{comma}…"));
+            break;
+        }
+        line.push_str(&next);
+    }
+    Some(line)
+}
+
 fn failure(snapshot: &Snapshot) -> Option<String> {
     let upstream = &snapshot.upstream;
     let failure = upstream.last_failure.as_ref()?;

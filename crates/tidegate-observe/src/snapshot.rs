@@ -23,6 +23,7 @@ use tidegate_session::pin::PinReason;
 
 use crate::counter::Counter;
 use crate::front::{CancelOutcome, Front, Goodbye, RejectReason, Resend, Timeout};
+use crate::ledger::{Ledger, Summary};
 use crate::traffic::Traffic;
 
 /// The name of this form of the JSON.
@@ -54,6 +55,8 @@ pub struct Parts<'a> {
     pub clients_max: u32,
     /// What clients make the gate keep.
     pub memory: Memory,
+    /// All connections of the upstream, as of the last census.
+    pub ledger: Option<&'a Ledger>,
     /// The look at budget and pools.
     pub view: &'a View,
     /// What happens before a client has a pool.
@@ -89,6 +92,8 @@ pub struct Snapshot {
     pub clients_max: u32,
     /// What clients make the gate keep.
     pub memory: Memory,
+    /// All connections of the upstream, in a few numbers; absent while no census has counted them.
+    pub backends: Option<Summary>,
     /// The two ports, whichever pool their clients go to.
     pub listeners: Vec<Listener>,
     /// Cancel requests, by what became of them.
@@ -430,6 +435,7 @@ impl Snapshot {
             clients: parts.clients,
             clients_max: parts.clients_max,
             memory: parts.memory,
+            backends: parts.ledger.map(|ledger| ledger.summary(view.now)),
             listeners: Port::ALL.map(|port| Listener::new(port, front)).into(),
             cancel_requests: CancelOutcome::ALL
                 .map(|outcome| word(outcome.as_str(), front.cancels[outcome as usize].value()))
@@ -561,6 +567,7 @@ fn word(word: &str, count: u64) -> (String, u64) {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::ledger::{Backend, Origin};
 
     use std::time::Duration;
 
@@ -675,6 +682,26 @@ pub(crate) mod tests {
         traffic: &[(PoolKey, Port, Arc<Traffic>)],
         now: Tick,
     ) -> Snapshot {
+        let backend = |pid, origin, user: &str, application: &str, state: Option<&str>| Backend {
+            pid,
+            origin,
+            database: "shop".to_owned(),
+            user: user.to_owned(),
+            application: application.to_owned(),
+            address: None,
+            state: state.map(str::to_owned),
+            state_seconds: state.map(|_| 2.5),
+            transaction_seconds: None,
+            age_seconds: None,
+            blocked_by: Vec::new(),
+            blocks: 0,
+        };
+        let backends = vec![
+            backend(7, Origin::Own, "app", "", Some("active")),
+            backend(8, Origin::Direct, "bob", "psql", Some("idle in transaction")),
+            backend(9, Origin::Platform, "authenticator", "PostgREST", None),
+        ];
+        let ledger = crate::ledger::Ledger::new(now, false, backends);
         Snapshot::new(Parts {
             version: "0.1.0",
             process: Process {
@@ -697,6 +724,7 @@ pub(crate) mod tests {
                 bytes_max: 256 << 20,
                 short: false,
             },
+            ledger: Some(&ledger),
             view: &pools.view(now),
             front,
             traffic,

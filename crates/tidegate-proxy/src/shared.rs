@@ -12,6 +12,7 @@ use std::time::Duration;
 use tidegate_budget::budget::Share;
 use tidegate_config::{Config, TargetSession, UpstreamKind};
 use tidegate_observe::front::Front;
+use tidegate_observe::ledger::Ledger;
 use tidegate_observe::traffic::Traffic;
 use tidegate_pool_core::order::CheckoutError;
 use tidegate_pool_core::pools::{Pools, View};
@@ -235,6 +236,7 @@ pub struct Shared {
     /// `server_version_num`; 0 while it is not known.
     version: AtomicU32,
     is_watch_refused: AtomicBool,
+    ledger: Mutex<Option<Arc<Ledger>>>,
 }
 
 /// Where the statements of all clients of all workers are kept.
@@ -318,6 +320,7 @@ impl Shared {
             census_works: AtomicBool::new(false),
             version: AtomicU32::new(0),
             is_watch_refused: AtomicBool::new(false),
+            ledger: Mutex::default(),
         };
         shared.set_kind(kind);
         shared
@@ -612,6 +615,16 @@ impl Shared {
         let zombies = lock(&self.zombies);
         let lost = zombies.iter().map(|zombie| (zombie.pid, now.since(zombie.since)));
         lost.filter(|(_, since)| *since >= grace).collect()
+    }
+
+    /// The census has found these connections.
+    pub fn set_ledger(&self, ledger: Ledger) {
+        *lock(&self.ledger) = Some(Arc::new(ledger));
+    }
+
+    /// All connections of the upstream, as of the last census.
+    pub fn ledger(&self) -> Option<Arc<Ledger>> {
+        lock(&self.ledger).clone()
     }
 
     /// The version of the upstream (`server_version_num`), once the census has asked.

@@ -193,6 +193,8 @@ pub(crate) enum List {
     Holders,
     /// Connections to PostgreSQL
     Servers,
+    /// Every connection of the database, whoever has opened it
+    Ledger,
 }
 
 #[derive(Debug, Args)]

@@ -22,9 +22,16 @@ fn try_run(options: &PsOptions) -> Result<(), ExitCode> {
         List::Clients => "clients",
         List::Holders => "holders",
         List::Servers => "servers",
+        List::Ledger => "ledger",
     };
     let answer = gate.get(&format!("/api/v1/{name}?limit={}", options.limit))?;
     gate.print(&answer, |answer| table(options.list, answer));
+    if answer["privileged"] == false {
+        eprintln!(
+            "warning: the state of other roles' connections can't be seen; as a superuser: \
+             GRANT pg_read_all_stats TO the role of upstream.url"
+        );
+    }
     match answer["silent_workers"].as_u64() {
         Some(0) | None => {}
         Some(silent) => eprintln!(
@@ -39,6 +46,7 @@ fn table(list: List, answer: &Value) -> String {
         List::Clients => (&answer["clients"], "client", CLIENT),
         List::Holders => (&answer["holders"], "held server", HOLDER),
         List::Servers => (&answer["servers"], "server", SERVER),
+        List::Ledger => (&answer["ledger"], "connection", CONNECTION),
     };
     let rows: &[Value] = rows.as_array().map_or(&[], Vec::as_slice);
     let total = answer["total"].as_u64().unwrap_or(0);
@@ -75,7 +83,10 @@ fn heading(name: &str, total: u64, rows: &[Value]) -> String {
 fn state(row: &Value) -> &str {
     match row["listeners"].is_u64() {
         true => "listening",
-        false => row["state"].as_str().unwrap_or("between two clients"),
+        false => row["state"].as_str().unwrap_or(match row["origin"].is_string() {
+            true => "not shown",
+            false => "between two clients",
+        }),
     }
 }
 
@@ -123,6 +134,21 @@ const SERVER: &[Column] = &[
     ADDRESS,
 ];
 
+const CONNECTION: &[Column] = &[
+    ("pid", |row| number(&row["pid"])),
+    ("of", |row| text(&row["origin"])),
+    ("server", |row| number(&row["server"])),
+    POOL,
+    APPLICATION,
+    ADDRESS,
+    ("state", |row| row["state"].as_str().map_or("(not shown)", |state| state).to_owned()),
+    FOR,
+    TRANSACTION,
+    ("age", |row| time(&row["age_seconds"])),
+    ("waits for", waits_for),
+    ("blocks", |row| if row["blocks"] == 0 { "-".to_owned() } else { number(&row["blocks"]) }),
+];
+
 const POOL: Column = ("database/user", pool);
 const APPLICATION: Column = ("application", |row| short(&text(&row["application"])));
 const ADDRESS: Column = ("address", address);
@@ -166,6 +192,12 @@ fn address(row: &Value) -> String {
         (Some(address), None) => address.to_owned(),
         (None, _) => "-".to_owned(),
     }
+}
+
+fn waits_for(row: &Value) -> String {
+    let pids = row["blocked_by"].as_array().into_iter().flatten();
+    let pids: Vec<_> = pids.map(number).collect();
+    if pids.is_empty() { "-".to_owned() } else { pids.join(",") }
 }
 
 fn pins(row: &Value) -> String {

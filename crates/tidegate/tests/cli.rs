@@ -207,7 +207,7 @@ fn status_says_how_a_running_gate_is() {
     let control = folder.path().join("control");
     let setting = format!("listen.control={}", control.display());
     let mut scene = Scene::start(BINARY, "plan = \"free\"", &[&setting]);
-    scene.until_metric("tidegate_upstream_backends", &["other"], 1.0);
+    scene.until_metric("tidegate_budget_foreign_connections", &[], 1.0);
     let mut client = scene.client(scene.gate.transaction);
     client.begin();
     client.run("SELECT 1");

@@ -316,7 +316,7 @@ fn the_budget_follows_foreign_connections_as_they_come_and_go() {
     let flags = ["upstream.census=100ms", "upstream.headroom=2"];
     let scene = Scene::with(BINARY, cluster, &url, "plan = \"free\"", &flags);
     let foreign = |expected: u32| {
-        scene.until_metric("tidegate_upstream_backends", &["other"], f64::from(expected));
+        scene.until_metric("tidegate_budget_foreign_connections", &[], f64::from(expected));
     };
     // The plan's 15 are the lower limit: 20 less 3 reserved less 2 of headroom, the census being
     // one of them, are 16.
@@ -362,7 +362,7 @@ fn connection_limits_of_databases_and_roles_are_respected() {
         cluster.sql(sql).expect("a limit");
         let url = url(&cluster);
         let scene = Scene::with(BINARY, cluster, &url, "", &["upstream.census=100ms"]);
-        scene.until_metric("tidegate_upstream_backends", &["other"], 1.0);
+        scene.until_metric("tidegate_budget_foreign_connections", &[], 1.0);
         load(scene.gate.transaction, APP, 10, 20);
         assert_eq!(scene.look(SERVERS), "2", "{sql}");
         assert_never_refused(&scene.cluster);
@@ -380,7 +380,7 @@ fn a_limit_of_a_role_or_database_is_named_to_who_waits_for_it() {
         let url = url(&cluster);
         let settings = "[pool]\npool_timeout = \"1s\"\n";
         let scene = Scene::with(BINARY, cluster, &url, settings, &["upstream.census=100ms"]);
-        scene.until_metric("tidegate_upstream_backends", &["other"], 1.0);
+        scene.until_metric("tidegate_budget_foreign_connections", &[], 1.0);
         let mut holder = scene.client(scene.gate.transaction);
         holder.begin();
         holder.run("SELECT 1");
