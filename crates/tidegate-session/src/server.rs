@@ -940,6 +940,11 @@ impl ServerMachine {
         self.send_beside(Beside::ListenToMarkers, sql.as_bytes(), Fate::SwallowAnswer, server);
     }
 
+    /// Whether it listens to markers.
+    pub fn is_handing_over(&self) -> bool {
+        self.hand_over.is_some()
+    }
+
     /// What comes behind this marker, the client will hear of the other server.
     pub fn hand_over_at(&mut self, marker: Marker) {
         self.hand_over = Some(HandOver::Until(marker));

@@ -106,13 +106,17 @@ impl Worker {
         }
     }
 
-    /// The client's own server listens for it no more, by what the client has done, in the midst of a
-    /// move: it still listens to markers, and must be reset.
+    /// The client's own server listens for it no more, by what the client has done. Where a move had
+    /// begun, whatever has become of it, the server still listens to markers, and must be reset.
     pub(super) fn end_move(&mut self, key: ClientKey, id: ServerId) {
         let Some(client) = self.client(key) else { return };
         if client.pins.has(PinReason::Listen) {
             return;
         }
+        if let Some(server) = self.server(id) {
+            server.dirty |= server.machine().is_some_and(|machine| machine.is_handing_over());
+        }
+        let Some(client) = self.client(key) else { return };
         let session = client.session.as_mut();
         let Some(listening) = session.and_then(|session| session.listening.as_mut()) else {
             return;
@@ -122,9 +126,6 @@ impl Worker {
         }
         listening.progress = Progress::Resting;
         listening.mailbox.release();
-        if let Some(server) = self.server(id) {
-            server.dirty = true;
-        }
     }
 
     /// The client, at rest, keeps its server: when it does so only to listen, that need not be.

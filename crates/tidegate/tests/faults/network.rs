@@ -316,6 +316,37 @@ fn a_backend_that_nothing_reaches_any_more_is_ended_by_the_census() {
     stage.scene.all_slots_serve(2, CENSUS);
 }
 
+/// What a client listens to is on its way to the listening server when that is lost; then the client
+/// listens no more.
+#[test]
+fn a_server_that_listened_to_markers_goes_to_nobody_as_it_is() {
+    let mut stage = start(&pool(3));
+    stage.scene.gate.allow("the server that listens for its database was lost");
+    let mut first = stage.scene.client(stage.scene.gate.transaction);
+    first.run("LISTEN news");
+    stage.scene.gate.until_logged("a server listens for all clients of its database");
+    let listening = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN tidegate%'";
+    let ear = stage.scene.look(listening);
+    stage.network.hold(stage.link(&ear), Way::BOTH);
+    let mut second = stage.scene.client(stage.scene.gate.transaction);
+    second.run("LISTEN news");
+    let own = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN tidegate%' AND pid <> {ear}"
+    );
+    stage.scene.until(&own, "1");
+    stage.network.cut(stage.link(&ear), Cut::Reset);
+    stage.scene.gate.until_logged("the server that listens for its database was lost");
+    second.run("UNLISTEN *");
+    first.run("UNLISTEN *");
+    let mut others: Vec<Raw> =
+        (0..3).map(|_| stage.scene.client(stage.scene.gate.transaction)).collect();
+    for other in &mut others {
+        other.begin();
+        let channels = "SELECT coalesce(string_agg(c, ','), 'none') FROM pg_listening_channels() c";
+        assert_eq!(other.value(channels), "none");
+    }
+}
+
 #[test]
 fn a_network_that_refuses_or_ignores_is_told_and_then_forgotten() {
     let settings = "plan = \"free\"\n[pool]\npool_size = 2\nmax_overflow = 0\n\
