@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tidegate_budget::budget::Denied;
+use tidegate_wire::planted::{Bug, is_planted};
 use tidegate_wire::tick::Tick;
 
 use crate::queue::{Queue, Waiting};
@@ -68,7 +69,8 @@ impl Pool {
 
     pub(crate) fn pop_waiting(&mut self, now: Tick) -> Option<(Port, Waiting)> {
         let port = self.first_port()?;
-        let waiting = self.queues[port.index()].pop()?;
+        let queue = &mut self.queues[port.index()];
+        let waiting = if is_planted(Bug::Overtaking) { queue.pop_last()? } else { queue.pop()? };
         self.queue_moved(port, now);
         Some((port, waiting))
     }

@@ -53,6 +53,12 @@ impl Queue {
         waiting
     }
 
+    /// Takes the one that came last: a bug, to be planted.
+    pub(crate) fn pop_last(&mut self) -> Option<Waiting> {
+        let last = self.places.iter().rev().find_map(|(_, waiting)| waiting.as_ref())?.ticket;
+        self.remove(last)
+    }
+
     pub(crate) fn remove(&mut self, ticket: Ticket) -> Option<Waiting> {
         let place = self.places.binary_search_by_key(&ticket, |(ticket, _)| *ticket).ok()?;
         let waiting = self.places[place].1.take()?;

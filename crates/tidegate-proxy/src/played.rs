@@ -10,7 +10,8 @@ use std::sync::atomic::Ordering;
 
 use tidegate_budget::budget::Share;
 use tidegate_config::Config;
-use tidegate_pool_core::server::Port;
+use tidegate_pool_core::queue::Ticket;
+use tidegate_pool_core::server::{PoolId, Port, ServerId};
 use tidegate_wire::tick::Tick;
 
 use crate::channel::Socket;
@@ -61,6 +62,21 @@ pub struct PlayedCancel {
     /// What proves it.
     pub secret: Vec<u8>,
     asker: Asker,
+}
+
+/// A client as it stands between two turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Its worker, and what it is called there.
+    pub client: (usize, u64),
+    /// Its pool.
+    pub pool: PoolId,
+    /// Its place in the queue, if it waits for a server.
+    pub waits: Option<Ticket>,
+    /// The end of its wait is on its way to it.
+    pub is_next: bool,
+    /// The server that it has.
+    pub has: Option<ServerId>,
 }
 
 /// A gate that is played.
@@ -167,6 +183,29 @@ impl PlayedGate {
             return Err(format!("{waiting} checkouts wait, and {tickets} clients"));
         }
         Ok(())
+    }
+
+    /// The clients that wait for a server, or have one.
+    pub fn standings(&self) -> Vec<Standing> {
+        let workers = self.workers.iter().zip(self.shared.mailboxes.iter()).enumerate();
+        let mut standings = Vec::new();
+        for (number, (worker, mailbox)) in workers {
+            let mail = lock(&mailbox.mail);
+            let ends_wait = |ended: Ticket| {
+                mail.iter().any(|mail| match mail {
+                    Mail::HandOff(_, ticket, _) | Mail::Refuse(_, ticket, _) => *ticket == ended,
+                    _ => false,
+                })
+            };
+            standings.extend(worker.standings().map(|(key, pool, ticket, has)| Standing {
+                client: (number, key.to_bits()),
+                pool,
+                waits: ticket,
+                is_next: ticket.is_some_and(ends_wait),
+                has,
+            }));
+        }
+        standings
     }
 
     // --- Take-over: whoever plays is the line between the two gates. ---

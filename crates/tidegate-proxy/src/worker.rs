@@ -43,6 +43,7 @@ use slab::Slab;
 use tidegate_config::Config;
 use tidegate_pool_core::order::Order;
 use tidegate_pool_core::pools::Pools;
+use tidegate_pool_core::queue::Ticket;
 use tidegate_pool_core::server::{PoolId, ServerId, Waiter};
 use tidegate_session::pieces::Pieces;
 use tidegate_session::pin::PinReason;
@@ -81,6 +82,9 @@ const GOODBYE_PAUSE: Duration = Duration::from_millis(10);
 
 /// Origins whose pins are remembered as logged. Each is a few words.
 const PIN_ORIGINS_MAX: usize = 1024;
+
+/// A client, its pool, its place in the queue, and its server.
+type Place = (ClientKey, PoolId, Option<Ticket>, Option<ServerId>);
 
 /// A worker, before and while it runs.
 pub(crate) struct Worker {
@@ -242,6 +246,14 @@ impl Worker {
     pub(crate) fn at_hand(&self) -> (usize, usize) {
         let waiting = self.clients.iter().filter(|(_, client)| client.ticket.is_some()).count();
         (self.servers.iter().flatten().count(), waiting + self.ears_waiting())
+    }
+
+    /// Its clients that have a pool: what they wait for, and what they have.
+    pub(crate) fn standings(&self) -> impl Iterator<Item = Place> {
+        self.clients.iter().filter_map(|(_, client)| {
+            let session = client.session.as_deref()?;
+            Some((client.key, session.pool, client.ticket, client.lease))
+        })
     }
 
     /// When the next turn is due at the latest, as of this one.

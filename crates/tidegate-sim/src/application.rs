@@ -6,6 +6,7 @@ pub(crate) mod work;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use tidegate_config::ClientTimeouts;
 use tidegate_pool_core::server::Port;
 use tidegate_wire::backend::{self, Authentication, Fields, Message};
 use tidegate_wire::frontend;
@@ -51,6 +52,29 @@ pub struct Mood {
     pub may_be_left: bool,
     /// What it does more often than otherwise.
     pub focus: Focus,
+    /// The database that it uses.
+    pub database: &'static str,
+    /// How long it may take for what it does.
+    pub limits: ClientTimeouts,
+    /// How long a statement may go on that was cancelled for having taken too long.
+    pub cancel_max: Duration,
+    /// What takes too long is ended in time; otherwise nobody knows when.
+    pub is_punctual: bool,
+    /// From the client to its server and back, twice.
+    pub round_trips: Duration,
+}
+
+impl Mood {
+    /// A statement is cancelled before it has taken so long, or its connection is closed: the cancel
+    /// may be quicker than the statement, and hit nothing.
+    fn too_long(&self) -> Option<Duration> {
+        Some(self.limits.query? + self.cancel_max + Duration::from_secs(3))
+    }
+
+    /// After this time at the latest whoever has taken too long is told.
+    fn slack(&self) -> Duration {
+        self.round_trips + Duration::from_secs(1)
+    }
 }
 
 /// An application: one connection at a time.
@@ -59,7 +83,8 @@ pub struct Application {
     /// Its place in what it says.
     pub name: String,
     gates: usize,
-    port: Port,
+    /// Where it goes to.
+    pub port: Port,
     random: Random,
     maker: Maker,
     mood: Mood,
@@ -88,6 +113,21 @@ pub struct Application {
     /// Its cancel's connection was broken, so that nobody knows when it comes.
     has_loose_cancel: bool,
     refusals: usize,
+    /// When it has sent something last, and when before that: what it is told may have been said
+    /// before its last words came.
+    spoke_at: Tick,
+    spoke_before: Tick,
+    /// When it has been answered last.
+    heard_at: Tick,
+    /// When it has sent the first of what may be a transaction.
+    busy_since: Tick,
+    /// From when on PostgreSQL has had a transaction of its, which is open.
+    open_since: Option<Tick>,
+    /// It was told that it has taken too long, and that its connection ends.
+    is_timed_out: bool,
+    /// Something of the work under way was cancelled for having taken too long. What stands behind in
+    /// the same pipeline may be hit by that cancel, and is told so, mostly.
+    was_overdue: bool,
     work_left: usize,
     /// What it was told of each of its lines.
     pub lines: BTreeMap<String, Told>,
@@ -105,6 +145,8 @@ struct Heard {
     /// And its DETAIL.
     detail: String,
     tag: String,
+    /// What it was to prepare has been.
+    is_parsed: bool,
 }
 
 /// Enough to see where it went wrong.
@@ -121,8 +163,8 @@ impl Application {
         mood: Mood,
     ) -> Self {
         let starts_with_who = random.one_in(3);
-        let maker =
-            Maker::new(number, mood.focus, !mood.is_quiet || random.one_in(2), starts_with_who);
+        let may_vanish = !mood.is_quiet || random.one_in(2);
+        let maker = Maker::new(number, mood.focus, may_vanish, starts_with_who, mood.too_long());
         Self {
             number,
             name: maker.name.clone(),
@@ -148,6 +190,13 @@ impl Application {
             may_be_cancelled: false,
             has_loose_cancel: false,
             refusals: 0,
+            spoke_at: Tick::ZERO,
+            spoke_before: Tick::ZERO,
+            heard_at: Tick::ZERO,
+            busy_since: Tick::ZERO,
+            open_since: None,
+            is_timed_out: false,
+            was_overdue: false,
             work_left,
             lines: BTreeMap::new(),
             violations: Vec::new(),
@@ -187,6 +236,7 @@ impl Application {
 
     /// Its time has come.
     pub fn go_on(&mut self, net: &mut Net) {
+        self.is_not_overdue(net.now());
         match self.stage {
             Stage::Away => self.connect(net),
             Stage::Ready => self.begin(net),
@@ -221,7 +271,7 @@ impl Application {
         match notice {
             Notice::Connected => {
                 self.stage = Stage::LoggingIn;
-                let mut parameters = vec![("user", "app"), ("database", "app")];
+                let mut parameters = vec![("user", "app"), ("database", self.mood.database)];
                 let options = format!("-c app.who={}", self.name);
                 if self.maker.starts_with_who {
                     parameters.push(("options", &options));
@@ -286,7 +336,10 @@ impl Application {
         if let Some(end) = self.end.take() {
             net.close(end);
         }
-        if self.mood.is_quiet {
+        // What it was told is lost where it has spoken meanwhile: the answer to that is a reset.
+        let is_timed_out =
+            self.is_timed_out || self.heard.error.is_none() && self.may_be_timed_out(net.now());
+        if self.mood.is_quiet && !is_timed_out {
             let error = self.heard.error.clone();
             self.violation(format!("lost its connection: {error:?}"));
         }
@@ -328,6 +381,8 @@ impl Application {
         self.heard = Heard::default();
         self.mischief = Mischief::None;
         self.is_in_transaction = false;
+        self.open_since = None;
+        self.is_timed_out = false;
         self.may_be_cancelled = false;
         self.maker.forget();
     }
@@ -369,6 +424,7 @@ impl Application {
             return; // It waits until it is known that its cancel hits nothing else.
         }
         self.may_be_cancelled = false;
+        self.was_overdue = false;
         if self.work_left == 0 {
             self.stage = Stage::Done;
             frontend::push_terminate(&mut self.output);
@@ -390,12 +446,20 @@ impl Application {
         self.send_next(net);
     }
 
+    fn speaks(&mut self, now: Tick) {
+        self.spoke_before = std::mem::replace(&mut self.spoke_at, now);
+    }
+
     /// Sends the next step, and those that go with it.
     fn send_next(&mut self, net: &mut Net) {
         if !self.awaited.is_empty() {
             return;
         }
         let mut is_first = true;
+        self.speaks(net.now());
+        if !self.is_in_transaction {
+            self.busy_since = net.now();
+        }
         while let Some(step) = self.to_send.pop_front_if(|step| is_first || step.pause.is_none()) {
             self.note(format!("{} {}", if is_first { ">" } else { "+" }, step.words));
             is_first = false;
@@ -460,13 +524,15 @@ impl Application {
             Message::Authentication(_) => self.violation("is asked for a password".into()),
             Message::BackendKeyData { pid, secret } => self.key = (pid, secret.to_vec()),
             Message::ParameterStatus { .. } | Message::NoticeResponse(_) => {}
-            Message::ErrorResponse(fields) => self.hear_error(&fields),
+            Message::ErrorResponse(fields) => self.hear_error(&fields, net.now()),
             _ if is_unasked => self.violation(format!("hears {message:?} without having asked")),
+            Message::ParseComplete => self.heard.is_parsed = true,
             Message::DataRow(row) => self.hear_row(row),
             Message::CommandComplete(tag) => {
                 self.heard.tag = String::from_utf8_lossy(tag).into_owned();
             }
             Message::CopyInResponse(_) => {
+                self.speaks(net.now());
                 let pieces = self.awaited.front_mut().map(|step| std::mem::take(&mut step.copy));
                 for piece in pieces.unwrap_or_default() {
                     self.output.extend_from_slice(&piece);
@@ -488,13 +554,16 @@ impl Application {
         }
     }
 
-    fn hear_error(&mut self, fields: &Fields<'_>) {
+    fn hear_error(&mut self, fields: &Fields<'_>, now: Tick) {
         let text =
             |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
         let code = fields.sqlstate().map(|code| code.as_str().to_owned()).unwrap_or_default();
         let message = text(fields.message());
         self.note(format!("< {code} {message} ({})", text(fields.hint())));
-        if code == "57014" && !self.may_be_cancelled && !self.has_loose_cancel {
+        self.was_overdue |= is_of_timeout(&message);
+        let is_cancelled = code == "57014" && !self.was_overdue;
+        self.hear_timeout(&code, &message, now);
+        if is_cancelled && !self.may_be_cancelled && !self.has_loose_cancel {
             self.violation("was cancelled by another".into());
         }
         if self.heard.error.is_none() {
@@ -503,8 +572,79 @@ impl Application {
         }
     }
 
+    /// If this says that it has taken too long, it has.
+    fn hear_timeout(&mut self, code: &str, message: &str, now: Tick) {
+        let ClientTimeouts { idle_in_transaction, transaction, query, client_idle } =
+            self.mood.limits;
+        let has_ended = !message.starts_with("canceling");
+        let (since, limit) = match code {
+            "57014" if !is_of_timeout(message) => return,
+            "57014" if has_ended => {
+                (self.spoke_at, query.map(|limit| limit + self.mood.cancel_max))
+            }
+            "57014" => (self.spoke_at, query),
+            "25P03" => (self.spoke_before, idle_in_transaction),
+            "25P04" => (self.busy_since, transaction),
+            // Nothing goes wrong, but that it has taken too long.
+            "08007" if self.mood.is_quiet => (self.busy_since, transaction),
+            "57P05" => (self.spoke_before, client_idle),
+            _ => return,
+        };
+        self.is_timed_out |= has_ended;
+        if code == "57014"
+            && has_ended
+            && self.mood.is_punctual
+            && query.is_some_and(|limit| limit > self.mood.round_trips)
+        {
+            self.violation("was not cancelled before it was closed".into());
+        }
+        match limit {
+            None => self.violation(format!("is told {code}, and may take as long as it likes")),
+            Some(limit) if now.since(since) < limit => {
+                let took = now.since(since);
+                self.violation(format!("is told {code} after {took:?}, and may take {limit:?}"));
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Whether there is a limit that it may have reached.
+    fn may_be_timed_out(&self, now: Tick) -> bool {
+        let limits = self.mood.limits;
+        let silent = now.since(self.spoke_before);
+        let over =
+            |took: Duration, limit: Option<Duration>| limit.is_some_and(|limit| took >= limit);
+        over(silent, limits.client_idle)
+            || over(silent, limits.idle_in_transaction)
+            || over(now.since(self.busy_since), limits.transaction)
+    }
+
+    /// Whoever has taken too long is told before he says something again.
+    fn is_not_overdue(&mut self, now: Tick) {
+        if !self.mood.is_punctual || self.end.is_none() {
+            return;
+        }
+        let slack = self.mood.slack();
+        let limits = self.mood.limits;
+        let silent_since = self.spoke_at.max(self.heard_at);
+        let clocks = match (self.stage, self.open_since) {
+            (Stage::Ready, _) => [(silent_since, limits.client_idle), (now, None)],
+            (Stage::Working, Some(open_since)) if self.awaited.is_empty() => {
+                [(silent_since, limits.idle_in_transaction), (open_since, limits.transaction)]
+            }
+            _ => return,
+        };
+        for (since, limit) in clocks {
+            if limit.is_some_and(|limit| now.since(since) > limit + slack) {
+                let took = now.since(since);
+                self.violation(format!("has taken {took:?} of {limit:?}, and is not told"));
+            }
+        }
+    }
+
     fn ready(&mut self, status: u8, net: &mut Net) {
         let heard = std::mem::take(&mut self.heard);
+        self.heard_at = net.now();
         if self.stage == Stage::LoggingIn {
             self.has_who = self.maker.starts_with_who;
             self.refusals = 0;
@@ -513,12 +653,21 @@ impl Application {
         let Some(step) = self.awaited.pop_front() else { return };
         self.note(format!("< {} rows, {}, {}", heard.rows.len(), heard.tag, char::from(status)));
         self.judge(&step, &heard, status);
+        let unprepared = step.prepares.as_ref().filter(|_| !heard.is_parsed);
+        unprepared.iter().for_each(|name| self.maker.unprepare(name));
+        // A BEGIN the gate may have kept to itself.
+        self.open_since = match (status, step.ends) {
+            (b'I', _) | (_, Ends::Begins) => None,
+            _ => self.open_since.or(Some(net.now())),
+        };
         if !self.awaited.is_empty() {
             return;
         }
         let went_wrong = heard.error.is_some() && !matches!(step.want, Want::Error(_));
         if went_wrong {
-            self.to_send.clear();
+            for step in std::mem::take(&mut self.to_send) {
+                step.prepares.iter().for_each(|name| self.maker.unprepare(name));
+            }
             if status != b'I' {
                 let rollback =
                     Step { ends: Ends::RollsBack, ..work::simple("ROLLBACK", Want::Anything) };
@@ -538,15 +687,21 @@ impl Application {
     fn judge(&mut self, step: &Step, heard: &Heard, status: u8) {
         self.awaited.push_front(step.clone()); // For the words of violations.
         let code = heard.error.as_ref().map(|(code, _)| code.as_str());
+        let is_overdue = heard.error.as_ref().is_some_and(|(_, message)| is_of_timeout(message));
         match (&step.want, code) {
+            (_, Some(_)) if is_overdue => {}
+            (Want::TooLong, None) if self.mood.is_punctual => {
+                self.violation("was not cancelled, and should have been".into());
+            }
             (Want::Error(wanted), Some(code)) if *wanted == code => {}
             (Want::Error(wanted), None) => self.violation(format!("did not fail with {wanted}")),
-            (_, Some("57014")) if self.may_be_cancelled || self.has_loose_cancel => {}
+            (_, Some("57014"))
+                if self.may_be_cancelled || self.has_loose_cancel || self.was_overdue => {}
             (_, Some("25P02")) if status == b'E' => {} // What came before has failed.
             (_, Some(code)) if self.mood.is_quiet => {
                 self.violation(format!("failed with {code}: {:?}", heard.error));
             }
-            (_, Some(_)) | (Want::Anything, None) => {}
+            (_, Some(_)) | (Want::Anything | Want::TooLong, None) => {}
             (Want::Rows(rows), None) => {
                 if *rows != heard.rows {
                     self.violation(format!("wanted {rows:?}, got {:?}", heard.rows));
@@ -607,4 +762,9 @@ impl Application {
             self.violation(format!("is told {status} instead of {wanted}"));
         }
     }
+}
+
+/// Whether these are the gate's words for a statement that has run for too long.
+fn is_of_timeout(message: &str) -> bool {
+    message.ends_with("due to Tidegate's query timeout")
 }

@@ -10,8 +10,11 @@ pub mod runs;
 
 pub mod play;
 
+pub mod conversation;
+
 pub mod application;
 pub mod postgres;
+mod line;
 mod takeover;
 pub mod scenario;
 

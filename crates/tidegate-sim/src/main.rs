@@ -6,8 +6,9 @@ use anyhow::{Result, bail};
 use clap::Parser;
 use tracing_subscriber::filter::LevelFilter;
 
-use tidegate_sim::play::play;
+use tidegate_sim::play::play_focused;
 use tidegate_sim::runs::play_all;
+use tidegate_sim::scenario::Focus;
 
 /// Whole gates, applications, and PostgreSQL in a world that follows from a seed.
 #[derive(Debug, Parser)]
@@ -24,6 +25,9 @@ struct Options {
     /// Stop after so many seconds
     #[arg(long)]
     seconds: Option<u64>,
+    /// What there is to be more of; without it the seed says that, too
+    #[arg(long)]
+    focus: Option<Focus>,
     /// Show what the gates log
     #[arg(long)]
     log: bool,
@@ -36,15 +40,15 @@ fn main() -> Result<()> {
         log.without_time().with_ansi(false).init();
     }
     match options.seed {
-        Some(seed) => play_one(seed),
+        Some(seed) => play_one(seed, options.focus),
         None => play_many(&options),
     }
 }
 
-fn play_one(seed: u64) -> Result<()> {
-    let first = play(seed);
+fn play_one(seed: u64, focus: Option<Focus>) -> Result<()> {
+    let first = play_focused(seed, focus);
     println!("{first}");
-    let second = play(seed);
+    let second = play_focused(seed, focus);
     if first != second {
         bail!("played again, it came out differently: {second}");
     }
@@ -59,7 +63,7 @@ fn play_many(options: &Options) -> Result<()> {
     // A failure says what is needed; the panics' own words would come from several threads.
     std::panic::set_hook(Box::new(|_| {}));
     let limit = options.seconds.map(Duration::from_secs);
-    let summary = play_all(options.from, options.runs, limit);
+    let summary = play_all(options.from, options.runs, limit, options.focus);
     for outcome in &summary.failures {
         println!("{outcome}");
     }

@@ -171,6 +171,8 @@ pub struct Net {
     due: BTreeMap<(Tick, u64), Due>,
     links: Vec<Link>,
     doors: BTreeMap<SocketAddr, Door>,
+    /// Where nobody answers, not even with a refusal.
+    dark: BTreeSet<SocketAddr>,
     /// By gate and worker: the ends at which something has happened.
     edges: BTreeMap<(usize, u16), BTreeSet<(usize, EdgeOf)>>,
     /// For ends that no gate has.
@@ -200,6 +202,7 @@ impl Net {
             due: BTreeMap::new(),
             links: Vec::new(),
             doors: BTreeMap::new(),
+            dark: BTreeSet::new(),
             edges: BTreeMap::new(),
             notices: VecDeque::new(),
             weather,
@@ -278,6 +281,19 @@ impl Net {
         self.doors.entry(address).or_default().owner = None;
     }
 
+    /// What goes there gets lost from now on, and whoever connects is not even refused.
+    pub fn darken(&mut self, address: SocketAddr) {
+        self.dark.insert(address);
+        let to_there: Vec<_> =
+            (0..self.links.len()).filter(|link| self.links[*link].to == address).collect();
+        to_there.into_iter().for_each(|link| self.cut(link));
+    }
+
+    /// It can be reached again. What was lost is lost.
+    pub fn lighten(&mut self, address: SocketAddr) {
+        self.dark.remove(&address);
+    }
+
     /// The weather changes, for connections that are made from now on.
     pub fn set_weather(&mut self, weather: Weather) {
         self.weather = weather;
@@ -305,7 +321,7 @@ impl Net {
 
     fn connect_due(&mut self, link: usize) {
         let to = self.links[link].to;
-        if self.links[link].standing != Standing::Connecting {
+        if self.links[link].standing != Standing::Connecting || self.dark.contains(&to) {
             return;
         }
         let end = End { link, side: 0 };
@@ -342,6 +358,11 @@ impl Net {
             }
             owner => self.notices.push_back((owner, end, notice)),
         }
+    }
+
+    /// Whose the other end of a connection is.
+    pub fn peer_of(&self, end: End) -> Owner {
+        self.links[end.link].halves[end.peer().side].owner
     }
 
     /// Whether the connection was made and still stands.

@@ -19,10 +19,11 @@ use tidegate_proxy::world::Arrivals;
 use tidegate_wire::tick::Tick;
 
 use crate::application::{Application, Mood, Told};
+use crate::line::Line;
 use crate::net::{Due, GateDoor, GateWorld, Net, Owner, SharedNet, gate_address, postgres_address};
-use crate::postgres::{Phase, Postgres};
+use crate::postgres::{Begun, Phase, Postgres, Role};
 use crate::random::Random;
-use crate::scenario::{Focus, Plot, Scenario};
+use crate::scenario::{DATABASES, Fall, Focus, Pair, Plot, Scenario, database};
 use crate::takeover::Takeover;
 
 /// What came of a run.
@@ -59,6 +60,13 @@ const PATIENCE: Duration = Duration::from_secs(900);
 /// Longer than the kernel needs to give up a peer that says nothing.
 const KERNEL_PATIENCE: Duration = Duration::from_secs(200);
 
+/// An answer about a name is used for so long.
+const RESOLVED: Duration = Duration::from_secs(30);
+
+/// What was handed out or sent before a gate knew of another primary is at work after this time at
+/// the latest; unless a cancel that can't be delivered to the old one holds up what stands behind.
+const ON_ITS_WAY_MAX: Duration = Duration::from_secs(2);
+
 /// Plays what follows from a seed.
 pub fn play(seed: u64) -> Outcome {
     play_focused(seed, None)
@@ -91,10 +99,21 @@ struct Stage {
     random: Random,
     net: SharedNet,
     gates: Vec<PlayedGate>,
+    /// Those who wait for each of them.
+    lines: BTreeMap<usize, Line>,
     /// By address: the gate that accepts there.
     serving: Vec<usize>,
     takeovers: Vec<Takeover>,
-    postgres: Postgres,
+    /// Two, when one can take the other's place.
+    postgres: Vec<Postgres>,
+    /// Which of them is the primary, or was it last.
+    primary: usize,
+    /// A primary has fallen, and what follows from it has not come to an end.
+    is_failing_over: bool,
+    /// By gate: the last primary at which clients of its were, by its epoch, and since when.
+    moved: BTreeMap<usize, (usize, Tick)>,
+    /// By gate: until when its process stands still.
+    stopped: BTreeMap<usize, Tick>,
     applications: Vec<Application>,
     /// When the workers to which something has happened turn to it.
     turns: BTreeMap<(usize, usize), Tick>,
@@ -105,6 +124,24 @@ struct Stage {
 
 type Checked = Result<(), String>;
 
+/// Where PostgreSQL servers are, as the gates know them.
+fn targets(pair: Option<Pair>, primary: usize) -> Vec<Target> {
+    let target = |number: usize| {
+        let address = postgres_address(number);
+        Target::Tcp { address, host: address.ip().to_string().into() }
+    };
+    match pair {
+        None => vec![target(0)],
+        Some(Pair { is_one_name: true, .. }) => vec![target(primary)],
+        Some(_) => vec![target(0), target(1)],
+    }
+}
+
+/// One run in four has take-overs.
+fn plans_takeovers(random: &mut Random, scenario: &Scenario) -> bool {
+    random.one_in(4) && scenario.drain_after.is_none()
+}
+
 /// A gate at the address of this number, in the settings of the run.
 fn make_gate(
     net: &SharedNet,
@@ -112,6 +149,7 @@ fn make_gate(
     gate: usize,
     address: usize,
     seed: u64,
+    primary: usize,
 ) -> PlayedGate {
     let arrivals = Port::ALL.map(|port| {
         let door = GateDoor::open(net.clone(), gate, gate_address(address, port));
@@ -121,7 +159,7 @@ fn make_gate(
         config: scenario.config.clone(),
         world: Arc::new(GateWorld { net: net.clone(), gate }),
         seed,
-        targets: vec![Target::Tcp { address: postgres_address(0), host: "10.0.1.1".into() }],
+        targets: targets(scenario.pair, primary),
         arrivals: arrivals.into(),
     };
     let gate = PlayedGate::new(play).expect("nothing is needed that could be missing");
@@ -135,17 +173,40 @@ impl Stage {
         // Three runs in five have some of everything.
         let drawn = random.pick(&Focus::ALL);
         let drawn = if random.one_in(2) { Focus::Everything } else { drawn };
-        let scenario = Scenario::new(&mut random, focus.unwrap_or(drawn));
+        let more = Random::new(!seed.rotate_left(32));
+        let scenario = Scenario::new(&mut random, focus.unwrap_or(drawn), more);
         let net = SharedNet::new(Net::new(random.any(), scenario.weather));
         let all = scenario.connections * scenario.gates;
-        let postgres = Postgres::new(0, all, random.fork(), &mut net.get());
+        let role = Role {
+            must_write: scenario.pair.is_some(),
+            is_reported: scenario.pair.is_none_or(|pair| pair.is_reported),
+            ..Role::ALONE
+        };
+        let mut postgres = vec![Postgres::new(0, all, role, random.fork(), &mut net.get())];
+        if scenario.pair.is_some() {
+            let standby = Role { is_standby: true, ..role };
+            postgres.push(Postgres::new(1, all, standby, random.fork(), &mut net.get()));
+        }
         let gates = (0..scenario.gates)
-            .map(|gate| make_gate(&net, &scenario, gate, gate, random.any()))
+            .map(|gate| make_gate(&net, &scenario, gate, gate, random.any(), 0))
             .collect();
-        let mood = Mood {
-            is_quiet: scenario.is_quiet && scenario.drain_after.is_none(),
-            may_be_left: scenario.drain_after.is_some(),
-            focus: scenario.focus,
+        let has_takeovers = plans_takeovers(&mut Random::new(!seed), &scenario);
+        let is_quiet = scenario.is_quiet && scenario.drain_after.is_none();
+        // From the client to its server and back, twice.
+        let round_trips = 4 * (scenario.weather.delay_max + scenario.turn_delay);
+        let mood = |number| {
+            let database = DATABASES[database(number, scenario.has_timeouts)];
+            Mood {
+                is_quiet,
+                may_be_left: scenario.drain_after.is_some(),
+                focus: scenario.focus,
+                database,
+                limits: scenario.config.client_timeouts(database, "app"),
+                cancel_max: scenario.config.timeouts.cancel,
+                // Another process does not know since when its clients are idle.
+                is_punctual: is_quiet && !has_takeovers,
+                round_trips,
+            }
         };
         let applications: Vec<_> = scenario
             .applications
@@ -153,7 +214,7 @@ impl Stage {
             .enumerate()
             .map(|(number, (port, work))| {
                 let random = random.fork();
-                Application::new(number, scenario.gates, *port, random, *work, mood)
+                Application::new(number, scenario.gates, *port, random, *work, mood(number))
             })
             .collect();
         for number in 0..applications.len() {
@@ -166,7 +227,12 @@ impl Stage {
             gates,
             serving: (0..scenario.gates).collect(),
             takeovers: Vec::new(),
+            lines: BTreeMap::new(),
             postgres,
+            primary: 0,
+            is_failing_over: false,
+            moved: BTreeMap::new(),
+            stopped: BTreeMap::new(),
             applications,
             turns: BTreeMap::new(),
             steps: 0,
@@ -179,9 +245,9 @@ impl Stage {
         stage
     }
 
-    /// One run in four has some of them, whatever else happens in it.
+    /// Some gates take over from others, whatever else happens.
     fn plot_takeovers(&mut self, mut random: Random) {
-        if !random.one_in(4) || self.scenario.drain_after.is_some() {
+        if !plans_takeovers(&mut random, &self.scenario) {
             return;
         }
         for _ in 0..random.between(1, 3) {
@@ -233,7 +299,8 @@ impl Stage {
     fn is_done(&self) -> bool {
         self.applications.iter().all(Application::is_done)
             && self.now() >= self.is_calm_from
-            && (self.postgres.phase == Phase::Up)
+            && self.postgres[self.primary].phase == Phase::Up
+            && !self.is_failing_over
     }
 
     fn step(&mut self) -> Checked {
@@ -257,6 +324,7 @@ impl Stage {
                 let events = self.net.get().take_events(gate, worker as u16);
                 self.gates[gate].turn(worker, &events);
                 self.gates[gate].nothing_is_lost()?;
+                self.lines.entry(gate).or_default().look(&self.gates[gate].standings())?;
             }
             _ => self.happen(next_due.unwrap_or(Tick::ZERO)),
         }
@@ -287,6 +355,7 @@ impl Stage {
 
     /// A worker has something to do from `due` on, and takes its turn a little later.
     fn plan_turn(&mut self, gate: usize, worker: usize, due: Tick) {
+        let due = self.stopped.get(&gate).map_or(due, |until| due.max(*until));
         let turn = self.turns.entry((gate, worker)).or_insert(Tick::NEVER);
         if *turn > due + self.scenario.turn_delay {
             let micros = self.scenario.turn_delay.as_micros() as usize;
@@ -307,7 +376,9 @@ impl Stage {
         let mut net = self.net.get();
         match due {
             Some(Due::Application(number)) => self.applications[number].go_on(&mut net),
-            Some(Due::Backend { pid, work, .. }) => self.postgres.worked(pid, work, &mut net),
+            Some(Due::Backend { postgres, pid, work }) => {
+                self.postgres[postgres].worked(pid, work, &mut net);
+            }
             Some(Due::Plot(place)) => {
                 drop(net);
                 self.plot_due(place);
@@ -320,7 +391,9 @@ impl Stage {
                 Owner::Application(number) => {
                     self.applications[number].notice(end, notice, &mut net);
                 }
-                Owner::Postgres(_) => self.postgres.notice(end, notice, &mut net),
+                Owner::Postgres(number) => {
+                    self.postgres[number].notice(end, notice, &mut net);
+                }
                 Owner::Gate(_) => {}
             }
         }
@@ -335,8 +408,9 @@ impl Stage {
         let is_application = |owner| matches!(owner, Owner::Application(_));
         match plot {
             Plot::Census => {
-                let pids = self.postgres.pids();
-                if self.postgres.phase == Phase::Up {
+                let primary = &self.postgres[self.primary];
+                if primary.phase == Phase::Up && !self.is_failing_over {
+                    let pids = primary.pids();
                     self.take_census(&pids);
                 }
                 self.net.get().after(Duration::from_secs(1), Due::Plot(place));
@@ -371,27 +445,126 @@ impl Stage {
                     gate.shared.resume(&Scope::All).expect("everything can be resumed");
                 });
             }
-            Plot::Terminate => self.postgres.terminate_one(&mut self.net.get()),
-            Plot::Crash(recovery) if self.postgres.phase == Phase::Up => {
-                self.postgres.crash(&mut self.net.get());
-                self.later(recovery, Plot::Up);
+            Plot::Terminate => {
+                let number = self.random.below(self.postgres.len());
+                self.postgres[number].terminate_one(&mut self.net.get());
             }
-            Plot::Restart(after) if self.postgres.phase == Phase::Up => {
-                self.postgres.shut_down(&mut self.net.get());
-                self.later(after, Plot::Start);
+            Plot::Crash(recovery) if self.may_fall() => {
+                self.postgres[self.primary].crash(&mut self.net.get());
+                self.later(recovery, Plot::Up(self.primary));
             }
-            Plot::Crash(_) | Plot::Restart(_) => {}
-            Plot::Start => {
-                self.postgres.start(&mut self.net.get());
+            Plot::Restart(after) if self.may_fall() => {
+                self.postgres[self.primary].shut_down(&mut self.net.get());
+                self.later(after, Plot::Start(self.primary));
+            }
+            Plot::Fall(fall) if self.may_fall() => self.fall(fall),
+            Plot::Crash(_) | Plot::Restart(_) | Plot::Fall(_) => {}
+            Plot::Promote(number) => self.promote(number),
+            Plot::Rejoin(number) => self.rejoin(number),
+            Plot::Resolve(gate) => {
+                let targets = targets(self.scenario.pair, self.primary);
+                // Its process may have ended meanwhile.
+                self.gates.get(gate).iter().for_each(|gate| gate.names_are_at(targets.clone()));
+            }
+            Plot::Start(number) => {
+                self.postgres[number].start(&mut self.net.get());
                 let recovery = self.random.time(Duration::from_secs(1));
-                self.later(recovery, Plot::Up);
+                self.later(recovery, Plot::Up(number));
             }
-            Plot::Up => self.postgres.is_up(),
+            Plot::Up(number) => {
+                self.postgres[number].is_up();
+                if number != self.primary {
+                    self.is_failing_over = false;
+                }
+            }
+            Plot::Leap(time) => self.leap(time),
+            Plot::Stop(time) => self.stop_one(time),
             Plot::CutServer => self.break_one(is_gate, is_postgres, Net::cut),
             Plot::ResetServer => self.break_one(is_gate, is_postgres, Net::reset),
             Plot::CutClient => self.break_one(is_application, is_gate, Net::cut),
             Plot::ResetClient => self.break_one(is_application, is_gate, Net::reset),
         }
+    }
+
+    /// Whether the primary serves, and is to go on.
+    fn may_fall(&self) -> bool {
+        self.postgres[self.primary].phase == Phase::Up && !self.is_failing_over
+    }
+
+    /// The primary is one no more.
+    fn fall(&mut self, fall: Fall) {
+        self.is_failing_over = true;
+        let number = self.primary;
+        let (old, address) = (&mut self.postgres[number], postgres_address(number));
+        let mut net = self.net.get();
+        match fall {
+            Fall::Crash => {
+                net.shut(address);
+                old.crash(&mut net);
+            }
+            Fall::Door => net.shut(address),
+            Fall::Dark => {
+                net.darken(address);
+                old.crash(&mut net);
+            }
+            Fall::Partition => net.darken(address),
+            Fall::ReadOnly => old.set_role(Role { is_read_only: true, ..old.role() }),
+            Fall::ShutDown => old.shut_down(&mut net),
+        }
+        drop(net);
+        let after = self.random.time(Duration::from_secs(3));
+        self.later(after, Plot::Promote(1 - number));
+    }
+
+    /// What was a standby is the primary. The other comes back as one in its stead.
+    fn promote(&mut self, number: usize) {
+        let epoch = self.postgres[self.primary].epoch + 1;
+        self.primary = number;
+        let new = &mut self.postgres[number];
+        new.epoch = epoch;
+        new.set_role(Role { is_standby: false, is_read_only: false, ..new.role() });
+        if self.scenario.pair.is_some_and(|pair| pair.is_one_name) {
+            for gate in 0..self.gates.len() {
+                let after = self.random.time(RESOLVED);
+                self.later(after, Plot::Resolve(gate));
+            }
+        }
+        // As long as that takes, somebody may stay at it who should not.
+        let after = Duration::from_millis(self.random.between(100, 60_000) as u64);
+        self.later(after, Plot::Rejoin(1 - number));
+    }
+
+    fn rejoin(&mut self, number: usize) {
+        let old = &mut self.postgres[number];
+        let mut net = self.net.get();
+        net.lighten(postgres_address(number));
+        // Whoever is still in is thrown out.
+        old.crash(&mut net);
+        old.start(&mut net);
+        old.set_role(Role { is_standby: true, is_read_only: false, ..old.role() });
+        drop(net);
+        let recovery = self.random.time(Duration::from_secs(1));
+        self.later(recovery, Plot::Up(number));
+    }
+
+    /// It is later for everybody.
+    fn leap(&mut self, time: Duration) {
+        let now = self.now() + time;
+        self.net.get().set_now(now);
+        // What was to happen meanwhile happens now.
+        self.is_calm_from = self.is_calm_from.max(now + Duration::from_secs(1));
+        self.drained = self.drained.map(|_| now);
+        // What was on its way still is.
+        self.moved.values_mut().for_each(|(_, since)| *since = now);
+    }
+
+    /// Some gate does nothing for a time, while everybody else goes on.
+    fn stop_one(&mut self, time: Duration) {
+        let gate = self.random.below(self.gates.len());
+        let until = self.now() + time;
+        self.stopped.insert(gate, until);
+        self.turns.retain(|(stopped, _), _| *stopped != gate);
+        self.is_calm_from = self.is_calm_from.max(until);
     }
 
     /// Some gate gets other sizes of pools, as many connections as before in all at most.
@@ -444,7 +617,7 @@ impl Stage {
         }
         let new = self.gates.len();
         let seed = self.random.any();
-        self.gates.push(make_gate(&self.net, &self.scenario, new, address, seed));
+        self.gates.push(make_gate(&self.net, &self.scenario, new, address, seed, self.primary));
         self.serving[address] = new;
         // Where nothing goes wrong, nobody is sent away.
         let over_at = match self.scenario.is_quiet {
@@ -454,7 +627,7 @@ impl Stage {
         let takeover = Takeover::begin(old, new, &self.gates, over_at);
         let number = self.takeovers.len();
         self.takeovers.push(takeover);
-        let pids = self.postgres.pids();
+        let pids = self.postgres[self.primary].pids();
         self.take_census(&pids);
         let start = self.random.time(Duration::from_millis(20));
         self.later(start, Plot::Serves(number));
@@ -515,13 +688,18 @@ impl Stage {
             let history = application.remembered();
             return Err(format!("{}\n{history}", application.violations[0]));
         }
-        if let Some(words) = self.postgres.violations.first() {
-            return Err(format!("PostgreSQL: {words}"));
+        for postgres in &self.postgres {
+            if let Some(words) = postgres.violations.first() {
+                return Err(format!("PostgreSQL: {words}"));
+            }
         }
-        if let Some(drained) = self.drained
-            && self.now() > drained + Duration::from_secs(1)
-        {
-            for gate in &self.gates {
+        self.nobody_stays_behind()?;
+        if let Some(drained) = self.drained {
+            for (number, gate) in self.gates.iter().enumerate() {
+                let told = self.stopped.get(&number).map_or(drained, |until| drained.max(*until));
+                if self.now() <= told + Duration::from_secs(1) {
+                    continue;
+                }
                 let waiting: u32 =
                     gate.shared.view().pools.iter().map(|pool| pool.tally.waiting()).sum();
                 if waiting > 0 {
@@ -530,6 +708,39 @@ impl Stage {
             }
         }
         Ok(())
+    }
+
+    /// Once a gate has been at the new primary, no transaction begins at an old one any more, but for
+    /// those of clients that keep their server.
+    fn nobody_stays_behind(&mut self) -> Checked {
+        let now = self.now();
+        let held_max = if self.scenario.has_timeouts {
+            self.scenario.config.timeouts.cancel
+        } else {
+            Duration::ZERO
+        };
+        let on_its_way_max = ON_ITS_WAY_MAX + held_max;
+        for postgres in &mut self.postgres {
+            for Begun { client, end, is_pinned } in postgres.begun.drain(..) {
+                let Owner::Gate(gate) = self.net.get().peer_of(end) else { continue };
+                let (epoch, since) = self.moved.entry(gate).or_insert((0, now));
+                if postgres.epoch > *epoch {
+                    (*epoch, *since) = (postgres.epoch, now);
+                }
+                let keeps = is_pinned
+                    || self.applications.iter().any(|application| {
+                        application.name == client && application.port == Port::Session
+                    });
+                if postgres.epoch < *epoch && !keeps && now > *since + on_its_way_max {
+                    return Err(format!("{client} begins at an old primary"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn backends(&self) -> usize {
+        self.postgres.iter().map(|postgres| postgres.pids().len()).sum()
     }
 
     fn unfinished(&self, words: &str) -> String {
@@ -551,7 +762,8 @@ impl Stage {
             format!("used {}: {pools}", view.budget.used)
         });
         let gates = gates.collect::<Vec<_>>().join(" | ");
-        format!("{gates}\n    backends {}", self.postgres.standing())
+        let standing: Vec<_> = self.postgres.iter().map(Postgres::standing).collect();
+        format!("{gates}\n    backends {}", standing.join(" | "))
     }
 
     /// Everybody has gone: what they left is put in order.
@@ -559,17 +771,29 @@ impl Stage {
         let until = self.now() + KERNEL_PATIENCE;
         while self.now() < until && !self.is_at_rest() {
             self.step()?;
+            self.end_processes();
         }
         if self.is_at_rest() { Ok(()) } else { Err(format!("no rest: {}", self.numbers())) }
     }
 
+    /// Those that have been shut down end, whatever they still have, and the kernel closes that.
+    fn end_processes(&mut self) {
+        for (number, gate) in self.gates.iter_mut().enumerate() {
+            if self.drained.is_some() && gate.is_over() && gate.workers() > 0 {
+                gate.end();
+                self.turns.retain(|(ended, _), _| *ended != number);
+            }
+        }
+    }
+
     fn is_at_rest(&self) -> bool {
-        let backends = self.postgres.pids().len();
+        let backends = self.backends();
         let mut used = 0;
         if self.takeovers.iter().any(|takeover| !takeover.is_done) {
             return false;
         }
-        for gate in self.serving.iter().map(|gate| &self.gates[*gate]) {
+        let serving = self.serving.iter().map(|gate| &self.gates[*gate]);
+        for gate in serving.filter(|gate| gate.workers() > 0) {
             let view = gate.shared.view();
             used += view.budget.used as usize;
             let is_at_rest = !gate.is_shared()
@@ -600,7 +824,7 @@ impl Stage {
         self.gates.clear();
         self.turns.clear();
         let until = self.now() + KERNEL_PATIENCE;
-        while !self.postgres.pids().is_empty() {
+        while self.backends() > 0 {
             self.step()?;
             if self.now() > until {
                 return Err(format!("a backend does not end: {}", self.numbers()));
@@ -611,10 +835,12 @@ impl Stage {
 
     /// What applications were told is true.
     fn compare_ledger(&self) -> Checked {
-        if let Some(line) = self.postgres.entered_twice().first() {
-            return Err(format!("{line} was done twice"));
+        let mut entered = BTreeSet::new();
+        for line in self.postgres.iter().flat_map(|postgres| &postgres.ledger) {
+            if !entered.insert(line) {
+                return Err(format!("{line} was done twice"));
+            }
         }
-        let entered: BTreeSet<_> = self.postgres.ledger.iter().collect();
         for application in &self.applications {
             for (line, told) in &application.lines {
                 let is_entered = entered.contains(line);

@@ -6,7 +6,7 @@ mod backend;
 mod session;
 mod sql;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use tidegate_wire::backend::Severity;
 use tidegate_wire::startup::{self, Packet, StartupFront};
@@ -27,35 +27,80 @@ pub enum Phase {
     Up,
 }
 
+/// What a server is among others that have the same data. Replication is synchronous: what one has
+/// committed is not lost with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Role {
+    /// It is in recovery, and only reads.
+    pub is_standby: bool,
+    /// Transactions only read unless they say otherwise: how a primary is retired that still runs.
+    pub is_read_only: bool,
+    /// It reports both, as PostgreSQL does from version 14 on.
+    pub is_reported: bool,
+    /// Whoever is at it must be able to write.
+    pub must_write: bool,
+}
+
+impl Role {
+    /// One that is alone.
+    pub const ALONE: Self =
+        Self { is_standby: false, is_read_only: false, is_reported: true, must_write: false };
+}
+
+/// A transaction that has begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Begun {
+    /// The client whose it is.
+    pub client: String,
+    /// The connection over which it came.
+    pub end: End,
+    /// Its client has left something in the session, and keeps it.
+    pub is_pinned: bool,
+}
+
 /// A server.
 pub struct Postgres {
     number: usize,
     /// What it is at.
     pub phase: Phase,
     max_connections: usize,
+    role: Role,
+    /// How many primaries there were before it, when it became one last.
+    pub epoch: usize,
     backends: BTreeMap<u32, Backend>,
     by_end: BTreeMap<End, u32>,
     next_pid: u32,
     random: Random,
     /// What has been committed.
     pub ledger: Vec<String>,
+    /// What has begun since somebody looked.
+    pub begun: Vec<Begun>,
     /// What must not be.
     pub violations: Vec<String>,
 }
 
 impl Postgres {
     /// A server that serves.
-    pub fn new(number: usize, max_connections: usize, random: Random, net: &mut Net) -> Self {
+    pub fn new(
+        number: usize,
+        max_connections: usize,
+        role: Role,
+        random: Random,
+        net: &mut Net,
+    ) -> Self {
         net.open(postgres_address(number), Owner::Postgres(number));
         Self {
             number,
             phase: Phase::Up,
             max_connections,
+            role,
+            epoch: 0,
             backends: BTreeMap::new(),
             by_end: BTreeMap::new(),
             next_pid: 1000 * (number as u32 + 1),
             random,
             ledger: Vec::new(),
+            begun: Vec::new(),
             violations: Vec::new(),
         }
     }
@@ -147,7 +192,7 @@ impl Postgres {
                         (text(name).to_lowercase(), text(value))
                     })
                     .filter(|(name, _)| !is_own(name) && !name.starts_with("_pq_"));
-                let session = Session::new(settings.collect());
+                let session = Session::new(settings.collect(), self.role);
                 backend.welcome(session, net);
                 backend.notice(net);
             }
@@ -184,6 +229,9 @@ impl Postgres {
     fn collect(&mut self) {
         for backend in self.backends.values_mut() {
             self.ledger.append(&mut backend.session.committed);
+            let end = backend.end;
+            let begun = backend.session.begun.drain(..);
+            self.begun.extend(begun.map(|(client, is_pinned)| Begun { client, end, is_pinned }));
             self.violations.append(&mut backend.session.violations);
         }
     }
@@ -225,6 +273,19 @@ impl Postgres {
         self.by_end.clear();
     }
 
+    /// It is something else from now on, for all that are at it.
+    pub fn set_role(&mut self, role: Role) {
+        self.role = role;
+        for backend in self.backends.values_mut() {
+            backend.session.role = role;
+        }
+    }
+
+    /// What it is.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
     /// It listens again, and recovers.
     pub fn start(&mut self, net: &mut Net) {
         net.open(postgres_address(self.number), Owner::Postgres(self.number));
@@ -234,11 +295,5 @@ impl Postgres {
     /// It serves.
     pub fn is_up(&mut self) {
         self.phase = Phase::Up;
-    }
-
-    /// What is in the ledger more than once.
-    pub fn entered_twice(&self) -> Vec<&String> {
-        let mut seen = BTreeSet::new();
-        self.ledger.iter().filter(|line| !seen.insert(*line)).collect()
     }
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use tidegate_proxy::clock::Clock;
 use tidegate_wire::tick::Tick;
 
-use crate::play::{Outcome, play};
+use crate::play::{Outcome, play_focused};
+use crate::scenario::Focus;
 
 /// What came of many runs.
 #[derive(Debug, Default)]
@@ -24,8 +25,9 @@ pub struct Summary {
     pub failures: Vec<Outcome>,
 }
 
-/// Plays seeds from `from` on: `runs` of them, or as many as there is time for.
-pub fn play_all(from: u64, runs: u64, limit: Option<Duration>) -> Summary {
+/// Plays seeds from `from` on: `runs` of them, or as many as there is time for. What there is more of
+/// follows from the seed if `focus` does not say it.
+pub fn play_all(from: u64, runs: u64, limit: Option<Duration>, focus: Option<Focus>) -> Summary {
     let clock = Clock::new();
     let elapsed = || clock.now().since(Tick::ZERO);
     let next = AtomicU64::new(from);
@@ -37,7 +39,7 @@ pub fn play_all(from: u64, runs: u64, limit: Option<Duration>) -> Summary {
             if seed.wrapping_sub(from) >= runs || is_late {
                 return;
             }
-            let outcome = play(seed);
+            let outcome = play_focused(seed, focus);
             let mut summary = summary.lock().unwrap_or_else(PoisonError::into_inner);
             summary.runs += 1;
             summary.steps += outcome.steps as u64;

@@ -19,7 +19,7 @@ fn assert_well(summary: &Summary) {
 
 #[test]
 fn two_thousand_fixed_seeds_come_out_well() {
-    assert_well(&play_all(1, 2000, None));
+    assert_well(&play_all(1, 2000, None, None));
 }
 
 /// What no run has seen before. A failure names the seed.
@@ -30,7 +30,7 @@ fn a_minute_of_new_seeds_comes_out_well() {
     // Short enough to be typed.
     let from = u64::from_le_bytes(bytes) % 1_000_000_000_000;
     println!("from {from}");
-    assert_well(&play_all(from, u64::MAX, Some(Duration::from_secs(60))));
+    assert_well(&play_all(from, u64::MAX, Some(Duration::from_secs(60)), None));
 }
 
 #[test]

@@ -21,6 +21,8 @@ pub enum Bug {
     LateCancel,
     /// A waiter is taken from the queue and given nothing.
     LostWaiter,
+    /// A waiter is served before one that has waited for longer.
+    Overtaking,
     /// Answers that are owed to a client that has gone are left to the next.
     ReplyToAnother,
     /// A server keeps the settings of the client before.

@@ -19,6 +19,8 @@ pub(crate) struct Step {
     /// How it changes the application's setting, if it succeeds.
     pub(crate) who: Option<Who>,
     pub(crate) ends: Ends,
+    /// The statement that it prepares.
+    pub(crate) prepares: Option<String>,
     /// What is sent once a copy has begun.
     pub(crate) copy: Vec<Vec<u8>>,
     /// How long after the step before its answer it is sent; none: with it.
@@ -34,6 +36,8 @@ pub(crate) enum Want {
     Setting(String),
     /// An error.
     Error(&'static str),
+    /// That it has taken too long.
+    TooLong,
     /// Whatever it is, no error.
     Anything,
 }
@@ -95,6 +99,8 @@ pub(crate) struct Maker {
     /// Its setting comes with its startup packet.
     pub(crate) starts_with_who: bool,
     lock: usize,
+    /// A statement is ended before it has taken so long.
+    too_long: Option<Duration>,
 }
 
 impl Maker {
@@ -103,6 +109,7 @@ impl Maker {
         focus: Focus,
         may_vanish: bool,
         starts_with_who: bool,
+        too_long: Option<Duration>,
     ) -> Self {
         Self {
             focus,
@@ -112,12 +119,18 @@ impl Maker {
             may_vanish,
             starts_with_who,
             lock: number + 1,
+            too_long,
         }
     }
 
     /// The connection is a new one.
     pub(crate) fn forget(&mut self) {
         self.prepared.clear();
+    }
+
+    /// A statement that was to be prepared is not.
+    pub(crate) fn unprepare(&mut self, name: &str) {
+        self.prepared.retain(|(known, _)| known != name);
     }
 
     fn identity(&mut self) -> String {
@@ -132,10 +145,19 @@ impl Maker {
             Focus::Cancels => random.pick(&[CANCELLED, CANCELLED, SLEEP]),
             Focus::Leaving => random.pick(&[TRANSACTION, SLEEP]),
             Focus::Prepared => STATEMENT,
-            Focus::Everything | Focus::Drain => random.below(KINDS),
+            Focus::Everything
+            | Focus::Clocks
+            | Focus::Drain
+            | Focus::Failover
+            | Focus::Timeouts => random.below(KINDS),
         };
         let work = if random.one_in(6) { random.below(KINDS) } else { usual };
+        let too_long = self.too_long.map(|time| time.as_millis() as usize);
         let steps = match work {
+            _ if too_long.is_some() && random.one_in(10) => {
+                let step = sleep(self.identity(), too_long.unwrap_or_default());
+                vec![Step { want: Want::TooLong, ..step }]
+            }
             STATEMENT..TRANSACTION => vec![self.statement(random)],
             TRANSACTION | 4 => self.transaction(random),
             5 => {
@@ -218,13 +240,14 @@ impl Maker {
     fn extended(&mut self, random: &mut Random, sql: &str, value: &str, want: Want) -> Step {
         let mut bytes = Vec::new();
         let known = self.prepared.iter().find(|(_, text)| text == sql).cloned();
-        let mut name = String::new();
+        let (mut name, mut prepares) = (String::new(), None);
         match known {
             Some((known, _)) if !random.one_in(3) => name = known,
             None if random.one_in(2) => {
                 name = format!("s{}", self.prepared.len());
                 self.prepared.push((name.clone(), sql.to_owned()));
                 parse(&mut bytes, &name, sql);
+                prepares = Some(name.clone());
             }
             _ => parse(&mut bytes, "", sql),
         }
@@ -237,7 +260,8 @@ impl Maker {
         }
         push(&mut bytes, &Message::Execute { portal: b"", rows_max: 0 });
         push(&mut bytes, &Message::Sync);
-        Step { bytes, words: format!("[{sql}] as \"{name}\" with {value}"), ..simple("", want) }
+        let words = format!("[{sql}] as \"{name}\" with {value}");
+        Step { bytes, words, prepares, ..simple("", want) }
     }
 
     fn transaction(&mut self, random: &mut Random) -> Vec<Step> {
@@ -307,7 +331,7 @@ impl Maker {
 
 /// A statement that takes so long.
 fn sleep(identity: String, millis: usize) -> Step {
-    let sql = format!("SELECT '{identity}' FROM pg_sleep(0.{millis:03})");
+    let sql = format!("SELECT '{identity}' FROM pg_sleep({}.{:03})", millis / 1000, millis % 1000);
     simple(&sql, Want::Rows(vec![vec![Some(identity)]]))
 }
 
@@ -323,6 +347,7 @@ pub(crate) fn simple(sql: &str, want: Want) -> Step {
         lines: Vec::new(),
         who: None,
         ends: Ends::Alone,
+        prepares: None,
         copy: Vec::new(),
         pause: Some(Duration::ZERO),
     }

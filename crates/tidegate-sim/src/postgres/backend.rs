@@ -1,6 +1,6 @@
 //! A backend: one process of PostgreSQL, with the connection that it serves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use tidegate_wire::backend::{self, Message, Report, Severity, TransactionStatus};
@@ -9,8 +9,9 @@ use tidegate_wire::sqlstate::SqlState;
 
 use crate::frames;
 use crate::net::{Due, End, Net};
-use crate::postgres::session::{self, Result, Session, Status};
-use crate::postgres::sql::{Statement, statements};
+use crate::postgres::Role;
+use crate::postgres::session::{self, Portal, Progress, Result, Session, Status};
+use crate::postgres::sql::{CLOSE_ALL, Statement, statements};
 use crate::random::Random;
 
 /// What a backend is at.
@@ -70,7 +71,7 @@ impl Backend {
             end,
             stage: Stage::Starting,
             counts: false,
-            session: Session::new(BTreeMap::new()),
+            session: Session::new(BTreeMap::new(), Role::ALONE),
             input: Vec::new(),
             output: Vec::new(),
             is_blocked: false,
@@ -89,6 +90,7 @@ impl Backend {
     /// It has logged in its client.
     pub(crate) fn welcome(&mut self, session: Session, net: &mut Net) {
         self.session = session;
+        self.session.look();
         self.stage = Stage::Serving;
         self.counts = true;
         backend::push_auth_ok(&mut self.output);
@@ -167,9 +169,13 @@ impl Backend {
             .and_then(|tag| frontend::Message::decode(tag, body).ok())
         {
             Some(frontend::Message::Query(text)) => String::from_utf8_lossy(text).into_owned(),
-            Some(frontend::Message::Execute { portal, .. }) => {
-                self.session.portals.get(portal).map(|(text, _)| text.clone()).unwrap_or_default()
-            }
+            Some(frontend::Message::Execute { portal, .. }) => self
+                .session
+                .portals
+                .get(portal)
+                .filter(|portal| matches!(portal.progress, Progress::New))
+                .map(|portal| portal.text.clone())
+                .unwrap_or_default(),
             _ => String::new(),
         };
         let slept = statements(&text).into_iter().map(|statement| match statement {
@@ -268,7 +274,7 @@ impl Backend {
             M::Parse { name, text, .. } => self.parse(name, text),
             M::Bind { portal, statement, rest } => self.bind(portal, statement, rest),
             M::Describe { target, name } => self.describe(target, name),
-            M::Execute { portal, .. } => self.execute(portal),
+            M::Execute { portal, rows_max } => self.execute(portal, rows_max),
             M::Close { target, name } => {
                 match target {
                     Target::Statement => drop(self.session.statements.remove(name)),
@@ -301,13 +307,21 @@ impl Backend {
 
     fn query(&mut self, text: &str, net: &mut Net) {
         self.session.begin_implicitly();
+        self.session.statements.remove(&[][..]);
         let mut has_failed = false;
         let cancelled = std::mem::take(&mut self.is_cancelled);
-        for statement in statements(text) {
+        let all = statements(text);
+        self.session.is_among = all.len() > 1;
+        for statement in all {
             if cancelled {
                 has_failed = true;
                 self.fail("57014", "canceling statement due to user request");
                 break;
+            }
+            // It runs in that, if it gets so far.
+            let is_planned = !matches!(statement, Statement::Empty | Statement::Divide);
+            if is_planned && !self.session.is_refused(&statement) {
+                self.session.portals.remove(&[][..]);
             }
             let result = self.session.run(&statement, &[]);
             if result == Result::CopyIn {
@@ -331,12 +345,18 @@ impl Backend {
     fn parse(&mut self, name: &[u8], text: &[u8]) {
         self.session.begin_implicitly();
         let text = String::from_utf8_lossy(text).into_owned();
-        if !name.is_empty() && self.session.statements.contains_key(name) {
-            return self.fail("42P05", "prepared statement already exists");
-        }
         let parsed = statements(&text);
+        if name.is_empty() {
+            self.session.statements.remove(name);
+        }
         if parsed.len() > 1 {
             return self.fail("42601", "cannot insert multiple commands into a prepared statement");
+        }
+        if parsed.first().is_some_and(|statement| self.session.is_refused(statement)) {
+            return self.fail_with(session::aborted());
+        }
+        if !name.is_empty() && self.session.statements.contains_key(name) {
+            return self.fail("42P05", "prepared statement already exists");
         }
         self.session.statements.insert(name.to_vec(), text);
         self.push(&Message::ParseComplete);
@@ -348,24 +368,40 @@ impl Backend {
             return self.fail("26000", "prepared statement does not exist");
         };
         let parameters = parameters(rest);
-        let needed = usize::from(statements(&text).iter().any(session::has_parameter));
-        if parameters.len() != needed {
+        let statement = statements(&text).into_iter().next().unwrap_or(Statement::Empty);
+        if parameters.len() != usize::from(session::has_parameter(&statement)) {
             return self.fail("08P01", "bind message supplies another number of parameters");
         }
-        self.session.portals.insert(portal.to_vec(), (text, parameters));
+        let is_nothing = statement == Statement::Empty && self.session.status == Status::Failed;
+        if is_nothing || self.session.is_refused(&statement) {
+            return self.fail_with(session::aborted());
+        }
+        if !portal.is_empty() && self.session.portals.contains_key(portal) {
+            return self.fail("42P03", "cursor already exists");
+        }
+        if statement == Statement::Divide {
+            // What is constant, the planner reckons.
+            self.fail("22012", "division by zero");
+            return self.leave_portal(portal);
+        }
+        let new = Portal { text, parameters, progress: Progress::New };
+        self.session.portals.insert(portal.to_vec(), new);
         self.push(&Message::BindComplete);
     }
 
     fn describe(&mut self, target: Target, name: &[u8]) {
         let text = match target {
             Target::Statement => self.session.statements.get(name).cloned(),
-            Target::Portal => self.session.portals.get(name).map(|(text, _)| text.clone()),
+            Target::Portal => self.session.portals.get(name).map(|portal| portal.text.clone()),
         };
         let Some(text) = text else {
             let code = if target == Target::Statement { "26000" } else { "34000" };
             return self.fail(code, "there is nothing to describe");
         };
         let statement = statements(&text).into_iter().next().unwrap_or(Statement::Empty);
+        if session::columns(&statement).is_some() && self.session.is_refused(&statement) {
+            return self.fail_with(session::aborted());
+        }
         if target == Target::Statement {
             let has = session::has_parameter(&statement);
             let description: &[u8] = if has { &[0, 1, 0, 0, 0, 25] } else { &[0, 0] };
@@ -377,23 +413,73 @@ impl Backend {
         }
     }
 
-    fn execute(&mut self, portal: &[u8]) {
-        if std::mem::take(&mut self.is_cancelled) {
-            return self.fail("57014", "canceling statement due to user request");
-        }
-        let Some((text, parameters)) = self.session.portals.get(portal).cloned() else {
+    fn execute(&mut self, name: &[u8], rows_max: i32) {
+        let is_cancelled = std::mem::take(&mut self.is_cancelled);
+        let Some(portal) = self.session.portals.get(name).cloned() else {
             return self.fail("34000", "portal does not exist");
         };
-        let statement = statements(&text).into_iter().next().unwrap_or(Statement::Empty);
-        let result = self.session.run(&statement, &parameters);
+        let all = statements(&portal.text);
+        let statement = all.into_iter().next().unwrap_or(Statement::Empty);
+        if is_cancelled {
+            return self.fail("57014", "canceling statement due to user request");
+        }
+        let result = match portal.progress {
+            _ if self.session.is_refused(&statement) => session::aborted(),
+            Progress::New => self.session.run(&statement, &portal.parameters),
+            Progress::Open(ref rest) => Result::Rows {
+                columns: Vec::new(),
+                rows: rest.clone().into(),
+                tag: String::new(), // It is told how many come now.
+            },
+            Progress::Done => session::error("55000", "portal cannot be run"),
+        };
         if result == Result::CopyIn {
             self.copy = Some(Copy { is_extended: true, lines: Vec::new() });
             return self.push(&Message::CopyInResponse(&[0, 0, 1, 0, 0]));
         }
         let has_failed = matches!(result, Result::Error { .. });
-        self.answer(result);
+        match result {
+            Result::Rows { rows, .. } => self.answer_some(name, rows.into(), rows_max),
+            result => {
+                if statement == Statement::Nothing(CLOSE_ALL) {
+                    // All but the one in which it is said.
+                    self.session.portals.insert(name.to_vec(), portal);
+                }
+                if let (Result::Tag(_), Some(portal)) =
+                    (&result, self.session.portals.get_mut(name))
+                {
+                    portal.progress = Progress::Done;
+                }
+                self.answer(result);
+            }
+        }
+        // These end, or begin, what the others are in.
+        self.session.is_among = !matches!(
+            statement,
+            Statement::Begin
+                | Statement::Commit
+                | Statement::Rollback
+                | Statement::ResetAll("DISCARD ALL")
+        ) && (self.session.is_among || statement != Statement::Empty);
         if has_failed {
             self.skip();
+        }
+    }
+
+    /// As many rows as are wanted; the portal keeps the others.
+    fn answer_some(&mut self, name: &[u8], mut rows: VecDeque<Vec<Option<String>>>, rows_max: i32) {
+        let wanted = usize::try_from(rows_max).ok().filter(|wanted| *wanted > 0);
+        let rest = rows.split_off(rows.len().min(wanted.unwrap_or(usize::MAX)));
+        let count = rows.len();
+        rows.into_iter().for_each(|row| self.push_row(row));
+        if let Some(portal) = self.session.portals.get_mut(name) {
+            portal.progress = Progress::Open(rest);
+        }
+        // Whether there are more is not looked at.
+        if wanted == Some(count) {
+            self.push(&Message::PortalSuspended);
+        } else {
+            self.push(&Message::CommandComplete(format!("SELECT {count}").as_bytes()));
         }
     }
 
@@ -432,19 +518,7 @@ impl Backend {
     fn answer(&mut self, result: Result) {
         match result {
             Result::Rows { rows, tag, .. } => {
-                for row in rows {
-                    let mut body = (row.len() as u16).to_be_bytes().to_vec();
-                    for value in row {
-                        match value {
-                            None => body.extend((-1_i32).to_be_bytes()),
-                            Some(value) => {
-                                body.extend((value.len() as i32).to_be_bytes());
-                                body.extend(value.as_bytes());
-                            }
-                        }
-                    }
-                    self.push(&Message::DataRow(&body));
-                }
+                rows.into_iter().for_each(|row| self.push_row(row));
                 self.push(&Message::CommandComplete(tag.as_bytes()));
             }
             Result::Tag(tag) => self.push(&Message::CommandComplete(tag.as_bytes())),
@@ -454,6 +528,20 @@ impl Backend {
                 push_error(&mut self.output, Severity::Error, code, &message);
             }
         }
+    }
+
+    fn push_row(&mut self, row: Vec<Option<String>>) {
+        let mut body = (row.len() as u16).to_be_bytes().to_vec();
+        for value in row {
+            match value {
+                None => body.extend((-1_i32).to_be_bytes()),
+                Some(value) => {
+                    body.extend((value.len() as i32).to_be_bytes());
+                    body.extend(value.as_bytes());
+                }
+            }
+        }
+        self.push(&Message::DataRow(&body));
     }
 
     fn push_columns(&mut self, columns: &[&'static str]) {
@@ -472,10 +560,24 @@ impl Backend {
         self.skip();
     }
 
+    /// A portal whose statement could not be planned stays until its transaction has ended, with none.
+    fn leave_portal(&mut self, name: &[u8]) {
+        if self.session.status == Status::Failed {
+            let (text, parameters) = (String::new(), Vec::new());
+            let portal = Portal { text, parameters, progress: Progress::New };
+            self.session.portals.insert(name.to_vec(), portal);
+        }
+    }
+
+    fn fail_with(&mut self, error: Result) {
+        self.answer(error);
+        self.skip();
+    }
+
     fn skip(&mut self) {
         self.is_skipping = true;
         if self.session.status == Status::Block {
-            self.session.status = Status::Failed;
+            self.session.fail();
         }
     }
 
@@ -491,6 +593,7 @@ impl Backend {
     }
 
     fn ready(&mut self) {
+        self.session.is_among = false;
         self.is_skipping = false;
         self.is_cancelled = false;
         self.report();

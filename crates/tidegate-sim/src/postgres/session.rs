@@ -1,9 +1,10 @@
 //! A session: its settings, its transaction, its statements.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 
-use crate::postgres::sql::{Question, Reason, Statement, Value};
+use crate::postgres::Role;
+use crate::postgres::sql::{CLOSE_ALL, Question, Reason, Statement, Value};
 
 type Settings = BTreeMap<String, String>;
 
@@ -25,12 +26,41 @@ pub(crate) enum Result {
     Error { code: &'static str, message: String },
 }
 
+/// A statement with its parameters, and how far it has come.
+#[derive(Debug, Clone)]
+pub(crate) struct Portal {
+    pub(crate) text: String,
+    pub(crate) parameters: Vec<String>,
+    pub(crate) progress: Progress,
+}
+
+/// How far a portal has come.
+#[derive(Debug, Clone)]
+pub(crate) enum Progress {
+    /// It was not executed.
+    New,
+    /// These rows are to come.
+    Open(VecDeque<Vec<Option<String>>>),
+    /// What it does can't be done twice.
+    Done,
+}
+
 #[derive(Debug)]
 pub(crate) struct Session {
     settings: Settings,
     local: Settings,
     /// The settings when the transaction began.
     before: Option<Settings>,
+    /// What its server is.
+    pub(crate) role: Role,
+    /// Whoever has logged in was told that nothing can be written here.
+    is_misfit: bool,
+    /// What runs is one of several statements of a query or a batch.
+    pub(crate) is_among: bool,
+    /// This transaction only reads, whatever the server is meanwhile.
+    only_reads: bool,
+    /// Transactions that have begun, by the clients whose they are: whether they are pinned.
+    pub(crate) begun: Vec<(String, bool)>,
     pub(crate) status: Status,
     /// What this transaction has written.
     written: Vec<String>,
@@ -39,35 +69,46 @@ pub(crate) struct Session {
     /// The client whose transaction it is, as its statements tell.
     client: Option<String>,
     pub(crate) statements: BTreeMap<Vec<u8>, String>,
-    pub(crate) portals: BTreeMap<Vec<u8>, (String, Vec<String>)>,
-    locks: BTreeSet<String>,
+    pub(crate) portals: BTreeMap<Vec<u8>, Portal>,
+    /// Each as often as it was taken.
+    locks: BTreeMap<String, usize>,
     /// What must not be.
     pub(crate) violations: Vec<String>,
 }
 
 /// What PostgreSQL reports when it changes.
-const REPORTED: [(&str, &str); 6] = [
+const REPORTED: [(&str, &str); 11] = [
     ("application_name", ""),
     ("client_encoding", "UTF8"),
     ("DateStyle", "ISO, MDY"),
+    ("integer_datetimes", "on"),
+    ("IntervalStyle", "postgres"),
+    ("is_superuser", "off"),
+    ("server_encoding", "UTF8"),
     ("server_version", "15.14"),
+    ("session_authorization", "app"),
     ("standard_conforming_strings", "on"),
     ("TimeZone", "UTC"),
 ];
 
 impl Session {
-    pub(crate) fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings, role: Role) -> Self {
         Self {
             settings,
             local: Settings::new(),
             before: None,
+            role,
+            is_misfit: false,
+            is_among: false,
+            only_reads: false,
+            begun: Vec::new(),
             status: Status::Idle,
             written: Vec::new(),
             committed: Vec::new(),
             client: None,
             statements: BTreeMap::new(),
             portals: BTreeMap::new(),
-            locks: BTreeSet::new(),
+            locks: BTreeMap::new(),
             violations: Vec::new(),
         }
     }
@@ -77,7 +118,20 @@ impl Session {
         let value = |(name, default): &(&'static str, &str)| {
             (*name, self.value(&name.to_lowercase()).unwrap_or((*default).to_owned()))
         };
-        REPORTED.iter().map(value).collect()
+        let on = |is_so| if is_so { "on" } else { "off" }.to_owned();
+        let Role { is_standby, is_read_only, is_reported, .. } = self.role;
+        let role = [
+            ("in_hot_standby", on(is_standby)),
+            ("default_transaction_read_only", on(is_read_only)),
+        ];
+        let role = role.into_iter().filter(|_| is_reported);
+        REPORTED.iter().map(value).chain(role).collect()
+    }
+
+    /// Whoever is at it learns now what its server is.
+    pub(crate) fn look(&mut self) {
+        let Role { is_standby, is_read_only, must_write, .. } = self.role;
+        self.is_misfit = must_write && (is_standby || is_read_only);
     }
 
     fn value(&self, name: &str) -> Option<String> {
@@ -89,6 +143,7 @@ impl Session {
     pub(crate) fn begin_implicitly(&mut self) {
         if self.before.is_none() {
             self.before = Some(self.settings.clone());
+            self.only_reads = self.role.is_standby || self.role.is_read_only;
         }
     }
 
@@ -97,8 +152,18 @@ impl Session {
         match self.status {
             Status::Idle if has_failed => self.roll_back(),
             Status::Idle => self.commit(),
-            Status::Block if has_failed => self.status = Status::Failed,
+            Status::Block if has_failed => self.fail(),
             Status::Block | Status::Failed => {}
+        }
+    }
+
+    /// What its transaction has done is undone at once; that it has ended its client must say.
+    pub(crate) fn fail(&mut self) {
+        self.status = Status::Failed;
+        self.written.clear();
+        self.local.clear();
+        if let Some(before) = &self.before {
+            self.settings = before.clone();
         }
     }
 
@@ -123,13 +188,17 @@ impl Session {
         self.portals.clear();
     }
 
+    /// Whether a transaction that has failed takes no such statement.
+    pub(crate) fn is_refused(&self, statement: &Statement) -> bool {
+        let may_come =
+            matches!(statement, Statement::Commit | Statement::Rollback | Statement::Empty);
+        self.status == Status::Failed && !may_come
+    }
+
     /// Runs a statement. An error leaves it to the caller to fail the transaction.
     pub(crate) fn run(&mut self, statement: &Statement, parameters: &[String]) -> Result {
-        let ends = matches!(statement, Statement::Commit | Statement::Rollback);
-        if self.status == Status::Failed && !ends {
-            let message = "current transaction is aborted, commands ignored until end of \
-                           transaction block";
-            return error("25P02", message);
+        if self.is_refused(statement) {
+            return aborted();
         }
         let tag = |tag: &str| Result::Tag(tag.to_owned());
         match statement {
@@ -153,9 +222,15 @@ impl Session {
                 self.begin_implicitly();
                 tag("ROLLBACK")
             }
+            Statement::CopyIn if self.only_reads => only_reads("COPY FROM"),
             Statement::CopyIn => Result::CopyIn,
             Statement::Divide => error("22012", "division by zero"),
-            Statement::Nothing(words) => tag(words),
+            Statement::Nothing(words) => {
+                if *words == CLOSE_ALL {
+                    self.portals.clear();
+                }
+                tag(words)
+            }
             Statement::Reset(None) => {
                 self.settings.clear();
                 self.local.clear();
@@ -166,11 +241,16 @@ impl Session {
                 self.local.remove(name);
                 tag("RESET")
             }
+            Statement::ResetAll("DISCARD ALL") if self.status == Status::Block || self.is_among => {
+                error("25001", "DISCARD ALL cannot run inside a transaction block")
+            }
             Statement::ResetAll(words) => {
-                self.statements.clear();
+                self.statements.retain(|name, _| name.is_empty());
                 if *words == "DISCARD ALL" {
                     self.settings.clear();
                     self.locks.clear();
+                    self.commit();
+                    self.begin_implicitly();
                 }
                 tag(words)
             }
@@ -191,17 +271,22 @@ impl Session {
                 Result::Rows { columns: vec!["set_config"], rows, tag }
             }
             Statement::Lock(key) => {
-                self.locks.insert(key.clone());
+                *self.locks.entry(key.clone()).or_default() += 1;
                 one(vec![Some(String::new())], vec!["pg_advisory_lock"])
             }
             Statement::Unlock(key) => {
-                let held = self.locks.remove(key);
+                let count = self.locks.remove(key).unwrap_or(0);
+                let held = count > 0;
+                if count > 1 {
+                    self.locks.insert(key.clone(), count - 1);
+                }
                 one(vec![Some(if held { "t" } else { "f" }.into())], vec!["pg_advisory_unlock"])
             }
             Statement::UnlockAll => {
                 self.locks.clear();
                 one(vec![Some(String::new())], vec!["pg_advisory_unlock_all"])
             }
+            Statement::Insert(_) if self.only_reads => only_reads("INSERT"),
             Statement::Insert(value) => {
                 let identity = self.identity(value, parameters);
                 self.write(&identity);
@@ -224,6 +309,15 @@ impl Session {
                 Result::Rows { columns: vec!["?column?", "g"], rows, tag }
             }
             Statement::Examine(questions) => self.examine(questions),
+            Statement::AskRole => {
+                self.look();
+                let Role { is_standby, is_read_only, .. } = self.role;
+                let word =
+                    |is_so, yes: &str, no: &str| Some(if is_so { yes } else { no }.to_owned());
+                let pid = Some("0".to_owned()); // What it is for is not asked here.
+                let row = vec![pid, word(is_standby, "t", "f"), word(is_read_only, "on", "off")];
+                one(row, columns(statement).unwrap_or_default())
+            }
             Statement::Unknown(shape) => {
                 self.violations.push(format!("the model does not know [{shape}]"));
                 error("42601", "syntax error")
@@ -254,7 +348,16 @@ impl Session {
             Some(other) if other != client => {
                 self.violations.push(format!("{client} speaks in a transaction of {other}"));
             }
-            _ => self.client = Some(client.to_owned()),
+            Some(_) => {}
+            None => {
+                let is_ours = |name: &Vec<u8>| name.is_empty() || name.starts_with(b"tidegate_");
+                let is_pinned = !self.locks.is_empty() || !self.statements.keys().all(is_ours);
+                self.begun.push((client.to_owned(), is_pinned));
+                self.client = Some(client.to_owned());
+            }
+        }
+        if self.is_misfit {
+            self.violations.push(format!("{client} must be able to write, and is where it can't"));
         }
         if let Some(who) = self.value("app.who")
             && who != client
@@ -300,6 +403,15 @@ fn one(row: Vec<Option<String>>, columns: Vec<&'static str>) -> Result {
     Result::Rows { columns, rows: vec![row], tag: "SELECT 1".into() }
 }
 
+pub(crate) fn aborted() -> Result {
+    let message = "current transaction is aborted, commands ignored until end of transaction block";
+    error("25P02", message)
+}
+
+fn only_reads(what: &str) -> Result {
+    error("25006", &format!("cannot execute {what} in a read-only transaction"))
+}
+
 pub(crate) fn error(code: &'static str, message: &str) -> Result {
     Result::Error { code, message: message.to_owned() }
 }
@@ -314,13 +426,16 @@ fn hex(text: &str) -> String {
 /// The columns of a statement's rows; none where it has no rows.
 pub(crate) fn columns(statement: &Statement) -> Option<Vec<&'static str>> {
     match statement {
+        Statement::Show(Value::Parameter, _) => Some(vec!["text", "current_setting"]),
         Statement::Show(..) => Some(vec!["?column?", "current_setting"]),
+        Statement::Sleep(Value::Parameter, _) => Some(vec!["text"]),
         Statement::Sleep(..) | Statement::Divide => Some(vec!["?column?"]),
         Statement::Series(..) => Some(vec!["?column?", "g"]),
         Statement::Lock(_) => Some(vec!["pg_advisory_lock"]),
         Statement::Unlock(_) => Some(vec!["pg_advisory_unlock"]),
         Statement::UnlockAll => Some(vec!["pg_advisory_unlock_all"]),
         Statement::Set { is_call: true, .. } | Statement::Restore(_) => Some(vec!["set_config"]),
+        Statement::AskRole => Some(vec!["pg_backend_pid", "pg_is_in_recovery", "current_setting"]),
         Statement::Examine(_) => Some(vec!["?column?", "?column?", "?column?"]),
         _ => None,
     }

@@ -4,6 +4,8 @@
 /// A statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Statement {
+    /// What the gate asks where the server does not report what it is.
+    AskRole,
     Begin,
     Commit,
     /// `COPY ledger FROM STDIN`.
@@ -42,6 +44,9 @@ pub(crate) enum Statement {
     /// What the model does not know.
     Unknown(String),
 }
+
+/// The tag of what closes all portals.
+pub(crate) const CLOSE_ALL: &str = "CLOSE CURSOR ALL";
 
 /// A part of what the gate asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,10 +91,8 @@ pub(crate) fn statements(text: &str) -> Vec<Statement> {
     let tokens = tokens(text);
     let parts = tokens.split(|token| *token == Token::Sign(';'));
     let mut statements: Vec<_> = parts.map(statement).collect();
-    if statements.len() > 1 && statements.last() == Some(&Statement::Empty) {
-        statements.pop();
-    }
-    statements
+    statements.retain(|statement| *statement != Statement::Empty);
+    if statements.is_empty() { vec![Statement::Empty] } else { statements }
 }
 
 fn tokens(text: &str) -> Vec<Token> {
@@ -186,7 +189,7 @@ fn statement(tokens: &[Token]) -> Statement {
         "set session authorization default" => Statement::Nothing("SET"),
         "deallocate all" => Statement::ResetAll("DEALLOCATE ALL"),
         "discard all" => Statement::ResetAll("DISCARD ALL"),
-        "close all" => Statement::Nothing("CLOSE CURSOR ALL"),
+        "close all" => Statement::Nothing(CLOSE_ALL),
         "unlisten *" => Statement::Nothing("UNLISTEN"),
         "discard temp" => Statement::Nothing("DISCARD TEMP"),
         "discard sequences" => Statement::Nothing("DISCARD SEQUENCES"),
@@ -196,6 +199,8 @@ fn statement(tokens: &[Token]) -> Statement {
             let (name, value) = (text(0), Some(text(1)));
             Statement::Set { name, value, is_local: false, is_call: true }
         }
+        "select pg_catalog.pg_backend_pid ( ) , pg_catalog.pg_is_in_recovery ( ) , \
+         pg_catalog.current_setting ( ' )" => Statement::AskRole,
         "select # / #" => Statement::Divide,
         "copy ledger from stdin" => Statement::CopyIn,
         "insert into ledger values ( ' )" | "insert into ledger values ( $ )" => {
