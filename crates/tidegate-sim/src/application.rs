@@ -121,6 +121,8 @@ pub struct Application {
     heard_at: Tick,
     /// When it has sent the first of what may be a transaction.
     busy_since: Tick,
+    /// It was told last that no transaction is open.
+    is_at_rest: bool,
     /// From when on PostgreSQL has had a transaction of its, which is open.
     open_since: Option<Tick>,
     /// It was told that it has taken too long, and that its connection ends.
@@ -194,6 +196,7 @@ impl Application {
             spoke_before: Tick::ZERO,
             heard_at: Tick::ZERO,
             busy_since: Tick::ZERO,
+            is_at_rest: true,
             open_since: None,
             is_timed_out: false,
             was_overdue: false,
@@ -457,7 +460,7 @@ impl Application {
         }
         let mut is_first = true;
         self.speaks(net.now());
-        if !self.is_in_transaction {
+        if self.is_at_rest {
             self.busy_since = net.now();
         }
         while let Some(step) = self.to_send.pop_front_if(|step| is_first || step.pause.is_none()) {
@@ -645,6 +648,7 @@ impl Application {
     fn ready(&mut self, status: u8, net: &mut Net) {
         let heard = std::mem::take(&mut self.heard);
         self.heard_at = net.now();
+        self.is_at_rest = status == b'I';
         if self.stage == Stage::LoggingIn {
             self.has_who = self.maker.starts_with_who;
             self.refusals = 0;
