@@ -69,6 +69,8 @@ pub struct Pools<S> {
     pauses: operating::Pauses,
     /// A limit was lowered below what was open, and there is still more than it allows.
     is_over_limit: bool,
+    /// Servers that were dialed, logged in, or have gone.
+    changes: u64,
 }
 
 /// What happened to a server.
@@ -131,6 +133,7 @@ impl<S> Pools<S> {
             draining: false,
             pauses: operating::Pauses::default(),
             is_over_limit: false,
+            changes: 0,
         }
     }
 
@@ -430,6 +433,7 @@ impl<S> Pools<S> {
     /// A server has logged in. `pid` is that of its backend, as the upstream gave it.
     pub fn dialed(&mut self, dial: Dial, payload: S, flavour: Flavour, pid: u32, now: Tick) {
         self.retry.succeeded();
+        self.changes += 1;
         let Dial { server, pool: id, .. } = dial;
         let connect_time = self.entry(server).map(|entry| now.since(entry.opened));
         let recycle = self.pool(id).settings.pool_recycle;
@@ -519,6 +523,7 @@ impl<S> Pools<S> {
         }
         let Some((_, entry)) = self.entries[place].take() else { return };
         self.free_entries.push(place);
+        self.changes += 1;
         self.pool_mut(entry.pool).tally.left(entry.state);
         drop(entry.payload);
         let pool = entry.pool;
@@ -615,6 +620,11 @@ impl<S> Pools<S> {
     pub fn pids(&self) -> Vec<u32> {
         let known = self.entries.iter().flatten().map(|(_, entry)| entry.pid);
         known.filter(|pid| *pid != 0).collect()
+    }
+
+    /// Counts what may change [`Pools::pids`], or how many slots are held.
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// From now on nobody gets a server; waiters are refused, idle servers closed.

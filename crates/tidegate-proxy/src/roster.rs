@@ -18,8 +18,8 @@ use crate::token::ClientKey;
 /// millisecond or two.
 pub const ROWS_MAX: usize = 1000;
 
-/// A client, by the pid that it was told, which its driver knows as well (unless it was taken over
-/// from another process); and by a number that no other client with this pid has had.
+/// A client, by the pid that it was told, which its driver knows as well; and by a number that no other
+/// client with this pid has had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientId {
     /// The pid.

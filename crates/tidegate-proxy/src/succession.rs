@@ -2,14 +2,16 @@
 //! [`crate::takeover`].
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use subtle::ConstantTimeEq;
 
+use tidegate_session::parameters::SessionSettings;
+
 use crate::channel::Socket;
 use crate::locks::lock;
-use crate::token::{ClientKey, client_of_pid};
+use crate::token::{ClientKey, SERIAL_MAX, client_of_pid};
 
 /// What goes along with a client is at most so much: its 2 MiB of statements and their settings fit,
 /// unless it has changed those again and again between them.
@@ -18,6 +20,10 @@ pub(crate) const PARCEL_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Clients that wait to go over at once; the others are served meanwhile. The line takes thousands a
 /// second.
 const MOVED_MAX: usize = 256;
+
+/// Sets of startup parameters that are compared with those of a client that comes: applications have a
+/// few each. Who has others has them for itself.
+const STARTUPS_MAX: usize = 256;
 
 /// How far a process has given what it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +64,18 @@ struct Alias {
     secret: Vec<u8>,
     worker: u16,
     key: ClientKey,
+    number: u32,
+}
+
+/// What the line tells of the servers and clients of a process that gives.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tidings {
+    /// Slots that it holds.
+    pub(crate) used: u32,
+    /// As [`Pools::changes`](tidegate_pool_core::pools::Pools::changes).
+    pub(crate) changes: u64,
+    /// Clients that it has.
+    pub(crate) clients: u32,
 }
 
 /// A cancel request for a client that only the other process may know.
@@ -90,6 +108,12 @@ pub(crate) struct Succession {
     /// The other process has ended before those had: the census will see when they are gone.
     has_orphans: AtomicBool,
     aliases: Mutex<BTreeMap<u32, Vec<Alias>>>,
+    /// Clients that have come; see [`Succession::know`].
+    arrivals: AtomicU32,
+    /// The startup parameters of those that have come, while others may.
+    startups: Mutex<Vec<Arc<SessionSettings>>>,
+    /// What the line has been woken for last.
+    tidings: Mutex<Tidings>,
     /// Connections that each worker of this process has that are not logged in, while it gives.
     logging_in: Mutex<BTreeMap<u16, u32>>,
     /// Wakes the thread of the line.
@@ -165,10 +189,35 @@ impl Succession {
         lock(&self.moved).pop_front()
     }
 
-    /// A client that came with this pid and secret is where `key` says.
-    pub(crate) fn know(&self, pid: u32, secret: &[u8], worker: u16, key: ClientKey) {
-        let alias = Alias { secret: secret.to_vec(), worker, key };
+    /// A client that came with this pid and secret is where `key` says. Gives the number by which it
+    /// is told from all others that have the same pid: serial numbers of this process's own are below.
+    pub(crate) fn know(&self, pid: u32, secret: &[u8], worker: u16, key: ClientKey) -> u32 {
+        let arrived = self.arrivals.fetch_add(1, Ordering::Relaxed);
+        let number = SERIAL_MAX.saturating_add(1).saturating_add(arrived);
+        let alias = Alias { secret: secret.to_vec(), worker, key, number };
         lock(&self.aliases).entry(pid).or_default().push(alias);
+        number
+    }
+
+    /// Where the client is that has this number among those that came with this pid.
+    pub(crate) fn known_as(&self, pid: u32, number: u32) -> Option<(u16, ClientKey)> {
+        let aliases = lock(&self.aliases);
+        let alias = aliases.get(&pid)?.iter().find(|alias| alias.number == number)?;
+        Some((alias.worker, alias.key))
+    }
+
+    /// These startup parameters, as others have them that have come: whoever has the same has the same
+    /// Arc, so that comparing them is cheap.
+    pub(crate) fn startup(&self, startup: SessionSettings) -> Arc<SessionSettings> {
+        let mut startups = lock(&self.startups);
+        if let Some(known) = startups.iter().find(|known| ***known == startup) {
+            return known.clone();
+        }
+        let startup = Arc::new(startup);
+        if startups.len() < STARTUPS_MAX {
+            startups.push(startup.clone());
+        }
+        startup
     }
 
     /// It is there no more.
@@ -217,11 +266,14 @@ impl Succession {
         self.wake();
     }
 
-    /// A worker has turned while this process gives: something may have changed that the line must
-    /// tell.
-    pub(crate) fn turned(&self, worker: u16, logging_in: u32) {
-        lock(&self.logging_in).insert(worker, logging_in);
-        self.wake();
+    /// A worker has turned while this process gives: the line is woken if there is something else to
+    /// tell than before.
+    pub(crate) fn turned(&self, worker: u16, logging_in: u32, tidings: Tidings) {
+        let before = lock(&self.logging_in).insert(worker, logging_in);
+        let last = std::mem::replace(&mut *lock(&self.tidings), tidings);
+        if before != Some(logging_in) || last != tidings {
+            self.wake();
+        }
     }
 
     /// Whether all workers have said, since they accept no more, that nobody is in the midst of a
@@ -247,6 +299,7 @@ impl Succession {
 
     /// That process has ended.
     pub(crate) fn elder_ended(&self) {
+        lock(&self.startups).clear();
         self.has_elder.store(false, Ordering::Relaxed);
     }
 
@@ -287,8 +340,11 @@ mod tests {
     fn a_client_that_came_is_found_by_its_pid_and_secret_until_it_goes() {
         let succession = Succession::default();
         let key = |place| ClientKey { place, serial: 1 };
-        succession.know(7, b"one", 0, key(1));
-        succession.know(7, b"two", 1, key(1));
+        let one = succession.know(7, b"one", 0, key(1));
+        let two = succession.know(7, b"two", 1, key(1));
+        assert!(SERIAL_MAX < one && one < two, "nobody else has these numbers");
+        assert_eq!(succession.known_as(7, two), Some((1, key(1))));
+        assert_eq!(succession.known_as(8, two), None);
         assert_eq!(succession.find(7, b"two"), Some((1, key(1))));
         assert_eq!(succession.find(7, b"one"), Some((0, key(1))));
         assert_eq!(succession.find(7, b"other"), None);
@@ -310,6 +366,33 @@ mod tests {
         assert_eq!(succession.orphans_left(&[2, 3]), Some(1), "those that are gone stay so");
         assert_eq!(succession.orphans_left(&[7]), Some(0));
         assert_eq!(succession.orphans_left(&[1]), None);
+    }
+
+    #[test]
+    fn the_line_is_woken_when_there_is_something_else_to_tell() {
+        let succession = Succession::default();
+        let mut poll = mio::Poll::new().expect("a poll");
+        let waker = mio::Waker::new(poll.registry(), mio::Token(0)).expect("a waker");
+        succession.wake_by(Some(waker));
+        let mut is_woken = || {
+            let mut events = mio::Events::with_capacity(1);
+            poll.poll(&mut events, Some(std::time::Duration::ZERO)).expect("it is asked");
+            !events.is_empty()
+        };
+        let mut tidings = Tidings { used: 3, changes: 7, clients: 2 };
+        succession.turned(0, 1, tidings);
+        assert!(is_woken());
+        succession.turned(0, 1, tidings);
+        assert!(!is_woken(), "nothing is different");
+        succession.turned(1, 1, tidings);
+        assert!(is_woken(), "another worker has spoken for the first time");
+        succession.turned(0, 0, tidings);
+        assert!(is_woken(), "a login is over");
+        tidings.changes += 1;
+        succession.turned(1, 1, tidings);
+        assert!(is_woken(), "a server has come or gone");
+        succession.turned(0, 0, tidings);
+        assert!(!is_woken());
     }
 
     #[test]

@@ -238,16 +238,48 @@ fn stopping_the_new_process_stops_both() {
     assert_eq!(stage.scene.gate.wait(), Some(0));
 }
 
-/// A pause can be ended only where it began.
-#[test]
-fn a_gate_that_is_paused_is_not_taken_over_from() {
-    let folder = tempfile::TempDir::new().expect("a temporary folder");
+/// A token for operators, and the flag that names its file.
+fn token(folder: &tempfile::TempDir) -> String {
     let token = folder.path().join("token");
     std::fs::write(&token, "0123456789abcdef0123456789abcdef").expect("a token");
     std::fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o600))
         .expect("its owner's");
-    let more = [format!("listen.admin_token_file={}", token.display())];
-    let mut stage = Stage::with(3, "", &more);
+    format!("listen.admin_token_file={}", token.display())
+}
+
+#[test]
+fn a_client_that_has_gone_over_is_listed_and_closed_by_the_pid_that_it_was_told() {
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let mut stage = Stage::with(3, "", &[token(&folder)]);
+    let transaction = stage.scene.gate.transaction;
+    let first = stage.scene.client(transaction); // It has the first place, which will be another's.
+    let mut goes = stage.scene.client_with(transaction, &[("application_name", "goes")]);
+    first.leave();
+    stage.scene.until_metric("tidegate_client_connections", &[], 1.0);
+    let new = stage.take_over();
+    assert_eq!(stage.scene.gate.wait(), Some(0));
+    new.until_logged("the take-over is complete");
+    let run = |arguments: &[&str]| {
+        let api = format!("http://127.0.0.1:{}", new.http);
+        let more = [arguments, &["--api", &api]].concat();
+        outcome::run(BINARY, folder.path(), &[], &more)
+    };
+    let list = run(&["ps"]).done();
+    let row = list.lines().find(|line| line.contains("goes")).expect("it is listed");
+    let id = row.split(' ').next().expect("a row begins with the id");
+    assert!(id.starts_with(&format!("{}.", goes.pid)), "{list}");
+    let said = run(&["kill", "--client", id, "--token-file", "token"]).done();
+    assert!(said.starts_with(&format!("CLOSED  client {id}: goes at ")), "{said}");
+    assert_eq!(error_in(&goes.until_end()), "57P01");
+    let said = run(&["kill", "--client", id, "--token-file", "token"]).failed(1);
+    assert!(said.contains(&format!("client {id}")), "{said}");
+}
+
+/// A pause can be ended only where it began.
+#[test]
+fn a_gate_that_is_paused_is_not_taken_over_from() {
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let mut stage = Stage::with(3, "", &[token(&folder)]);
     stage.scene.gate.allow("a take-over did not begin");
     let post = |what: &str| {
         let head = "Authorization: Bearer 0123456789abcdef0123456789abcdef";

@@ -60,6 +60,7 @@ impl<S> Pools<S> {
         let key = self.pool(id).key.clone();
         let slot = self.budget.take(&key.database, &key.user, Purpose::Pool, now)?;
         self.serial += 1;
+        self.changes += 1;
         let place = self.free_entries.pop().unwrap_or_else(|| {
             self.entries.push(None);
             self.entries.len() - 1

@@ -118,8 +118,9 @@ pub(super) struct Session {
     pub(super) peer: Option<IpAddr>,
     /// The pid that it was told.
     pub(super) pid: u32,
-    /// It came from another process, which has told it that pid.
-    pub(super) is_from_elsewhere: bool,
+    /// It came from another process, which has told it that pid; this tells it from others that have
+    /// the same.
+    pub(super) arrival: Option<u32>,
 }
 
 /// The length of a cancel secret where the protocol allows more than four bytes (3.2): 256 bits
@@ -902,7 +903,7 @@ impl Worker {
             self.abandoned(id);
         }
         if let Some(session) = session {
-            if session.is_from_elsewhere {
+            if session.arrival.is_some() {
                 self.shared.succession.forget(session.pid, self.index, key);
             }
             self.leave_ear(key, &session.key.database);

@@ -335,7 +335,7 @@ impl Worker {
             secret_len: 0,
             peer,
             pid: 0,
-            is_from_elsewhere: false,
+            arrival: None,
             key,
         }
     }

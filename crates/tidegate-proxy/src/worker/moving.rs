@@ -15,7 +15,7 @@ use tidegate_session::parameters::{ReportedValues, SessionSettings};
 use tidegate_wire::parcel::{Malformed, Packer, Unpacker};
 
 use crate::channel::Channel;
-use crate::succession::{Giving, Moved, PARCEL_BYTES_MAX};
+use crate::succession::{Giving, Moved, PARCEL_BYTES_MAX, Tidings};
 use crate::token::{ClientKey, Source};
 use crate::worker::Worker;
 use crate::worker::clients::{Client, SECRET_BYTES, Session, Stage};
@@ -141,7 +141,11 @@ impl Worker {
         for key in std::mem::take(&mut self.resting) {
             self.give(key);
         }
-        self.shared.succession.turned(self.index, self.logging_in);
+        let mut pools = self.shared.pools();
+        let used = pools.budget_mut().view().used;
+        let tidings = Tidings { used, changes: pools.changes(), clients: self.shared.clients() };
+        drop(pools);
+        self.shared.succession.turned(self.index, self.logging_in, tidings);
     }
 
     fn give(&mut self, key: ClientKey) {
@@ -196,27 +200,23 @@ impl Worker {
         let Some(client) = self.enlist(Channel::new(socket), port, Stage::Ready) else { return };
         let key = client.key;
         client.machine = machine;
-        let (known, has_own) = (Arc::new(known), startup != settings);
-        // Whoever has the same parameters has the same Arc, so that comparing them is cheap.
+        let has_own = startup != settings;
+        // What it was told is its own: what is told to whoever comes is learned from a server, which
+        // may be another by now, or say something else.
         let startup = match self.shared.welcome(&pool_key, &startup) {
             Some(welcome) => welcome.parameters.clone(),
-            // What it was told is what these parameters make of a server.
-            None if !has_own => {
-                self.shared.learn(&pool_key, &Arc::new(startup), known.clone()).parameters.clone()
-            }
-            None => Arc::new(startup),
+            None => self.shared.succession.startup(startup),
         };
         let mut session = self.open_session(pool_key, port, startup, peer);
         if has_own {
             session.set_settings(Arc::new(settings));
         }
-        session.known = known;
+        session.known = Arc::new(known);
         session.pid = pid;
-        session.is_from_elsewhere = true;
         session.secret_len = secret.len();
         session.secret[..secret.len()].copy_from_slice(&secret);
         self.shared.clients.fetch_add(1, Ordering::Relaxed);
-        self.shared.succession.know(pid, &secret, self.index, key);
+        session.arrival = Some(self.shared.succession.know(pid, &secret, self.index, key));
         let now = self.now;
         if let Some(client) = self.client(key) {
             client.session = Some(Box::new(session));

@@ -16,7 +16,7 @@ use crate::roster::{
     ClientId, ClientRow, ClientState, Found, Killed, ListeningRow, Listing, Rank, Whom,
 };
 use crate::server::{Habits, Stage};
-use crate::token::{ClientKey, client_of_pid, client_pid};
+use crate::token::{ClientKey, client_of_pid};
 use crate::worker::Worker;
 use crate::worker::clients::{self, Session};
 use crate::worker::deadlines::Activity;
@@ -137,7 +137,6 @@ impl Worker {
     fn row(&mut self, key: ClientKey) -> Option<ClientRow> {
         let now = self.now;
         let activity = self.activity(key);
-        let id = ClientId { pid: client_pid(self.index, key), serial: key.serial };
         let database = self.client(key)?.session.as_ref()?.key.database.clone();
         let listens = self.is_listening(key, &database);
         let client = self.client(key)?;
@@ -145,6 +144,7 @@ impl Worker {
             client.deadlines.is_at(activity, now);
         }
         let session = client.session.as_deref()?;
+        let id = ClientId { pid: session.pid, serial: session.arrival.unwrap_or(key.serial) };
         let state = match activity {
             None => ClientState::LoggingIn,
             Some(Activity::Idle) if client.machine.is_in_transaction() => {
@@ -187,10 +187,14 @@ impl Worker {
 
     /// Closes a client because an operator wants it.
     pub(super) fn kill_client(&mut self, id: ClientId) -> Killed {
-        let key = client_of_pid(id.pid)
-            .filter(|(worker, _)| *worker == self.index)
-            .map(|(_, place)| ClientKey { place: place as u32, serial: id.serial });
-        let Some(key) = key else { return Killed::Unknown };
+        let own = |(worker, place)| (worker, ClientKey { place: place as u32, serial: id.serial });
+        let place = match self.shared.succession.known_as(id.pid, id.serial) {
+            Some(arrived) => Some(arrived),
+            None => client_of_pid(id.pid).map(own),
+        };
+        let Some((_, key)) = place.filter(|(worker, _)| *worker == self.index) else {
+            return Killed::Unknown;
+        };
         let Some(client) = self.client(key) else { return Killed::Unknown };
         if matches!(client.stage, clients::Stage::Closing) {
             return Killed::Closing;
