@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use mio::Poll;
@@ -73,7 +74,7 @@ pub struct Prepared {
     shared: Arc<Shared>,
     listeners: Vec<PortListener>,
     offers: Vec<Offer>,
-    polls: Vec<Poll>,
+    workers: Vec<(Sender<()>, JoinHandle<()>)>,
 }
 
 /// How many servers a budget may have that no plan limits: enough for what one PostgreSQL can
@@ -171,7 +172,28 @@ impl Gate {
             memory_max: limits::memory_max(),
             config,
         }));
-        Ok(Prepared { shared, listeners, offers, polls })
+        let mut workers = Vec::new();
+        for (index, poll) in polls.into_iter().enumerate() {
+            let own: Vec<_> = listeners
+                .iter()
+                .map(|open| {
+                    let listener = open.listener.try_clone()?;
+                    Ok(PortListener { port: open.port, listener })
+                })
+                .collect::<io::Result<_>>()?;
+            let number = u16::try_from(index).unwrap_or(u16::MAX);
+            let registry = Registry::Kernel(poll.registry().try_clone()?);
+            let worker = Worker::new(number, shared.clone(), registry, own, Entropy::new())?;
+            // Threads can be refused as well: they wait until they are to begin.
+            let (start, started) = channel();
+            let thread = tasks::spawn(&format!("tg-worker-{index}"), move || {
+                if started.recv().is_ok() {
+                    worker.run(poll);
+                }
+            });
+            workers.push((start, thread));
+        }
+        Ok(Prepared { shared, listeners, offers, workers })
     }
 
     /// Where it listens, with the ports that the kernel chose.
@@ -210,35 +232,22 @@ impl Prepared {
         &self.shared
     }
 
-    /// Starts the workers; with what the gate held that this one takes over from.
-    ///
-    /// # Errors
-    /// [`GateError::Kernel`]; no worker runs.
-    pub fn start(self, begun: Option<&Begun>) -> Result<Gate, GateError> {
-        let Self { shared, listeners, offers, polls } = self;
+    /// Lets the workers begin; with what the gate held that this one takes over from. Nothing of it can
+    /// fail: while it happens, nobody accepts connections.
+    pub fn start(self, begun: Option<&Begun>) -> Gate {
+        let Self { shared, listeners, offers, workers } = self;
         if let Some(begun) = begun {
             begun.prepare(&shared);
         }
         let addresses = listeners.iter().map(|open| (open.port, open.listener.address())).collect();
-        let mut ready = Vec::new();
-        for (index, poll) in polls.into_iter().enumerate() {
-            let own: Vec<_> = listeners
-                .iter()
-                .map(|open| {
-                    let listener = open.listener.try_clone()?;
-                    Ok(PortListener { port: open.port, listener })
-                })
-                .collect::<io::Result<_>>()?;
-            let index = u16::try_from(index).unwrap_or(u16::MAX);
-            let registry = Registry::Kernel(poll.registry().try_clone()?);
-            ready.push((Worker::new(index, shared.clone(), registry, own, Entropy::new())?, poll));
-        }
-        // Nothing can fail any more: the files of sockets are this gate's.
+        // The files of sockets are this gate's from now on.
         listeners.iter().for_each(|open| open.listener.set_anothers(false));
-        let workers = ready.into_iter().enumerate().map(|(index, (worker, poll))| {
-            tasks::spawn(&format!("tg-worker-{index}"), move || worker.run(poll))
-        });
-        let workers = workers.collect();
-        Ok(Gate { shared, addresses, offers, workers })
+        let begin = |(start, thread): (Sender<()>, JoinHandle<()>)| {
+            // A thread that is gone has panicked, which is found out at once.
+            let _ = start.send(());
+            thread
+        };
+        let workers = workers.into_iter().map(begin).collect();
+        Gate { shared, addresses, offers, workers }
     }
 }

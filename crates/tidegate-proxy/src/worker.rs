@@ -476,6 +476,9 @@ impl Worker {
     fn start_draining(&mut self) {
         for listener in &mut self.listeners {
             listener.listener.deregister(&self.registry);
+            if self.shared.must_yield() {
+                listener.listener.set_anothers(true);
+            }
         }
         self.listeners.clear();
         self.accepting.clear();

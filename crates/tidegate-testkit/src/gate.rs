@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::outcome::{self, Outcome};
 use crate::wait;
 
 /// A running gate. It is killed when dropped, unless it was stopped before.
@@ -66,6 +67,20 @@ impl Gate {
             flags.push("--takeover");
         }
         Self::run(binary, &self.settings_file(), &flags, self.folder.clone())
+    }
+
+    /// Starts `binary` as [`Gate::successor`] does, and waits for its end: it does not come to serve, or
+    /// not for long.
+    ///
+    /// # Panics
+    /// When it can't be started.
+    pub fn vain_successor(&self, binary: &str) -> Outcome {
+        let file = self.settings_file();
+        let file = file.to_str().expect("the path is text");
+        let flags = self.flags.iter().map(String::as_str);
+        let own = ["run", "--takeover", "--config", file];
+        let arguments: Vec<_> = own.into_iter().chain(flags).collect();
+        outcome::run(binary, self.folder(), &[("RUST_BACKTRACE", "1")], &arguments)
     }
 
     fn run(binary: &str, file: &Path, flags: &[&str], folder: Arc<TempDir>) -> Self {

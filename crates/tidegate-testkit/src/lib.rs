@@ -10,6 +10,7 @@ pub mod certificates;
 pub mod fault;
 pub mod gate;
 pub mod libpq;
+pub mod line;
 pub mod node;
 pub mod outcome;
 pub mod python;

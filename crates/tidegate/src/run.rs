@@ -46,16 +46,16 @@ pub(crate) fn run(options: &RunOptions) -> ExitCode {
         Err(error) if error.is_configuration() => return exit::with(exit::USAGE, &error),
         Err(error) => return exit::with(exit::UNABLE, &error),
     };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::with(exit::UNABLE, &error),
+    };
     let (mut gate, doors) = match open(&config, elder) {
         Ok(opened) => opened,
         Err(Unopened::Gate(error)) if error.is_configuration() => {
             return exit::with(exit::USAGE, &error);
         }
-        Err(error) => return exit::with(exit::UNABLE, &error),
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
         Err(error) => return exit::with(exit::UNABLE, &error),
     };
     let notifier = Notifier::of_environment();
@@ -143,9 +143,9 @@ fn open(config: &Arc<Config>, mut elder: Option<Elder>) -> Result<(Gate, Doors),
     let prepared = Gate::prepare(config.clone(), elder.as_mut())?;
     let are_taken_over = elder.is_some();
     let begun = elder.map(Elder::begin).transpose().map_err(takeover::Error::from)?;
-    let gate = prepared.start(begun.as_ref())?;
+    let gate = prepared.start(begun.as_ref());
     if let Some(begun) = begun {
-        begun.serve(gate.shared.clone()).map_err(takeover::Error::from)?;
+        begun.serve(gate.shared.clone());
         web.set_anothers(false);
         takeover.iter().for_each(takeover::Door::adopt);
     }
@@ -325,6 +325,9 @@ async fn control(
                     gate.shared.backends_unseen(); // There is no census any more.
                 }
                 if gate.shared.must_yield() {
+                    // The files of the sockets are the old process's after all.
+                    offered.iter().for_each(|successor| successor.listens(true));
+                    spare.iter().for_each(|spare| spare.set_anothers(true));
                     break End::Signal(exit::UNABLE);
                 }
             }

@@ -6,6 +6,7 @@ use tidegate_testkit::batch::{Batch, Format};
 use tidegate_testkit::certificates::{Authority, Folder, listen_flags};
 use tidegate_testkit::gate::Gate;
 use tidegate_testkit::libpq;
+use tidegate_testkit::line::{Break, Lines};
 use tidegate_testkit::outcome;
 use tidegate_testkit::raw::{Frame, Raw};
 use tidegate_testkit::scene::{APP, Scene};
@@ -207,6 +208,86 @@ fn a_new_process_that_dies_leaves_the_old_one_serving() {
     assert_eq!(stage.scene.gate.wait(), Some(0));
     new.until_logged("the take-over is complete");
     assert_eq!(new.get("/readyz").0, 200);
+}
+
+/// The messages of the old process up to the moment from which on it gives clients: five listening
+/// sockets, that those were all, and how many slots it holds.
+const BEFORE_CLIENTS: usize = 7;
+
+#[test]
+fn a_line_may_break_after_any_message_of_the_new_process() {
+    the_old_process_goes_on_after((1..=4).map(Break::New));
+}
+
+#[test]
+fn a_line_may_break_after_any_message_of_the_old_process() {
+    the_old_process_goes_on_after((1..=BEFORE_CLIENTS + 3).map(Break::Old));
+}
+
+#[test]
+fn a_line_may_break_within_any_message_of_the_old_process() {
+    the_old_process_goes_on_after((0..=BEFORE_CLIENTS + 3).map(Break::WithinOld));
+}
+
+/// Wherever the line breaks while both processes live, the old one goes on, and the new one ends. Nobody
+/// is lost but who had gone over, and there are never more servers than the budget has.
+fn the_old_process_goes_on_after(breaks: impl Iterator<Item = Break>) {
+    let mut stage = Stage::start(3, "");
+    for words in ["the process that was taking over has gone", "a take-over did not begin"] {
+        stage.scene.gate.allow(words);
+    }
+    let lines = Lines::before(&stage.folder.path().join("control.takeover"));
+    let [session, transaction] = stage.scene.ports();
+    let mut kept = stage.scene.client(session);
+    kept.run("SELECT 1");
+    let mut resting: Vec<_> = (0..6).map(|_| stage.scene.client(transaction)).collect();
+    for until in breaks {
+        let mut busy = stage.scene.client(transaction);
+        busy.begin();
+        let carried = lines.carry(until);
+        let outcome = stage.scene.gate.vain_successor(BINARY);
+        assert_eq!(outcome.code, Some(3), "{until:?}: {}", outcome.err);
+        for words in ["panicked", "53300"] {
+            assert!(!outcome.err.contains(words), "{until:?}: {}", outcome.err);
+        }
+        let arrived = carried.end();
+        // Those in a transaction, and with a server of their own, notice nothing.
+        assert_eq!(busy.value("SELECT 'busy'"), "busy", "{until:?}");
+        busy.run("COMMIT");
+        busy.leave();
+        assert_eq!(kept.value("SELECT 'kept'"), "kept", "{until:?}");
+        // Of those at rest at most as many have gone as were given: with the new process.
+        let before = resting.len();
+        resting.retain_mut(|raw| {
+            raw.query("SELECT 'resting'");
+            let Some(first) = raw.next() else { return false };
+            if first.tag == b'E' {
+                assert_eq!(first.sqlstate(), "57P01", "{until:?}");
+                return false;
+            }
+            raw.until_ready();
+            true
+        });
+        let whole = arrived - usize::from(matches!(until, Break::WithinOld(_)));
+        let given = match until {
+            Break::New(1..=3) => 0, // It can't have said that it has any.
+            Break::New(_) => before,
+            Break::Old(_) | Break::WithinOld(_) => whole.saturating_sub(BEFORE_CLIENTS),
+        };
+        assert!(before - resting.len() <= given, "{until:?}: {} of {before}", resting.len());
+        resting.resize_with(before, || stage.scene.client(transaction));
+        stage.scene.until_metric("tidegate_budget_connections", &[], 3.0);
+    }
+    // Nothing is left behind that would keep another one from it.
+    drop(lines);
+    let new = stage.take_over();
+    kept.leave();
+    assert_eq!(stage.scene.gate.wait(), Some(0));
+    new.until_logged("the take-over is complete");
+    for raw in &mut resting {
+        assert_eq!(raw.value("SELECT 'over there'"), "over there");
+    }
+    kept_to_the_budget(&[&stage.scene.gate, &new]);
 }
 
 #[test]

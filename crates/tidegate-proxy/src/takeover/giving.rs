@@ -1,13 +1,13 @@
 //! The old process's end of a take-over.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll};
 
 use tidegate_budget::budget::Share;
 use tidegate_wire::tick::Tick;
@@ -15,7 +15,7 @@ use tidegate_wire::tick::Tick;
 use crate::locks::lock;
 use crate::shared::{Mail, Shared};
 use crate::succession::{Asker, Giving, Moved};
-use crate::takeover::link::{Link, Message};
+use crate::takeover::link::{Line, Link, Message};
 use crate::takeover::message::{FromNew, FromOld, Upstream, VERSION};
 use crate::takeover::{descriptor_of, socket_of};
 
@@ -32,8 +32,9 @@ const START_MAX: Duration = Duration::from_secs(10);
 /// The pause after a connection could not be accepted, which is for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
-const LINK: Token = Token(0);
-const WAKER: Token = Token(1);
+/// Clients that were sent and that the new process has not said to have: their sockets are still open
+/// here, and what goes along with them is kept. It answers within a moment.
+const ON_THE_LINE_MAX: usize = 64;
 
 /// What a listening socket is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,8 +118,8 @@ pub fn serve(shared: &Arc<Shared>, listener: &UnixListener, offers: &Offers, tel
     loop {
         match listener.accept() {
             Ok((stream, _)) => match begin(shared, stream, offers) {
-                Ok(link) => {
-                    if Giver::new(shared, link, tell).is_some_and(Giver::run) {
+                Ok(line) => {
+                    if Giver::new(shared, line, tell).run() {
                         return;
                     }
                 }
@@ -138,17 +139,19 @@ fn pause() {
 }
 
 /// Up to the moment from which on the old process behaves differently.
-fn begin(shared: &Shared, stream: UnixStream, offers: &Offers) -> io::Result<Link> {
-    let mut link = Link::new(stream);
+fn begin(shared: &Shared, stream: UnixStream, offers: &Offers) -> io::Result<Line> {
+    let mut line = Line::new(Link::new(stream))?;
+    let link = &mut line.link;
     let version = match heard(&link.receive_within(HELLO_MAX)?)? {
         FromNew::Hello(version) => version,
         _ => return Err(io::ErrorKind::InvalidData.into()),
     };
     if let Some(reason) = reason_against(shared, version) {
-        return refuse(link, &reason);
+        return refuse(line, &reason);
     }
     for Offer { role, address, socket } in offers.copies()? {
-        link.push(FromOld::Listener { role: role.number(), address }.pack(), Some(socket));
+        let message = FromOld::Listener { role: role.number(), address };
+        link.push(message.pack(), Some(Arc::new(socket)));
     }
     let budget = shared.pools().budget_mut().view();
     let (kind, server, foreign) = (shared.kind(), budget.limits.server, budget.foreign);
@@ -159,14 +162,14 @@ fn begin(shared: &Shared, stream: UnixStream, offers: &Offers) -> io::Result<Lin
         _ => return Err(io::ErrorKind::InvalidData.into()),
     }
     match reason_against(shared, version) {
-        None => Ok(link),
-        Some(reason) => refuse(link, &reason),
+        None => Ok(line),
+        Some(reason) => refuse(line, &reason),
     }
 }
 
-fn refuse(mut link: Link, reason: &str) -> io::Result<Link> {
-    link.push(FromOld::Refused(reason.to_owned()).pack(), None);
-    link.flush()?;
+fn refuse(mut line: Line, reason: &str) -> io::Result<Line> {
+    line.link.push(FromOld::Refused(reason.to_owned()).pack(), None);
+    line.link.flush()?;
     Err(io::Error::other(format!("refused it: {reason}")))
 }
 
@@ -214,32 +217,40 @@ struct Giver<'a> {
     others: u32,
     /// What it was told last.
     slots: Option<(u32, Arc<[u32]>)>,
+    /// Clients that have been sent, and that it has not said to have.
+    on_the_line: VecDeque<Sent>,
+    /// How many it has said to have.
+    got: u64,
+    has_said_goodbye: bool,
+}
+
+/// A client that was sent. Its socket stays open here until the other process has said that it has it:
+/// so it is always exactly one process's, wherever the line breaks.
+struct Sent {
+    descriptor: Arc<OwnedFd>,
+    is_tcp: bool,
+    parcel: Vec<u8>,
 }
 
 impl<'a> Giver<'a> {
-    fn new(shared: &'a Arc<Shared>, link: Link, tell: &'a dyn Fn(Event)) -> Option<Self> {
-        let watched = || -> io::Result<Poll> {
-            link.set_nonblocking()?;
-            let poll = Poll::new()?;
-            let both = Interest::READABLE | Interest::WRITABLE;
-            poll.registry().register(&mut SourceFd(&link.descriptor()), LINK, both)?;
-            shared.succession.wake_by(Some(mio::Waker::new(poll.registry(), WAKER)?));
-            Ok(poll)
-        };
-        let poll =
-            watched().inspect_err(|error| tracing::warn!("a take-over failed: {error}")).ok()?;
-        let start_until = shared.clock.now() + START_MAX;
-        Some(Self {
+    fn new(shared: &'a Arc<Shared>, line: Line, tell: &'a dyn Fn(Event)) -> Self {
+        let Line { mut link, poll, waker } = line;
+        link.never_block();
+        shared.succession.wake_by(Some(waker));
+        Self {
             shared,
             link,
             tell,
             poll,
-            start_until,
+            start_until: shared.clock.now() + START_MAX,
             over_at: None,
             is_over: false,
+            has_said_goodbye: false,
             others: 0,
             slots: None,
-        })
+            on_the_line: VecDeque::new(),
+            got: 0,
+        }
     }
 
     /// True when this process is at its end; false when it goes on as before.
@@ -266,7 +277,10 @@ impl<'a> Giver<'a> {
         match end {
             Ok(()) => true,
             // The new one was stopped or has crashed, and this one with it or before.
-            Err(_) if self.is_over || self.shared.is_draining() => true,
+            Err(_) if self.is_over || self.shared.is_draining() => {
+                self.take_back(); // They are told goodbye as all others.
+                true
+            }
             Err(error) => {
                 self.go_on(&error);
                 false
@@ -292,12 +306,14 @@ impl<'a> Giver<'a> {
             }
             _ => {}
         }
-        while self.link.has_room()
+        while self.may_send()
             && let Some(Moved { socket, parcel }) = self.shared.succession.take_moved()
         {
             if let Some((descriptor, is_tcp)) = descriptor_of(socket) {
-                let message = FromOld::Client { is_tcp, parcel };
-                self.link.push(message.pack(), Some(descriptor));
+                let descriptor = Arc::new(descriptor);
+                let message = FromOld::Client { is_tcp, parcel: parcel.clone() };
+                self.link.push(message.pack(), Some(descriptor.clone()));
+                self.on_the_line.push_back(Sent { descriptor, is_tcp, parcel });
             }
         }
         if self.shared.succession.is_room_wanted() {
@@ -309,8 +325,18 @@ impl<'a> Giver<'a> {
         let held = self.share_slots();
         self.link.flush()?;
         // Whoever was counted down before is on its way by now.
-        let is_empty = self.shared.succession.nobody_moves() && self.link.is_flushed();
-        Ok(self.is_over && held == 0 && is_empty)
+        let has_nobody = self.shared.succession.nobody_moves() && self.on_the_line.is_empty();
+        if self.is_over && held == 0 && has_nobody && !self.has_said_goodbye {
+            self.has_said_goodbye = true;
+            self.link.push(FromOld::Goodbye.pack(), None);
+            self.link.flush()?;
+        }
+        Ok(self.has_said_goodbye && self.link.is_flushed())
+    }
+
+    /// Whether one more client may be on the line.
+    fn may_send(&self) -> bool {
+        self.link.has_room() && self.on_the_line.len() < ON_THE_LINE_MAX
     }
 
     fn hear(&mut self, message: FromNew) {
@@ -323,6 +349,11 @@ impl<'a> Giver<'a> {
                 self.shared.set_giving(Giving::Clients);
             }
             FromNew::Clients(count) => self.others = count,
+            FromNew::Got(count) => {
+                while self.got < count && self.on_the_line.pop_front().is_some() {
+                    self.got += 1;
+                }
+            }
             FromNew::Cancel { id, pid, secret } => {
                 self.shared.cancel_for_successor(id, pid, secret)
             }
@@ -345,6 +376,26 @@ impl<'a> Giver<'a> {
         held
     }
 
+    /// The line has broken: clients that the other process has not said to have are this one's again.
+    fn take_back(&mut self) {
+        // What it has said before is still to be read.
+        while let Ok(message) = self.link.receive() {
+            if let Ok(FromNew::Got(count)) = heard(&message) {
+                self.hear(FromNew::Got(count));
+            }
+        }
+        self.link.forget_unsent();
+        let sent = std::mem::take(&mut self.on_the_line).into_iter().filter_map(|sent| {
+            let Sent { descriptor, is_tcp, parcel } = sent;
+            let socket = socket_of(Arc::into_inner(descriptor)?, is_tcp).ok()?;
+            Some(Moved { socket, parcel })
+        });
+        let unsent = std::iter::from_fn(|| self.shared.succession.take_moved());
+        for (number, moved) in sent.chain(unsent).enumerate() {
+            self.shared.take_in(moved, number);
+        }
+    }
+
     /// The new process has gone: everything that it has not got is this one's again.
     fn go_on(mut self, error: &io::Error) {
         tracing::error!(
@@ -356,18 +407,7 @@ impl<'a> Giver<'a> {
         // ours; to wait for them would keep everybody waiting who connects again now.
         let now = self.shared.clock.now();
         self.shared.with_pools(|pools| pools.set_share(Share::Whole, now));
-        let unsent = self.link.take_unsent().into_iter().filter_map(|message| {
-            let Message { tag, parcel, descriptor } = message;
-            let FromOld::Client { is_tcp, parcel } = FromOld::unpack(tag, &parcel).ok()? else {
-                return None;
-            };
-            Some(Moved { socket: socket_of(descriptor?, is_tcp).ok()?, parcel })
-        });
-        let unsent: Vec<_> = unsent.collect();
-        let rest = std::iter::from_fn(|| self.shared.succession.take_moved());
-        for (number, moved) in unsent.into_iter().chain(rest).enumerate() {
-            self.shared.take_in(moved, number);
-        }
+        self.take_back();
         (self.tell)(Event::BrokenOff);
     }
 }

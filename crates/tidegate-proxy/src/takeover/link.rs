@@ -9,8 +9,11 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::Duration;
 
+use mio::unix::SourceFd;
+use mio::{Interest, Poll, Token, Waker};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{
@@ -47,7 +50,7 @@ pub(super) struct Message {
 struct Outgoing {
     bytes: Vec<u8>,
     sent: usize,
-    descriptor: Option<OwnedFd>,
+    descriptor: Option<Arc<OwnedFd>>,
 }
 
 /// One end of the line.
@@ -58,8 +61,28 @@ pub(super) struct Link {
     descriptors: VecDeque<OwnedFd>,
     outgoing: VecDeque<Outgoing>,
     unsent: usize,
+    is_blocking: bool,
     /// The process at the other end; none where the kernel does not say.
     peer: Option<OwnedFd>,
+}
+
+/// One end of the line, and what watches it: made before anything depends on it.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) link: Link,
+    pub(super) poll: Poll,
+    /// Wakes whoever waits for the poll.
+    pub(super) waker: Waker,
+}
+
+impl Line {
+    pub(super) fn new(link: Link) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let both = Interest::READABLE | Interest::WRITABLE;
+        poll.registry().register(&mut SourceFd(&link.descriptor()), Token(0), both)?;
+        let waker = Waker::new(poll.registry(), Token(1))?;
+        Ok(Self { link, poll, waker })
+    }
 }
 
 impl Link {
@@ -74,6 +97,7 @@ impl Link {
             descriptors: VecDeque::new(),
             outgoing: VecDeque::new(),
             unsent: 0,
+            is_blocking: true,
         }
     }
 
@@ -85,9 +109,10 @@ impl Link {
         ends == Ok(0)
     }
 
-    /// From now on nothing blocks; [`Link::descriptor`] is to be watched.
-    pub(super) fn set_nonblocking(&self) -> io::Result<()> {
-        self.stream.set_nonblocking(true)
+    /// From now on nothing blocks; [`Link::descriptor`] is to be watched. It can't fail, as setting the
+    /// socket's own flag could.
+    pub(super) fn never_block(&mut self) {
+        self.is_blocking = false;
     }
 
     pub(super) fn descriptor(&self) -> RawFd {
@@ -104,8 +129,14 @@ impl Link {
         self.unsent == 0
     }
 
+    /// What waits will never be written.
+    pub(super) fn forget_unsent(&mut self) {
+        self.outgoing.clear();
+        self.unsent = 0;
+    }
+
     /// Puts a message behind those that wait; [`Link::flush`] writes.
-    pub(super) fn push(&mut self, (tag, parcel): (u8, Vec<u8>), descriptor: Option<OwnedFd>) {
+    pub(super) fn push(&mut self, (tag, parcel): (u8, Vec<u8>), descriptor: Option<Arc<OwnedFd>>) {
         let mut bytes = vec![tag, u8::from(descriptor.is_some())];
         bytes.extend_from_slice(&u32::try_from(parcel.len()).unwrap_or(u32::MAX).to_be_bytes());
         bytes.extend_from_slice(&parcel);
@@ -120,7 +151,11 @@ impl Link {
     pub(super) fn flush(&mut self) -> io::Result<()> {
         while let Some(first) = self.outgoing.front_mut() {
             let rest = &first.bytes[first.sent..];
-            match send(&self.stream, rest, first.descriptor.as_ref()) {
+            let flags = match self.is_blocking {
+                true => SendFlags::NOSIGNAL,
+                false => SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
+            };
+            match send(&self.stream, rest, first.descriptor.as_deref(), flags) {
                 Ok(sent) => {
                     first.descriptor = None; // It went with the first byte.
                     first.sent += sent;
@@ -134,17 +169,6 @@ impl Link {
             }
         }
         Ok(())
-    }
-
-    /// Messages of which no byte was written.
-    pub(super) fn take_unsent(&mut self) -> Vec<Message> {
-        let unsent = self.outgoing.drain(..).filter(|outgoing| outgoing.sent == 0);
-        let message = |outgoing: Outgoing| Message {
-            tag: outgoing.bytes[0],
-            parcel: outgoing.bytes[HEADER_BYTES..].to_vec(),
-            descriptor: outgoing.descriptor,
-        };
-        unsent.map(message).collect()
     }
 
     /// The next message, once it is there; it may be there already.
@@ -203,7 +227,10 @@ impl Link {
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let result = loop {
             let slices = &mut [IoSliceMut::new(&mut buffer)];
-            let flags = RecvFlags::CMSG_CLOEXEC;
+            let flags = match self.is_blocking {
+                true => RecvFlags::CMSG_CLOEXEC,
+                false => RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT,
+            };
             match rustix::net::recvmsg(&self.stream, slices, &mut control, flags) {
                 Err(rustix::io::Errno::INTR) => {}
                 result => break result?,
@@ -223,7 +250,12 @@ impl Link {
     }
 }
 
-fn send(stream: &UnixStream, bytes: &[u8], descriptor: Option<&OwnedFd>) -> io::Result<usize> {
+fn send(
+    stream: &UnixStream,
+    bytes: &[u8],
+    descriptor: Option<&OwnedFd>,
+    flags: SendFlags,
+) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     let rights = descriptor.map(|descriptor| [descriptor.as_fd()]);
@@ -232,7 +264,7 @@ fn send(stream: &UnixStream, bytes: &[u8], descriptor: Option<&OwnedFd>) -> io::
     }
     loop {
         let slices = &[IoSlice::new(bytes)];
-        match rustix::net::sendmsg(stream, slices, &mut control, SendFlags::NOSIGNAL) {
+        match rustix::net::sendmsg(stream, slices, &mut control, flags) {
             Err(rustix::io::Errno::INTR) => {}
             result => return Ok(result?),
         }
@@ -258,10 +290,10 @@ mod tests {
             let (accepted, _) = listener.accept().expect("a client");
             // Some are much larger than what the kernel takes at once.
             let parcel = vec![u8::try_from(number).expect("small"); number * number * 400];
-            here.push((b'a', parcel), Some(accepted.into()));
+            here.push((b'a', parcel), Some(Arc::new(accepted.into())));
             here.push((b'b', number.to_be_bytes().to_vec()), None);
         }
-        here.set_nonblocking().expect("a socket");
+        here.never_block();
         let writer = std::thread::spawn(move || {
             while here.unsent > 0 {
                 here.flush().expect("it is read");
@@ -283,23 +315,5 @@ mod tests {
             assert_eq!(usize::from_be_bytes(said), number, "each socket is its message's");
         }
         writer.join().expect("it ends");
-    }
-
-    #[test]
-    fn what_was_not_written_is_given_back() {
-        let (here, there) = UnixStream::pair().expect("a pair");
-        let mut here = Link::new(here);
-        here.set_nonblocking().expect("a socket");
-        for number in 0..200_u8 {
-            here.push((number, vec![number; 64 * 1024]), None);
-        }
-        here.flush().expect("the first fit");
-        assert!(!here.has_room());
-        drop(there);
-        assert!(here.flush().is_err());
-        let unsent = here.take_unsent();
-        let last = unsent.last().expect("most of them");
-        assert_eq!((last.tag, last.parcel.len()), (199, 64 * 1024));
-        assert!(unsent.len() < 200, "the first were written");
     }
 }

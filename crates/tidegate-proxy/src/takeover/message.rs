@@ -9,7 +9,7 @@ use crate::shared::Kind;
 
 /// Both sides must speak the same: parcels have no names in them. It grows with every change of a
 /// message or of what goes along with a client.
-pub(super) const VERSION: u64 = 1;
+pub(super) const VERSION: u64 = 2;
 
 /// Said by the process that takes over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +22,9 @@ pub(super) enum FromNew {
     Serving,
     /// How many clients it has.
     Clients(u32),
+    /// So many of the clients that were sent are its own now, and nobody else's. It has touched none
+    /// before it has said so.
+    Got(u64),
     /// Somebody wants to cancel what the client with this pid and secret runs.
     Cancel { id: u64, pid: u32, secret: Vec<u8> },
     /// It is being stopped, and so the old process is too.
@@ -44,6 +47,8 @@ pub(super) enum FromOld {
     Client { is_tcp: bool, parcel: Vec<u8> },
     /// What this cancel was meant for needs no more waiting for.
     Cancelled(u64),
+    /// It has nothing any more, and ends.
+    Goodbye,
 }
 
 /// What the old process knows of the upstream, so that the new one need not find out before it serves.
@@ -68,6 +73,10 @@ impl FromNew {
                 packer.number(u64::from(*count));
                 b'n'
             }
+            Self::Got(count) => {
+                packer.number(*count);
+                b'g'
+            }
             Self::Cancel { id, pid, secret } => {
                 packer.number(*id);
                 packer.number(u64::from(*pid));
@@ -87,6 +96,7 @@ impl FromNew {
             b'b' => Self::Begin,
             b's' => Self::Serving,
             b'n' => Self::Clients(unpacker.small()?),
+            b'g' => Self::Got(unpacker.number()?),
             b'c' => Self::Cancel {
                 id: unpacker.number()?,
                 pid: unpacker.small()?,
@@ -147,6 +157,7 @@ impl FromOld {
                 packer.number(*id);
                 b'D'
             }
+            Self::Goodbye => b'G',
         };
         (tag, packer.finish())
     }
@@ -185,6 +196,7 @@ impl FromOld {
             }
             b'C' => Self::Client { is_tcp: unpacker.flag()?, parcel: unpacker.bytes()?.to_vec() },
             b'D' => Self::Cancelled(unpacker.number()?),
+            b'G' => Self::Goodbye,
             _ => return Err(Malformed),
         };
         unpacker.finish()?;
@@ -203,6 +215,7 @@ mod tests {
             FromNew::Begin,
             FromNew::Serving,
             FromNew::Clients(12),
+            FromNew::Got(70_000),
             FromNew::Cancel { id: 3, pid: 7, secret: b"0123".to_vec() },
             FromNew::Stop,
         ];
@@ -225,12 +238,14 @@ mod tests {
             FromOld::Slots { held: 0, pids: Arc::from([]) },
             FromOld::Client { is_tcp: true, parcel: vec![1, 2, 3] },
             FromOld::Cancelled(3),
+            FromOld::Goodbye,
         ];
         for message in olds {
             let (tag, parcel) = message.pack();
             assert_eq!(FromOld::unpack(tag, &parcel), Ok(message));
-            let end = parcel.len() - 1;
-            assert_eq!(FromOld::unpack(tag, &parcel[..end]), Err(Malformed));
+            if let Some(end) = parcel.len().checked_sub(1) {
+                assert_eq!(FromOld::unpack(tag, &parcel[..end]), Err(Malformed));
+            }
         }
         assert_eq!(FromNew::unpack(b'?', &[]), Err(Malformed));
         assert_eq!(FromOld::unpack(b'?', &[]), Err(Malformed));

@@ -6,10 +6,11 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll};
 
 use tidegate_budget::budget::{Census, Share};
 use tidegate_budget::limits::Server;
@@ -17,7 +18,7 @@ use tidegate_budget::limits::Server;
 use crate::shared::{Kind, Shared, UNSEEN_COOLING};
 use crate::succession::{Asker, ForeignCancel, Moved};
 use crate::takeover::giving::{Offer, Role};
-use crate::takeover::link::{Link, Message};
+use crate::takeover::link::{Line, Link, Message};
 use crate::takeover::message::{FromNew, FromOld, Upstream, VERSION};
 use crate::takeover::socket_of;
 use crate::tasks;
@@ -28,11 +29,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// How often the old process is told how many clients there are: its share of the slots follows.
 const COUNT_PERIOD: Duration = Duration::from_millis(100);
 
-/// An old process that has said its last ends within moments.
-const END_MAX: Duration = Duration::from_secs(5);
-
-const LINK: Token = Token(0);
-const WAKER: Token = Token(1);
+/// The line of a process that dies ends with it; this is how much later it may be seen to be dead.
+const END_MAX: Duration = Duration::from_secs(2);
 
 /// Why nothing was taken over.
 #[derive(Debug, thiserror::Error)]
@@ -64,10 +62,12 @@ pub struct Elder {
 /// One that accepts no connections any more.
 #[derive(Debug)]
 pub struct Begun {
-    link: Link,
+    line: Line,
     upstream: Upstream,
     held: u32,
     pids: Arc<[u32]>,
+    /// The thread that will serve the line waits here.
+    start: Sender<Taker>,
 }
 
 /// Asks the process that listens at `path`; none when nobody does.
@@ -115,20 +115,27 @@ impl Elder {
         Some(self.offers.remove(place).socket)
     }
 
-    /// Has the old process accept no more. From now on connections wait for this one.
+    /// Has the old process accept no more. From now on connections wait for this one, and nothing that
+    /// it does until it serves can fail.
     ///
     /// # Errors
     /// [`TakeoverError::BrokenOff`]; the old process accepts again.
-    pub fn begin(mut self) -> Result<Begun, TakeoverError> {
-        self.link.push(FromNew::Begin.pack(), None);
+    pub fn begin(self) -> Result<Begun, TakeoverError> {
+        let Self { link, upstream, .. } = self;
+        let mut line = Line::new(link).map_err(TakeoverError::BrokenOff)?;
+        let (start, started) = channel::<Taker>();
+        tasks::spawn("tg-takeover", move || {
+            if let Ok(taker) = started.recv() {
+                taker.run();
+            }
+        });
+        line.link.push(FromNew::Begin.pack(), None);
         let mut answer = || -> io::Result<FromOld> {
-            self.link.flush()?;
-            Ok(heard(self.link.receive_within(ANSWER_MAX)?)?.0)
+            line.link.flush()?;
+            Ok(heard(line.link.receive_within(ANSWER_MAX)?)?.0)
         };
         match answer().map_err(TakeoverError::BrokenOff)? {
-            FromOld::Slots { held, pids } => {
-                Ok(Begun { link: self.link, upstream: self.upstream, held, pids })
-            }
+            FromOld::Slots { held, pids } => Ok(Begun { line, upstream, held, pids, start }),
             FromOld::Refused(reason) => Err(TakeoverError::Refused(reason)),
             _ => Err(TakeoverError::BrokenOff(io::ErrorKind::InvalidData.into())),
         }
@@ -149,14 +156,12 @@ impl Begun {
         shared.elder_holds(self.held, self.pids.clone());
     }
 
-    /// Says that this process serves, and takes in clients and slots until the old one has ended.
-    ///
-    /// # Errors
-    /// [`TakeoverError::BrokenOff`]: the old process has gone at the last moment.
-    pub fn serve(self, shared: Arc<Shared>) -> Result<(), TakeoverError> {
-        let taker = Taker::new(self, shared).map_err(TakeoverError::BrokenOff)?;
-        tasks::spawn("tg-takeover", move || taker.run());
-        Ok(())
+    /// Says that this process serves, and takes in clients and slots until the old one has ended. Where
+    /// that has gone meanwhile, this one goes on alone.
+    pub fn serve(self, shared: Arc<Shared>) {
+        let Self { line, held, start, .. } = self;
+        // It fails only where the thread has ended, which it does after this.
+        let _ = start.send(Taker::new(line, held, shared));
     }
 }
 
@@ -171,35 +176,37 @@ struct Taker {
     link: Link,
     poll: Poll,
     held: u32,
-    clients: usize,
+    /// Clients that have come and that the old process does not know to be here yet.
+    arrived: Vec<Moved>,
+    clients: u64,
     count_told: u32,
     stop_told: bool,
+    /// The old process has said that it ends.
+    is_left: bool,
     cancels: u64,
     /// Who waits for a cancel that the old process was asked for.
     askers: BTreeMap<u64, Asker>,
 }
 
 impl Taker {
-    fn new(begun: Begun, shared: Arc<Shared>) -> io::Result<Self> {
-        let Begun { mut link, held, .. } = begun;
+    fn new(line: Line, held: u32, shared: Arc<Shared>) -> Self {
+        let Line { mut link, poll, waker } = line;
+        link.never_block();
         link.push(FromNew::Serving.pack(), None);
-        link.set_nonblocking()?;
-        link.flush()?;
-        let poll = Poll::new()?;
-        let both = Interest::READABLE | Interest::WRITABLE;
-        poll.registry().register(&mut SourceFd(&link.descriptor()), LINK, both)?;
-        shared.succession.wake_by(Some(mio::Waker::new(poll.registry(), WAKER)?));
-        Ok(Self {
+        shared.succession.wake_by(Some(waker));
+        Self {
             shared,
             link,
             poll,
             held,
+            arrived: Vec::new(),
             clients: 0,
             count_told: 0,
             stop_told: false,
+            is_left: false,
             cancels: 0,
             askers: BTreeMap::new(),
-        })
+        }
     }
 
     fn run(mut self) {
@@ -224,6 +231,9 @@ impl Taker {
                 Err(error) => return Err(error),
             }
         }
+        if !self.arrived.is_empty() {
+            self.link.push(FromNew::Got(self.clients).pack(), None);
+        }
         for ForeignCancel { pid, secret, asker } in self.shared.succession.take_cancels() {
             self.cancels += 1;
             self.askers.insert(self.cancels, asker);
@@ -237,7 +247,19 @@ impl Taker {
         if self.shared.is_draining() && !std::mem::replace(&mut self.stop_told, true) {
             self.link.push(FromNew::Stop.pack(), None);
         }
-        self.link.flush()
+        self.link.flush()?;
+        // Before the old process can read that they are here, they are still its own.
+        if self.link.is_flushed() {
+            self.take_in_arrived();
+        }
+        Ok(())
+    }
+
+    fn take_in_arrived(&mut self) {
+        let first = self.clients - self.arrived.len() as u64;
+        for (number, moved) in self.arrived.drain(..).enumerate() {
+            self.shared.take_in(moved, first as usize + number);
+        }
     }
 
     fn hear(&mut self, message: Message) -> io::Result<()> {
@@ -249,13 +271,14 @@ impl Taker {
             (FromOld::Client { is_tcp, parcel }, Some(descriptor)) => {
                 let socket = socket_of(descriptor, is_tcp)?;
                 self.clients += 1;
-                self.shared.take_in(Moved { socket, parcel }, self.clients);
+                self.arrived.push(Moved { socket, parcel });
             }
             (FromOld::Cancelled(id), _) => {
                 if let Some(asker) = self.askers.remove(&id) {
                     self.shared.release(asker);
                 }
             }
+            (FromOld::Goodbye, _) => self.is_left = true,
             _ => return Err(io::ErrorKind::InvalidData.into()),
         }
         Ok(())
@@ -268,13 +291,14 @@ impl Taker {
         let asked = std::mem::take(&mut self.askers).into_values();
         let unasked = shared.succession.take_cancels();
         asked.chain(unasked.into_iter().map(|c| c.asker)).for_each(|asker| shared.release(asker));
-        if self.link.is_outlived(END_MAX) {
+        if !self.is_left && self.link.is_outlived(END_MAX) {
             tracing::error!(
                 "the line to the old process has broken ({error}), and that process goes on: this one \
                  ends, as two would use the budget twice"
             );
             return shared.succession.yield_to_elder();
         }
+        self.take_in_arrived(); // They are nobody else's any more.
         if self.held == 0 {
             tracing::info!(clients = self.clients, "the take-over is complete");
         } else {
