@@ -1,7 +1,9 @@
 //! Opening one connection to the upstream as servers do: its address, its TLS, its login.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use tidegate_config::{ChannelBinding, Negotiation, SslMode, Upstream};
 use tidegate_pool_core::retry::FailureKind;
@@ -9,7 +11,7 @@ use tidegate_proxy::dial;
 use tidegate_proxy::resolver::Target;
 use tidegate_proxy::tls::connector::Connector;
 use tidegate_wire::sqlstate::SqlState;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, Connection, NoTls, config};
@@ -62,6 +64,7 @@ pub async fn open(
             let stream = TcpStream::connect(address).await.map_err(failed)?;
             stream.set_nodelay(true).map_err(failed)?;
             let local_port = Some(stream.local_addr().map_err(failed)?.port());
+            let stream = Parting(stream);
             match connector {
                 Some(connector) => {
                     let tls = Secured { connector, host: host.clone() };
@@ -75,7 +78,7 @@ pub async fn open(
             }
         }
         Target::Unix(path) => {
-            let stream = UnixStream::connect(path).await.map_err(failed)?;
+            let stream = Parting(UnixStream::connect(path).await.map_err(failed)?);
             login.ssl_mode(config::SslMode::Disable);
             Ok(opened(login.connect_raw(stream, NoTls).await.map_err(unfinished)?, None))
         }
@@ -90,6 +93,47 @@ fn unfinished(error: tokio_postgres::Error) -> OpenError {
     match kind {
         Some(FailureKind::Full | FailureKind::Permanent) => OpenError::Refused(words(&error)),
         Some(FailureKind::Transient) | None => OpenError::Unfinished(words(&error)),
+    }
+}
+
+/// A stream whose end is that of the backend behind it: once nothing more is to be said, it is read until
+/// PostgreSQL has closed it, which it does when the process ends. The connection's task is over then, and
+/// not as soon as the goodbye was sent.
+struct Parting<S>(S);
+
+impl<S: AsyncRead + Unpin> AsyncRead for Parting<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Parting<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.0).poll_shutdown(context))?;
+        loop {
+            let mut rest = [0; 256];
+            let mut rest = ReadBuf::new(&mut rest);
+            ready!(Pin::new(&mut self.0).poll_read(context, &mut rest))?;
+            if rest.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
 }
 

@@ -10,7 +10,6 @@ use tidegate_proxy::tls::connector::Connector;
 use tidegate_proxy::tls::failure::HandshakeError;
 use tidegate_wire::certificate;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream as RustlsStream;
@@ -21,12 +20,12 @@ pub(crate) struct Secured {
     pub(crate) host: Arc<str>,
 }
 
-impl TlsConnect<TcpStream> for Secured {
-    type Stream = Stream<TcpStream>;
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> TlsConnect<S> for Secured {
+    type Stream = Stream<S>;
     type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Stream<TcpStream>>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Stream<S>>> + Send>>;
 
-    fn connect(self, stream: TcpStream) -> Self::Future {
+    fn connect(self, stream: S) -> Self::Future {
         Box::pin(async move {
             let name = self.connector.server_name(&self.host).map_err(io::Error::other)?;
             let tls = TlsConnector::from(self.connector.config().clone());
