@@ -220,6 +220,17 @@ impl PlayedGate {
         self.shared.set_giving(Giving::Clients);
     }
 
+    /// Those at rest that can't go over are told to connect again.
+    pub fn send_away(&self) {
+        self.shared.set_giving(Giving::Everyone);
+    }
+
+    /// Whoever is still there has had its time: it shuts down at once.
+    pub fn end_giving(&self) {
+        self.shared.succession.time_is_up();
+        self.shared.drain();
+    }
+
     /// The next client that goes over.
     pub fn take_moved(&self) -> Option<PlayedClient> {
         match self.shared.succession.take_moved()? {

@@ -34,6 +34,15 @@ pub(crate) enum Giving {
     Listeners,
     /// Clients that are at rest go as well.
     Clients,
+    /// Those that are at rest and can't go are told to connect again.
+    Everyone,
+}
+
+impl Giving {
+    /// Whether clients go over.
+    pub(crate) fn has_clients(self) -> bool {
+        matches!(self, Self::Clients | Self::Everyone)
+    }
 }
 
 /// Who has asked for a cancel.
@@ -95,6 +104,8 @@ pub(crate) struct Succession {
     moved: Mutex<VecDeque<Moved>>,
     /// Somebody was told that there is no room.
     is_room_wanted: AtomicBool,
+    /// Who is still here when this process is stopped has had its time.
+    is_time_up: AtomicBool,
     /// The line has broken, and the other process goes on.
     must_yield: AtomicBool,
     /// Cancels of the other process that need no more waiting for.
@@ -125,6 +136,7 @@ impl Succession {
         match self.giving.load(Ordering::Relaxed) {
             1 => Giving::Listeners,
             2 => Giving::Clients,
+            3 => Giving::Everyone,
             _ => Giving::Nothing,
         }
     }
@@ -135,9 +147,10 @@ impl Succession {
             Giving::Nothing => 0,
             Giving::Listeners => 1,
             Giving::Clients => 2,
+            Giving::Everyone => 3,
         };
         let moved = lock(&self.moved);
-        if giving != Giving::Clients {
+        if !giving.has_clients() {
             lock(&self.logging_in).clear();
         }
         self.giving.store(number, Ordering::Relaxed);
@@ -158,7 +171,7 @@ impl Succession {
     pub(crate) fn room(&self) -> Option<MutexGuard<'_, VecDeque<Moved>>> {
         let moved = lock(&self.moved);
         // Looked at with the lock held: who takes everything back looks for what was put there.
-        if self.giving() != Giving::Clients {
+        if !self.giving().has_clients() {
             return None;
         }
         let has_room = moved.len() < MOVED_MAX;
@@ -169,6 +182,15 @@ impl Succession {
     /// Whether somebody was told that there is no room, who may be told now that there is.
     pub(crate) fn is_room_wanted(&self) -> bool {
         self.is_room_wanted.swap(false, Ordering::Relaxed)
+    }
+
+    /// Nobody has more time to end once this process is stopped.
+    pub(crate) fn time_is_up(&self) {
+        self.is_time_up.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_time_up(&self) -> bool {
+        self.is_time_up.load(Ordering::Relaxed)
     }
 
     /// The line has broken, and the other process goes on.

@@ -10,10 +10,13 @@
 //!        <----------------- Serving --------------
 //!  clients at rest go over, one by one
 //!        -------------- Client.. ---------------->
+//!        <-------------- Got.. ------------------  they are its own now
 //!  slots go over as servers are closed
 //!        -------------- Slots.. ----------------->
 //!        <--- Clients.., Cancel.. ---------------
-//!  ends when it has no client, or with `timeouts.drain`
+//!  after `timeouts.drain`: who can't go over is told to connect again, when it has nothing under way
+//!  ends when it has no client, at the latest after another `timeouts.drain`
+//!        -------------- Goodbye ---------------->
 //! ```
 //!
 //! Until it *begins* the old process has changed nothing; until it ends it keeps its listening sockets

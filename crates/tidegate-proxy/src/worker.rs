@@ -138,6 +138,10 @@ pub(crate) struct Worker {
     giving: Giving,
     /// Clients that may have come to rest in this turn, while it gives them.
     resting: Vec<ClientKey>,
+    /// Clients that can't go there and are to be told so when they have nothing under way.
+    leaving: VecDeque<ClientKey>,
+    /// When the next of them are.
+    leaving_due: Tick,
 }
 
 /// How long those that were told goodbye when a drain's time was up may take to hang up: a round trip,
@@ -200,6 +204,8 @@ impl Worker {
             drain: None,
             giving: Giving::Nothing,
             resting: Vec::new(),
+            leaving: VecDeque::new(),
+            leaving_due: Tick::ZERO,
         })
     }
 
@@ -271,7 +277,8 @@ impl Worker {
         }
         let accepts = may_accept.then_some(self.accepts_from);
         let pools = (self.pools_due < Tick::NEVER).then_some(self.pools_due);
-        let next = pools.into_iter().chain(accepts).chain(self.timers.next()).min();
+        let leaving = (!self.leaving.is_empty()).then_some(self.leaving_due);
+        let next = pools.into_iter().chain(accepts).chain(leaving).chain(self.timers.next()).min();
         // Reckoned from the beginning of the turn, which is what everything in it goes by.
         let timer = next.map(|due| due.since(self.now));
         let drain = self.drain.as_ref().map(|_| GOODBYE_PAUSE);
@@ -486,7 +493,10 @@ impl Worker {
         self.with_pools(|pools| pools.drain(now));
         self.stop_listening();
         let untold = self.clients.iter().map(|(place, _)| place + 1).max().unwrap_or(0);
-        let deadline = self.now + self.config.timeouts.drain;
+        let deadline = match self.shared.succession.is_time_up() {
+            true => self.now,
+            false => self.now + self.config.timeouts.drain,
+        };
         self.drain = Some(Drain { deadline, untold, is_over: false });
     }
 

@@ -620,11 +620,12 @@ impl Stage {
         self.gates.push(make_gate(&self.net, &self.scenario, new, address, seed, self.primary));
         self.serving[address] = new;
         // Where nothing goes wrong, nobody is sent away.
-        let over_at = match self.scenario.is_quiet {
-            true => Tick::NEVER,
-            false => self.now() + self.scenario.config.timeouts.drain,
+        let drain = self.scenario.config.timeouts.drain;
+        let stages = match self.scenario.is_quiet {
+            true => [Tick::NEVER; 2],
+            false => [self.now() + drain, self.now() + drain + drain],
         };
-        let takeover = Takeover::begin(old, new, &self.gates, over_at);
+        let takeover = Takeover::begin(old, new, &self.gates, stages);
         let number = self.takeovers.len();
         self.takeovers.push(takeover);
         let pids = self.postgres[self.primary].pids();

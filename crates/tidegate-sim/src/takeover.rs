@@ -28,7 +28,9 @@ pub(crate) struct Takeover {
     cancels: BTreeMap<u64, PlayedCancel>,
     last_cancel: u64,
     clients: usize,
-    /// From when on whoever is still with the old one must go.
+    /// From when on whoever is still with the old one is sent away when it is at rest.
+    away_from: Tick,
+    /// When whoever is still there after that must go.
     over_at: Tick,
     is_over: bool,
     has_ended: bool,
@@ -38,7 +40,12 @@ pub(crate) struct Takeover {
 
 impl Takeover {
     /// Begins: `old` accepts no more, and `new` knows what it holds.
-    pub(crate) fn begin(old: usize, new: usize, gates: &[PlayedGate], over_at: Tick) -> Self {
+    pub(crate) fn begin(
+        old: usize,
+        new: usize,
+        gates: &[PlayedGate],
+        [away_from, over_at]: [Tick; 2],
+    ) -> Self {
         gates[old].begin_giving();
         let slots = gates[old].keep_to_share(false, 0);
         gates[new].elder_holds(slots.0, slots.1.clone());
@@ -50,6 +57,7 @@ impl Takeover {
             cancels: BTreeMap::new(),
             last_cancel: 0,
             clients: 0,
+            away_from,
             over_at,
             is_over: false,
             has_ended: false,
@@ -78,9 +86,13 @@ impl Takeover {
         let moved = std::iter::from_fn(|| old.take_moved()).map(Said::Client);
         self.line.extend(moved);
         self.line.extend(old.take_cancelled().into_iter().map(Said::Cancelled));
+        if !self.is_over && now >= self.away_from {
+            self.away_from = Tick::NEVER;
+            old.send_away();
+        }
         if !self.is_over && (now >= self.over_at || old.has_nobody()) {
             self.is_over = true;
-            old.shared.drain();
+            old.end_giving();
         }
         let slots = old.keep_to_share(self.is_over, gates[self.new].shared.clients());
         if self.slots != slots {

@@ -306,6 +306,12 @@ catalogue! {
         detail: "COMMIT was sent to upstream \"{upstream}\", and the connection ended before it was answered. Tidegate has not sent it again, and will not. Cause: {cause}.",
         hint: "Find out before repeating the transaction: SELECT pg_xact_status(id), where id is what SELECT pg_current_xact_id_if_assigned() gave in it, or look at the data.",
     }
+    /// Another process has taken over, and this client could not go there.
+    TakenOver = "TG034", ADMIN_SHUTDOWN, Fatal {
+        message: "terminating connection because another process of Tidegate has taken over",
+        detail: "A connection goes over to it as soon as it is between two transactions, unless it has TLS or keeps its server. What the client had not committed is rolled back; a statement outside of a transaction that was under way may or may not have been executed.",
+        hint: "Connect again: the other process serves. Transactions of the old one had twice timeouts.drain to end.",
+    }
     /// What clients make the gate keep takes as much memory as it may, or almost.
     MemoryShort = "TG035", OUT_OF_MEMORY, ErrorOnceLoggedIn {
         message: "Tidegate is short of memory for its clients",
@@ -568,6 +574,11 @@ impl Complaint {
     /// The client had nothing to say for `limit`.
     pub fn client_idle(limit: Duration) -> Self {
         Filling::of(Code::ClientIdle).fill("limit", &seconds(limit)).done()
+    }
+
+    /// Another process has taken over.
+    pub fn taken_over() -> Self {
+        Filling::of(Code::TakenOver).done()
     }
 
     /// An operator has closed the client.

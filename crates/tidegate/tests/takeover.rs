@@ -308,6 +308,47 @@ fn who_does_not_go_over_is_told_after_a_while() {
 }
 
 #[test]
+fn a_transaction_that_outlasts_the_drain_ends_and_its_client_goes_over() {
+    let mut stage = Stage::start(4, "[timeouts]\ndrain = \"2s\"");
+    let [session, transaction] = stage.scene.ports();
+    let mut kept = stage.scene.client(session);
+    kept.run("SELECT 1");
+    let mut busy = stage.scene.client(transaction);
+    busy.begin();
+    let new = stage.take_over();
+    // From when on others are sent away it may take as long once more.
+    let frames = kept.until_end();
+    let error = frames.iter().find(|frame| frame.tag == b'E').expect("its last words");
+    assert_eq!(error.sqlstate(), "57P01");
+    assert!(error.field(b'M').contains("another process of Tidegate has taken over"), "{error:?}");
+    assert!(error.field(b'H').contains("TG034"), "{error:?}");
+    assert_eq!(busy.value("SELECT 'still here'"), "still here");
+    // What another one begins there now is served as well.
+    assert_eq!(new.metric("tidegate_client_connections", &[]), 0.0);
+    busy.run("COMMIT");
+    assert_eq!(busy.value("SELECT 'over there'"), "over there");
+    assert_eq!(new.metric("tidegate_client_connections", &[]), 1.0);
+    assert_eq!(stage.scene.gate.wait(), Some(0), "nobody is left");
+    new.until_logged("the take-over is complete");
+    assert_eq!(busy.value("SELECT 'as before'"), "as before");
+}
+
+#[test]
+fn a_transaction_that_outlasts_twice_the_drain_is_ended() {
+    let mut stage = Stage::start(3, "[timeouts]\ndrain = \"1s\"");
+    let transaction = stage.scene.gate.transaction;
+    let mut busy = stage.scene.client(transaction);
+    busy.begin();
+    let mut new = stage.take_over();
+    new.allow("slots stay taken");
+    assert_eq!(error_in(&busy.until_end()), "57P01");
+    assert_eq!(stage.scene.gate.wait(), Some(0));
+    let mut other = stage.scene.client(transaction);
+    assert_eq!(other.value("SELECT 1"), "1");
+    kept_to_the_budget(&[&stage.scene.gate, &new]);
+}
+
+#[test]
 fn stopping_the_new_process_stops_both() {
     let mut stage = Stage::start(3, "");
     let mut kept = stage.scene.client(stage.scene.gate.session);

@@ -202,17 +202,38 @@ fn heard(message: &Message) -> io::Result<FromNew> {
         .map_err(|malformed| io::Error::new(io::ErrorKind::InvalidData, malformed))
 }
 
+/// How far it has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The new process is to serve.
+    Starting { until: Tick },
+    /// Clients go over when they come to rest.
+    Giving { until: Tick },
+    /// Those at rest that can't go are told to connect again, as in any shutdown; transactions may end.
+    SendingAway { until: Tick },
+    /// This process ends.
+    Over,
+}
+
+impl Stage {
+    /// When it ends by itself.
+    fn until(self) -> Option<Tick> {
+        match self {
+            Self::Starting { until } | Self::Giving { until } | Self::SendingAway { until } => {
+                Some(until)
+            }
+            Self::Over => None,
+        }
+    }
+}
+
 /// A take-over that has begun.
 struct Giver<'a> {
     shared: &'a Arc<Shared>,
     link: Link,
     tell: &'a dyn Fn(Event),
     poll: Poll,
-    /// Until when the new process must serve.
-    start_until: Tick,
-    /// When whoever is still here is told to go; none until the new process serves.
-    over_at: Option<Tick>,
-    is_over: bool,
+    stage: Stage,
     /// Clients of the new process, as it has said.
     others: u32,
     /// What it was told last.
@@ -242,9 +263,7 @@ impl<'a> Giver<'a> {
             link,
             tell,
             poll,
-            start_until: shared.clock.now() + START_MAX,
-            over_at: None,
-            is_over: false,
+            stage: Stage::Starting { until: shared.clock.now() + START_MAX },
             has_said_goodbye: false,
             others: 0,
             slots: None,
@@ -266,8 +285,7 @@ impl<'a> Giver<'a> {
                 Err(error) => break Err(error),
             }
             let now = self.shared.clock.now();
-            let due = self.over_at.unwrap_or(self.start_until);
-            let patience = (!self.is_over).then(|| due.since(now));
+            let patience = self.stage.until().map(|due| due.since(now));
             match self.poll.poll(&mut events, patience) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => break Err(error),
                 _ => {}
@@ -277,12 +295,12 @@ impl<'a> Giver<'a> {
         match end {
             Ok(()) => true,
             // The new one was stopped or has crashed, and this one with it or before.
-            Err(_) if self.is_over || self.shared.is_draining() => {
+            Err(_) if self.stage == Stage::Over || self.shared.is_draining() => {
                 self.take_back(); // They are told goodbye as all others.
                 true
             }
             Err(error) => {
-                self.go_on(&error);
+                self.carry_on(&error);
                 false
             }
         }
@@ -297,15 +315,7 @@ impl<'a> Giver<'a> {
                 Err(error) => return Err(error),
             }
         }
-        let now = self.shared.clock.now();
-        match self.over_at {
-            None if now >= self.start_until => return Err(io::ErrorKind::TimedOut.into()),
-            Some(at) if !self.is_over && (now >= at || self.shared.has_nobody()) => {
-                self.is_over = true;
-                (self.tell)(Event::Over);
-            }
-            _ => {}
-        }
+        self.go_on()?;
         while self.may_send()
             && let Some(Moved { socket, parcel }) = self.shared.succession.take_moved()
         {
@@ -326,12 +336,44 @@ impl<'a> Giver<'a> {
         self.link.flush()?;
         // Whoever was counted down before is on its way by now.
         let has_nobody = self.shared.succession.nobody_moves() && self.on_the_line.is_empty();
-        if self.is_over && held == 0 && has_nobody && !self.has_said_goodbye {
+        if self.stage == Stage::Over && held == 0 && has_nobody && !self.has_said_goodbye {
             self.has_said_goodbye = true;
             self.link.push(FromOld::Goodbye.pack(), None);
             self.link.flush()?;
         }
         Ok(self.has_said_goodbye && self.link.is_flushed())
+    }
+
+    /// The next stage, when it is time.
+    fn go_on(&mut self) -> io::Result<()> {
+        let now = self.shared.clock.now();
+        let is_due = self.stage.until().is_some_and(|until| now >= until);
+        match self.stage {
+            Stage::Starting { .. } if is_due => return Err(io::ErrorKind::TimedOut.into()),
+            Stage::Giving { .. } | Stage::SendingAway { .. } if self.shared.has_nobody() => {
+                self.end();
+            }
+            Stage::Giving { .. } if is_due => {
+                tracing::info!(
+                    clients = self.shared.clients(),
+                    "those that have nothing under way and can't go over are told to connect again"
+                );
+                self.stage =
+                    Stage::SendingAway { until: now + self.shared.config().timeouts.drain };
+                self.shared.set_giving(Giving::Everyone);
+            }
+            Stage::SendingAway { .. } if is_due => {
+                self.shared.succession.time_is_up();
+                self.end();
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        self.stage = Stage::Over;
+        (self.tell)(Event::Over);
     }
 
     /// Whether one more client may be on the line.
@@ -345,7 +387,7 @@ impl<'a> Giver<'a> {
             FromNew::Serving => {
                 tracing::info!("the other process serves: clients go over to it");
                 let drain = self.shared.config().timeouts.drain;
-                self.over_at = Some(self.shared.clock.now() + drain);
+                self.stage = Stage::Giving { until: self.shared.clock.now() + drain };
                 self.shared.set_giving(Giving::Clients);
             }
             FromNew::Clients(count) => self.others = count,
@@ -357,17 +399,14 @@ impl<'a> Giver<'a> {
             FromNew::Cancel { id, pid, secret } => {
                 self.shared.cancel_for_successor(id, pid, secret)
             }
-            FromNew::Stop => {
-                self.is_over = true;
-                (self.tell)(Event::Over);
-            }
+            FromNew::Stop => self.end(),
         }
     }
 
     /// Keeps to its share of the budget, and tells the new process what it may use. Says how many
     /// slots are held.
     fn share_slots(&mut self) -> u32 {
-        let (held, pids) = self.shared.keep_to_share(self.is_over, self.others);
+        let (held, pids) = self.shared.keep_to_share(self.stage == Stage::Over, self.others);
         let slots = Some((held, pids.clone()));
         if self.slots != slots {
             self.slots = slots;
@@ -397,7 +436,7 @@ impl<'a> Giver<'a> {
     }
 
     /// The new process has gone: everything that it has not got is this one's again.
-    fn go_on(mut self, error: &io::Error) {
+    fn carry_on(mut self, error: &io::Error) {
         tracing::error!(
             "the process that was taking over has gone ({error}); this one goes on, with the clients \
              that had not gone over"

@@ -31,6 +31,7 @@ use crate::complaints;
 use crate::memory::{Charge, MemoryView};
 use crate::server::{Habits, Overdue, Server};
 use crate::settings;
+use crate::succession::Giving;
 use crate::timers::Alarm;
 use crate::token::{ClientKey, SERIAL_MAX, Source, client_pid};
 use crate::welcome;
@@ -169,6 +170,11 @@ impl Client {
         let listening = self.session.as_ref().and_then(|session| session.listening.as_deref());
         let mail = listening.map_or(0, Listening::held_bytes);
         self.kept.set(self.machine.held_bytes() + mail);
+    }
+
+    /// Whether it has a server that it does not give back at the end of its transaction.
+    pub(super) fn keeps_server(&self) -> bool {
+        self.lease.is_some() && (self.port == Port::Session || !self.pins.is_empty())
     }
 
     /// Whether nobody waits for anything on its behalf.
@@ -613,7 +619,7 @@ impl Worker {
             && machine.is_between_frames()
             && client.machine.is_passed_on();
         if at_rest && self.drain.is_some() {
-            return self.turn_away(key, &Complaint::draining());
+            return self.turn_away(key, &self.farewell());
         }
         if server.has_left_something() {
             server.cancel_wanted = false; // What it was meant for has ended.
@@ -627,6 +633,9 @@ impl Worker {
                 Keeps::Parted => return,
                 Keeps::Server => {}
             }
+        }
+        if at_rest && self.giving == Giving::Everyone && self.has_nothing_under_way(key, id) {
+            return self.turn_away(key, &self.farewell());
         }
         let Some(client) = self.clients.get_mut(key.place as usize) else { return };
         let Some(server) = self.servers.get_mut(id.place()).and_then(Option::as_deref_mut) else {
@@ -644,6 +653,14 @@ impl Worker {
             }
         }
         self.balance(key, id);
+    }
+
+    /// Whether a client keeps its server, and neither owes the other anything. That the server has been
+    /// asked for what the client has left may have come between.
+    fn has_nothing_under_way(&mut self, key: ClientKey, id: ServerId) -> bool {
+        let keeps_server = self.client(key).is_some_and(|client| client.keeps_server());
+        let machine = self.server(id).and_then(|server| server.machine());
+        keeps_server && machine.is_some_and(|machine| machine.errand().is_none())
     }
 
     /// Back-pressure: neither side is read from while the other can't take what it says. What is
@@ -822,7 +839,10 @@ impl Worker {
 
     /// Closes a client with an error that it can't go on after.
     pub(super) fn turn_away(&mut self, key: ClientKey, complaint: &Complaint) {
-        let goodbye = if self.drain.is_some() { Goodbye::Drain } else { Goodbye::Refused };
+        let goodbye = match self.drain.is_some() || self.giving == Giving::Everyone {
+            true => Goodbye::Drain,
+            false => Goodbye::Refused,
+        };
         let mid_answer = self.is_mid_answer(key);
         let complaint = self.unless_in_doubt(key, complaint);
         self.part(key, goodbye);
@@ -975,12 +995,12 @@ impl Worker {
             Stage::Penalty(_) | Stage::Login(_) if times_up => return self.remove_client(key),
             _ => {}
         }
-        let session_at_rest = client.port == Port::Session || !client.pins.is_empty();
+        let keeps_server = client.keeps_server();
         let lease = client.lease;
         if client.is_idle() || times_up {
-            return self.turn_away(key, &Complaint::draining());
+            return self.turn_away(key, &self.farewell());
         }
-        if session_at_rest && let Some(id) = lease {
+        if keeps_server && let Some(id) = lease {
             self.after_exchange(key, id);
         }
     }

@@ -3,7 +3,8 @@
 //! A client goes while it is *at rest*: logged in, with no server, nothing half said on either side,
 //! and nothing left in a session but what goes along: its settings and its prepared statements. What
 //! it says meanwhile waits in its socket, which goes with it. One that speaks TLS stays, since the keys
-//! of its connection can't be handed over, and so does one that listens.
+//! of its connection can't be handed over, and so does one that listens. After a while those are told
+//! to connect again when they have nothing under way, some at a time.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,13 +13,14 @@ use tidegate_observe::front::Goodbye;
 use tidegate_pool_core::server::{PoolKey, Port};
 use tidegate_session::client::ClientMachine;
 use tidegate_session::parameters::{ReportedValues, SessionSettings};
+use tidegate_wire::catalogue::Complaint;
 use tidegate_wire::parcel::{Malformed, Packer, Unpacker};
 
 use crate::channel::Channel;
 use crate::succession::{Giving, Moved, PARCEL_BYTES_MAX, Tidings};
 use crate::token::{ClientKey, Source};
-use crate::worker::Worker;
 use crate::worker::clients::{Client, SECRET_BYTES, Session, Stage};
+use crate::worker::{GOODBYE_PAUSE, GOODBYES_PER_TURN, Worker};
 
 /// What goes along with a client, beside its socket and what its machine has.
 struct Luggage {
@@ -107,7 +109,8 @@ impl Worker {
             listener.listener.set_anothers(giving != Giving::Nothing);
         }
         self.resting.clear();
-        if giving == Giving::Clients {
+        self.leaving.clear();
+        if giving.has_clients() {
             self.resting.extend(self.clients.iter().map(|(_, client)| client.key));
         }
     }
@@ -141,6 +144,7 @@ impl Worker {
         for key in std::mem::take(&mut self.resting) {
             self.give(key);
         }
+        self.send_away();
         let mut pools = self.shared.pools();
         let used = pools.budget_mut().view().used;
         let tidings = Tidings { used, changes: pools.changes(), clients: self.shared.clients() };
@@ -149,15 +153,21 @@ impl Worker {
     }
 
     fn give(&mut self, key: ClientKey) {
+        let is_last_call = self.giving == Giving::Everyone;
         let Some(client) = self.client(key) else { return };
         let Some(session) = client.session.as_deref() else { return };
-        let may_go = client.is_idle()
-            && client.machine.is_at_rest()
+        let must_leave = is_last_call && client.keeps_server();
+        let is_at_rest =
+            client.is_idle() && client.machine.is_at_rest() && client.channel.is_drained();
+        let may_go = is_at_rest
             && client.pins.is_empty()
             && session.listening.is_none()
             && session.refused_pin.is_none()
             && client.channel.may_move();
         if !may_go {
+            if must_leave || (is_last_call && is_at_rest) {
+                self.leaving.push_back(key);
+            }
             return;
         }
         let mut packer = Packer::default();
@@ -165,6 +175,9 @@ impl Worker {
         client.machine.pack(&mut packer);
         let parcel = packer.finish();
         if parcel.len() > PARCEL_BYTES_MAX {
+            if is_last_call {
+                self.leaving.push_back(key);
+            }
             return; // It stays, as one with TLS.
         }
         let shared = self.shared.clone();
@@ -178,9 +191,38 @@ impl Worker {
         shared.succession.wake();
     }
 
+    /// Tells some of those that can't go over, when it is time.
+    fn send_away(&mut self) {
+        if self.leaving.is_empty() || self.now < self.leaving_due {
+            return;
+        }
+        self.leaving_due = self.now + GOODBYE_PAUSE;
+        let lot = self.leaving.len().min(GOODBYES_PER_TURN);
+        let keys: Vec<_> = self.leaving.drain(..lot).collect();
+        for key in keys {
+            let Some(client) = self.client(key) else { continue };
+            match client.lease {
+                Some(id) => self.after_exchange(key, id),
+                None if client.is_idle() && client.machine.is_at_rest() => {
+                    self.turn_away(key, &Complaint::taken_over());
+                }
+                None => {} // It has begun something, and comes to rest again.
+            }
+        }
+        self.carry_out_orders();
+    }
+
+    /// What clients are told that must go when they have nothing under way.
+    pub(super) fn farewell(&self) -> Complaint {
+        match self.giving {
+            Giving::Everyone => Complaint::taken_over(),
+            Giving::Nothing | Giving::Listeners | Giving::Clients => Complaint::draining(),
+        }
+    }
+
     /// A client may have come to rest, while this process gives those that have.
     pub(super) fn may_rest(&mut self, key: ClientKey) {
-        if self.giving == Giving::Clients {
+        if self.giving.has_clients() {
             self.resting.push(key);
         }
     }

@@ -53,6 +53,7 @@ fn one_of_each() -> Vec<Complaint> {
         Complaint::transaction_timeout(s(600)),
         Complaint::client_idle(s(900)),
         Complaint::commit_in_doubt("main", "the connection was closed without a word"),
+        Complaint::taken_over(),
         Complaint::client_killed(),
         Complaint::server_killed(),
     ]
