@@ -93,8 +93,9 @@ pub async fn run(shared: Arc<Shared>, mut link: Link) {
                 }
             }
             Err(error) => {
-                // What the process knows that this one takes over from holds for now.
-                let is_expected = shared.has_elder() && matches!(error, LinkError::Denied(_));
+                // What is known from before the take-over holds for now.
+                let is_shared = shared.has_elder() || shared.is_in_doubt();
+                let is_expected = is_shared && matches!(error, LinkError::Denied(_));
                 if !has_failed_before && !is_expected {
                     tracing::warn!("the census can't connect: {error}");
                 }

@@ -351,6 +351,8 @@ impl Shared {
     pub fn with_pools<R>(&self, change: impl FnOnce(&mut PoolsHandle<'_>) -> R) -> R {
         let result = change(&mut PoolsHandle { pools: self.pools() });
         self.wake_all();
+        // Workers may have ended already: a slot that comes back then is to be told all the same.
+        self.succession.wake();
         result
     }
 
@@ -606,6 +608,8 @@ impl Shared {
     pub fn backends_left(&self, pids: &[u32]) {
         self.bury(|zombie| !pids.contains(&zombie.pid));
         self.orphans_left(pids);
+        // Whatever the other process has left is among the connections of others now.
+        self.end_doubt(true);
     }
 
     /// The pids of backends whose connection broke at least `grace` ago and which are there all the
@@ -658,6 +662,27 @@ impl Shared {
         let now = self.clock.now();
         self.bury(|zombie| now.since(zombie.since) >= UNSEEN_COOLING);
         self.orphans_left(&[]); // They have had that time before they were orphans.
+        self.end_doubt(false);
+    }
+
+    /// The process that was taking over has gone. It may have opened as many servers as it was allowed
+    /// to, and their backends go on with what they do. So this process keeps to the share that it had,
+    /// until the census has counted them among the connections of others; where there is none, for as
+    /// long as backends are given that nobody sees.
+    pub(crate) fn doubt(&self) {
+        self.succession.doubt_until(self.clock.now() + UNSEEN_COOLING);
+    }
+
+    /// Whether the time is to be watched by somebody, as no census does.
+    pub fn is_in_doubt(&self) -> bool {
+        self.succession.is_in_doubt() && !self.has_census()
+    }
+
+    fn end_doubt(&self, is_counted: bool) {
+        let now = self.clock.now();
+        if self.succession.end_doubt(is_counted, now) {
+            self.with_pools(|pools| pools.set_share(Share::Whole, now));
+        }
     }
 
     /// Of what a process has left that this one took over from, these may be left.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use subtle::ConstantTimeEq;
 
 use tidegate_session::parameters::SessionSettings;
+use tidegate_wire::tick::Tick;
 
 use crate::channel::Socket;
 use crate::locks::lock;
@@ -118,6 +119,9 @@ pub(crate) struct Succession {
     elder_pids: Mutex<Arc<[u32]>>,
     /// The other process has ended before those had: the census will see when they are gone.
     has_orphans: AtomicBool,
+    /// The process that was taking over has gone: until the census has counted whom it has left, or by
+    /// then, this one keeps to what it had left itself.
+    doubt_until: Mutex<Option<Tick>>,
     aliases: Mutex<BTreeMap<u32, Vec<Alias>>>,
     /// Clients that have come; see [`Succession::know`].
     arrivals: AtomicU32,
@@ -341,6 +345,26 @@ impl Succession {
         self.has_orphans.store(!left.is_empty(), Ordering::Relaxed);
         *orphans = left;
         u32::try_from(orphans.len()).ok()
+    }
+
+    /// The process that was taking over has gone, and backends of it may go on until then.
+    pub(crate) fn doubt_until(&self, until: Tick) {
+        *lock(&self.doubt_until) = Some(until);
+    }
+
+    /// Whether it is not known how many backends the process has left that was taking over.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        lock(&self.doubt_until).is_some()
+    }
+
+    /// It is known now, or the time is over. Says whether that has changed anything.
+    pub(crate) fn end_doubt(&self, is_counted: bool, now: Tick) -> bool {
+        let mut doubt = lock(&self.doubt_until);
+        let is_over = doubt.is_some_and(|until| is_counted || now >= until);
+        if is_over {
+            *doubt = None;
+        }
+        is_over
     }
 
     pub(crate) fn wake_by(&self, waker: Option<mio::Waker>) {

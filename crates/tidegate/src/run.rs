@@ -321,8 +321,9 @@ async fn control(
                 if gate.is_broken() {
                     break End::Broken;
                 }
-                if is_giving {
-                    gate.shared.backends_unseen(); // There is no census any more.
+                // There is no census any more, or not yet again.
+                if is_giving || gate.shared.is_in_doubt() {
+                    gate.shared.backends_unseen();
                 }
                 if gate.shared.must_yield() {
                     // The files of the sockets are the old process's after all.

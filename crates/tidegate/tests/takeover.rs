@@ -184,7 +184,7 @@ fn a_cancel_finds_its_client_in_either_process() {
 
 #[test]
 fn a_new_process_that_dies_leaves_the_old_one_serving() {
-    let mut stage = Stage::start(3, "");
+    let mut stage = Stage::start(4, "");
     stage.scene.gate.allow("the process that was taking over has gone");
     let [session, transaction] = stage.scene.ports();
     let mut kept = stage.scene.client(session);
@@ -202,6 +202,7 @@ fn a_new_process_that_dies_leaves_the_old_one_serving() {
     again.leave();
     assert_eq!(stage.scene.gate.get("/readyz").0, 200);
     stage.scene.until_metric("tidegate_client_connections", &[], 1.0);
+    stage.scene.until_metric("tidegate_budget_connections", &[], 4.0); // All are gone that it had.
     // Nothing is left behind that would keep another one from it.
     let new = stage.take_over();
     kept.leave();
@@ -232,7 +233,7 @@ fn a_line_may_break_within_any_message_of_the_old_process() {
 /// Wherever the line breaks while both processes live, the old one goes on, and the new one ends. Nobody
 /// is lost but who had gone over, and there are never more servers than the budget has.
 fn the_old_process_goes_on_after(breaks: impl Iterator<Item = Break>) {
-    let mut stage = Stage::start(3, "");
+    let mut stage = Stage::start(5, "");
     for words in ["the process that was taking over has gone", "a take-over did not begin"] {
         stage.scene.gate.allow(words);
     }
@@ -241,16 +242,21 @@ fn the_old_process_goes_on_after(breaks: impl Iterator<Item = Break>) {
     let mut kept = stage.scene.client(session);
     kept.run("SELECT 1");
     let mut resting: Vec<_> = (0..6).map(|_| stage.scene.client(transaction)).collect();
-    for until in breaks {
+    // The last leaves nothing behind that would keep another one from it.
+    for until in breaks.chain([Break::Old(1)]) {
         let mut busy = stage.scene.client(transaction);
         busy.begin();
-        let carried = lines.carry(until);
-        let outcome = stage.scene.gate.vain_successor(BINARY);
+        // What the last one may have left is counted first.
+        let (outcome, arrived) = wait::until("another process may take over", || {
+            let carried = lines.carry(until);
+            let outcome = stage.scene.gate.vain_successor(BINARY);
+            let arrived = carried.end();
+            (!outcome.err.contains("wait some seconds")).then_some((outcome, arrived))
+        });
         assert_eq!(outcome.code, Some(3), "{until:?}: {}", outcome.err);
         for words in ["panicked", "53300"] {
             assert!(!outcome.err.contains(words), "{until:?}: {}", outcome.err);
         }
-        let arrived = carried.end();
         // Those in a transaction, and with a server of their own, notice nothing.
         assert_eq!(busy.value("SELECT 'busy'"), "busy", "{until:?}");
         busy.run("COMMIT");
@@ -276,9 +282,7 @@ fn the_old_process_goes_on_after(breaks: impl Iterator<Item = Break>) {
         };
         assert!(before - resting.len() <= given, "{until:?}: {} of {before}", resting.len());
         resting.resize_with(before, || stage.scene.client(transaction));
-        stage.scene.until_metric("tidegate_budget_connections", &[], 3.0);
     }
-    // Nothing is left behind that would keep another one from it.
     drop(lines);
     let new = stage.take_over();
     kept.leave();
@@ -288,6 +292,49 @@ fn the_old_process_goes_on_after(breaks: impl Iterator<Item = Break>) {
         assert_eq!(raw.value("SELECT 'over there'"), "over there");
     }
     kept_to_the_budget(&[&stage.scene.gate, &new]);
+}
+
+#[test]
+fn what_a_dead_process_has_left_in_backends_counts_until_it_is_gone() {
+    the_dead_process_counts(&[]);
+}
+
+#[test]
+fn what_a_dead_process_has_left_counts_for_a_while_where_there_is_no_census() {
+    the_dead_process_counts(&["upstream.census=off".to_owned()]);
+}
+
+/// What the statements of a process that has died keep busy is not free. The role allows no connection
+/// more than the budget: one too many would be refused, and logged.
+fn the_dead_process_counts(flags: &[String]) {
+    let mut stage = Stage::with(4, "", flags);
+    stage.scene.gate.allow("the process that was taking over has gone");
+    let [session, transaction] = stage.scene.ports();
+    let mut kept = stage.scene.client(session);
+    kept.run("SELECT 1");
+    let mut new = stage.take_over();
+    let mut over_there: Vec<_> = (0..2).map(|_| stage.scene.client(transaction)).collect();
+    for raw in &mut over_there {
+        raw.query("SELECT pg_sleep(4)");
+    }
+    stage.scene.until_running(2, "pg_sleep(4)");
+    new.signal("KILL");
+    assert_eq!(new.wait(), None);
+    stage.scene.gate.until_logged("this one goes on");
+    // All who come now want a server at once, and get those that are left, one after another.
+    let mut clients: Vec<_> = (0..8).map(|_| stage.scene.client(transaction)).collect();
+    for raw in &mut clients {
+        raw.query("SELECT pg_sleep(0.05)");
+    }
+    for raw in &mut clients {
+        assert_eq!(error_in(&raw.until_ready()), "");
+    }
+    assert!(!stage.scene.gate.has_logged("53300"), "{:#?}", stage.scene.gate.log());
+    stage.scene.until_running(0, "pg_sleep(4)");
+    stage.scene.until_metric("tidegate_budget_connections", &[], 4.0);
+    let mut all: Vec<_> = (0..2).map(|_| stage.scene.client(transaction)).collect();
+    all.iter_mut().for_each(Raw::begin);
+    kept_to_the_budget(&[&stage.scene.gate]);
 }
 
 #[test]

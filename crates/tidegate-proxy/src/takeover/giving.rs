@@ -442,10 +442,7 @@ impl<'a> Giver<'a> {
              that had not gone over"
         );
         self.shared.set_giving(Giving::Nothing);
-        // Backends of the other process that are in the midst of a statement live on for a moment, beside
-        // ours; to wait for them would keep everybody waiting who connects again now.
-        let now = self.shared.clock.now();
-        self.shared.with_pools(|pools| pools.set_share(Share::Whole, now));
+        self.shared.doubt();
         self.take_back();
         (self.tell)(Event::BrokenOff);
     }
