@@ -201,12 +201,19 @@ impl Budget {
     ) -> Result<Slot, Denied> {
         self.collect();
         let usable = self.usable();
+        // The last slot that another process leaves is for clients: what that knows of the server holds
+        // until it has ended.
+        let is_last = matches!(self.share, Share::Beside(_)) && usable.connections <= 1;
+        if is_last && purpose == Purpose::Control {
+            return Err(Denied::Upstream { usable });
+        }
         // Before the first census only the connection that will ask may be opened.
         let limit = match (self.limits.server, purpose) {
             (Server::Unasked, Purpose::Pool) => 0,
             (Server::Unasked, Purpose::Control) if self.share == Share::Whole => {
                 usable.connections.max(1)
             }
+            (_, Purpose::Pool) if is_last => usable.connections,
             (_, Purpose::Pool) => usable.connections.saturating_sub(u32::from(self.control_waits)),
             (_, Purpose::Control) => usable.connections,
         };
@@ -432,6 +439,23 @@ mod tests {
         drop(third);
         budget.control_gives_up();
         assert!(take(&mut budget).is_ok());
+    }
+
+    #[test]
+    fn the_last_slot_beside_another_process_is_no_census_s() {
+        let mut budget = budget(2);
+        let control = |budget: &mut Budget| {
+            budget.take(&name("app"), &name("app"), Purpose::Control, Tick::ZERO)
+        };
+        budget.set_share(Share::Beside(2));
+        assert!(control(&mut budget).is_err());
+        budget.set_share(Share::Beside(1));
+        assert!(control(&mut budget).is_err(), "clients need it");
+        let only = take(&mut budget).expect("it was not kept for the census");
+        budget.set_share(Share::Whole);
+        let census = control(&mut budget).expect("there are two now");
+        assert!(take(&mut budget).is_err());
+        drop((only, census));
     }
 
     #[test]

@@ -354,6 +354,57 @@ fn who_does_not_go_over_is_told_after_a_while() {
     assert_eq!(stage.scene.client(session).value("SELECT 1"), "1");
 }
 
+/// One slot each: the census of the new process does without until the old one has ended.
+#[test]
+fn two_processes_work_with_two_slots() {
+    let mut stage = Stage::start(2, "");
+    let [session, transaction] = stage.scene.ports();
+    let mut kept = stage.scene.client(session);
+    kept.run("SELECT 1");
+    let new = stage.take_over();
+    let mut over_there = stage.scene.client(transaction);
+    for number in 0..3 {
+        assert_eq!(over_there.value(&format!("SELECT {number}")), number.to_string());
+        assert_eq!(kept.value("SELECT 'kept'"), "kept");
+    }
+    assert_eq!(new.metric("tidegate_budget_connections", &[]), 1.0);
+    kept.leave();
+    assert_eq!(stage.scene.gate.wait(), Some(0));
+    new.until_logged("the take-over is complete");
+    wait::until("it has both slots, one for the census", || {
+        (new.metric("tidegate_budget_used_connections", &[]) == 2.0).then_some(())
+    });
+    assert_eq!(over_there.value("SELECT 'as before'"), "as before");
+    kept_to_the_budget(&[&stage.scene.gate, &new]);
+}
+
+/// Of three clients that stay two keep their servers: the third is served all the same.
+#[test]
+fn who_shares_an_old_process_with_clients_that_keep_their_servers_is_served() {
+    let folder = Folder::default();
+    let issued = Authority::new("ours").issue(&["localhost"]);
+    let mut stage = Stage::with(5, "", &listen_flags(&folder, "allow", &issued));
+    let [session, transaction] = stage.scene.ports();
+    let mut kept: Vec<_> = (0..2).map(|_| stage.scene.client(session)).collect();
+    kept.iter_mut().for_each(|raw| raw.run("SELECT 1"));
+    let mut secured = libpq::Connection::open(&format!(
+        "host=localhost hostaddr=127.0.0.1 port={transaction} user={APP} dbname={APP} sslmode=require"
+    ));
+    let mut others: Vec<_> = (0..9).map(|_| stage.scene.client(transaction)).collect();
+    let new = stage.take_over();
+    wait::until("the others go over", || {
+        (new.metric("tidegate_client_connections", &[]) == 9.0).then_some(())
+    });
+    for raw in &mut others {
+        assert_eq!(raw.value("SELECT 'over there'"), "over there");
+    }
+    assert_eq!(secured.ask("SELECT 'still here'"), "still here");
+    drop(secured);
+    kept.into_iter().for_each(Raw::leave);
+    assert_eq!(stage.scene.gate.wait(), Some(0));
+    kept_to_the_budget(&[&stage.scene.gate, &new]);
+}
+
 #[test]
 fn a_transaction_that_outlasts_the_drain_ends_and_its_client_goes_over() {
     let mut stage = Stage::start(4, "[timeouts]\ndrain = \"2s\"");

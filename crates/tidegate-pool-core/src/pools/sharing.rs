@@ -9,7 +9,7 @@ use tidegate_budget::budget::Share;
 use tidegate_wire::tick::Tick;
 
 use crate::pools::Pools;
-use crate::server::{CloseReason, State};
+use crate::server::{CloseReason, Port, State};
 
 impl<S> Pools<S> {
     /// From now on the budget is shared so with another process.
@@ -17,6 +17,17 @@ impl<S> Pools<S> {
         self.budget.set_share(share);
         self.close_idle_while(|pools| pools.excess() > 0, None, CloseReason::Takeover, now);
         self.feed(now);
+    }
+
+    /// Servers that come back to nobody for as long as their clients stay: kept ones, and those that
+    /// listen.
+    pub fn kept(&self) -> u32 {
+        let kept = self.pools().map(|(_, pool)| {
+            let tally = &pool.tally;
+            let in_sessions = tally.in_state(State::Leased(Port::Session));
+            in_sessions + tally.pinned + u32::from(tally.listening > 0)
+        });
+        kept.sum()
     }
 
     /// Servers beyond this process's share. What is closing is on its way to the other.

@@ -449,11 +449,14 @@ impl<'a> Giver<'a> {
 }
 
 /// How many of the slots that two processes have together the old one keeps: in proportion to the
-/// clients that are still with it, and at least one as long as it may need any.
-fn limit(together: u32, clients: u32, others: u32) -> u32 {
+/// clients that are still with it, and at least one as long as it may need any; beside those that its
+/// clients `keep`, since the others get none of these. One is left for the new process.
+fn limit(together: u32, clients: u32, others: u32, kept: u32) -> u32 {
     let all = u64::from(clients) + u64::from(others);
     let share = (u64::from(together) * u64::from(clients)).checked_div(all).unwrap_or(0);
-    u32::try_from(share).unwrap_or(together).max(1)
+    let share = u32::try_from(share).unwrap_or(together);
+    let needed = kept.saturating_add(u32::from(clients > kept));
+    share.max(needed.min(together.saturating_sub(1))).max(1)
 }
 
 impl Shared {
@@ -470,7 +473,7 @@ impl Shared {
         let together = pools.budget_mut().usable_together();
         let limit = match is_over {
             true => 0,
-            false => limit(together, self.clients(), others),
+            false => limit(together, self.clients(), others, pools.kept()),
         };
         // What was given is not taken back.
         let limit = match share {
@@ -509,12 +512,16 @@ mod tests {
 
     #[test]
     fn slots_follow_the_clients_and_one_stays_to_the_end() {
-        assert_eq!(limit(15, 10, 0), 15);
-        assert_eq!(limit(15, 50, 1), 14, "the new one has something from the first client on");
-        assert_eq!(limit(15, 20, 40), 5);
-        assert_eq!(limit(15, 1, 10_000), 1);
-        assert_eq!(limit(15, 0, 0), 1);
-        assert_eq!(limit(u32::MAX, u32::MAX, 0), u32::MAX);
+        assert_eq!(limit(15, 10, 0, 0), 15);
+        assert_eq!(limit(15, 50, 1, 0), 14, "the new one has something from the first client on");
+        assert_eq!(limit(15, 20, 40, 0), 5);
+        assert_eq!(limit(15, 1, 10_000, 0), 1);
+        assert_eq!(limit(15, 0, 0, 0), 1);
+        assert_eq!(limit(u32::MAX, u32::MAX, 0, 0), u32::MAX);
+        assert_eq!(limit(15, 3, 1000, 2), 3, "the third client needs one as well");
+        assert_eq!(limit(15, 2, 1000, 2), 2);
+        assert_eq!(limit(2, 3, 1000, 2), 1, "the new one needs one");
+        assert_eq!(limit(1, 3, 1000, 2), 1);
     }
 
     #[test]
