@@ -36,7 +36,7 @@ use tidegate_observe::snapshot::{Memory, Parts, Snapshot};
 use tidegate_proxy::listener::{SocketFile, bind_unix, remedy};
 use tidegate_proxy::memory::MemoryView;
 use tidegate_proxy::shared::Shared;
-use tidegate_proxy::takeover::giving::{Offer, Role};
+use tidegate_proxy::takeover::giving::{Offer, Place, Role};
 use tidegate_proxy::takeover::taking::Elder;
 
 use crate::admission::Reach;
@@ -118,6 +118,23 @@ impl Bound {
             Ok(Open { role, configured, address, socket: socket.try_clone()? })
         });
         Ok(Self { sockets: sockets.collect::<io::Result<_>>()? })
+    }
+
+    /// Nobody is to listen there any more.
+    pub fn close(&mut self, places: &[Place]) {
+        let is_closed = |open: &mut Open| {
+            places.iter().any(|place| place.is_that_of(open.role, &open.configured))
+        };
+        for open in self.sockets.extract_if(.., is_closed) {
+            if let Socket::Unix(_, file) = &open.socket {
+                file.set_anothers(false);
+            }
+        }
+    }
+
+    /// These as well.
+    pub fn join(&mut self, others: Self) {
+        self.sockets.extend(others.sockets);
     }
 
     /// The listening sockets, for a process that takes over.

@@ -145,7 +145,7 @@ impl Gate {
                     None => Listener::open(address)?,
                 };
                 offers.push(Offer { role, address: name, socket: listener.offer()? });
-                listeners.push(PortListener { port, listener });
+                listeners.push(PortListener { port, configured: address.clone(), listener });
             }
         }
         let count = config.listen.workers.get();
@@ -178,7 +178,8 @@ impl Gate {
                 .iter()
                 .map(|open| {
                     let listener = open.listener.try_clone()?;
-                    Ok(PortListener { port: open.port, listener })
+                    let configured = open.configured.clone();
+                    Ok(PortListener { port: open.port, configured, listener })
                 })
                 .collect::<io::Result<_>>()?;
             let number = u16::try_from(index).unwrap_or(u16::MAX);

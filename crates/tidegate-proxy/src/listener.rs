@@ -254,6 +254,8 @@ impl Listener {
 #[derive(Debug)]
 pub(crate) struct PortListener {
     pub(crate) port: Port,
+    /// The address as the settings have it.
+    pub(crate) configured: ListenAddress,
     pub(crate) listener: Listener,
 }
 

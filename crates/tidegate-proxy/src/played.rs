@@ -110,9 +110,9 @@ impl PlayedGate {
             config,
         }));
         let workers = (0..count).map(|index| {
-            let listeners = arrivals.iter().map(|(port, arrivals)| PortListener {
-                port: *port,
-                listener: Listener::Played(arrivals.clone()),
+            let listeners = arrivals.iter().map(|(port, arrivals)| {
+                let listener = Listener::Played(arrivals.clone());
+                PortListener { port: *port, configured: listener.address(), listener }
             });
             let registry = Registry::Played(index);
             let entropy = Entropy::of(entropy.u64());

@@ -31,6 +31,7 @@ use crate::clock::Clock;
 use crate::complaints;
 use crate::crypto::Crew;
 use crate::dial::Network;
+use crate::listener::PortListener;
 use crate::locks::lock;
 use crate::logins::FailedLogins;
 use crate::memory::Memory;
@@ -96,6 +97,10 @@ pub(crate) enum Mail {
     UserFound(ClientKey, Result<Credential, Arc<str>>),
     /// A client comes from another process.
     TakeIn(Box<Moved>),
+    /// Connections are to be accepted here, too.
+    Listen(PortListener),
+    /// Nobody is to listen any more at this port's address, given as the settings have it.
+    ListenNoMore(Port, String),
 }
 
 /// Where a worker is reached.

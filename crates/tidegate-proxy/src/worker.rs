@@ -373,6 +373,8 @@ impl Worker {
                 },
                 Some(Mail::UserFound(key, found)) => self.user_found(key, found),
                 Some(Mail::TakeIn(moved)) => self.take_in(*moved),
+                Some(Mail::Listen(listener)) => self.listen(listener),
+                Some(Mail::ListenNoMore(port, address)) => self.listen_no_more(port, &address),
             }
         }
         // The control plane may have left orders when it changed the budget.

@@ -69,6 +69,17 @@ impl Gate {
         Self::run(binary, &self.settings_file(), &flags, self.folder.clone())
     }
 
+    /// The same, with these settings of its own.
+    ///
+    /// # Panics
+    /// When it does not start within the deadline.
+    pub fn successor_with(&self, binary: &str, settings: &[&str]) -> Self {
+        let own = settings.iter().flat_map(|setting| ["--set", *setting]);
+        let flags = self.flags.iter().map(String::as_str).chain(["--takeover"]);
+        let flags: Vec<_> = flags.chain(own).collect();
+        Self::run(binary, &self.settings_file(), &flags, self.folder.clone())
+    }
+
     /// Starts `binary` as [`Gate::successor`] does, and waits for its end: it does not come to serve, or
     /// not for long.
     ///

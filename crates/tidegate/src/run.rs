@@ -4,14 +4,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_config::Config;
+use tidegate_config::{Config, ListenAddress};
 use tidegate_control::lifecycle::Lifecycle;
 use tidegate_control::link::Link;
 use tidegate_control::reload::{Hooks, Reloader};
 use tidegate_control::{census, lookups, web};
 use tidegate_pool_core::server::Port;
 use tidegate_proxy::gate::{Gate, GateError};
-use tidegate_proxy::takeover::giving::Event;
+use tidegate_proxy::takeover::giving::{Event, Role};
 use tidegate_proxy::takeover::taking::Elder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -267,7 +267,8 @@ async fn control(
     let mut questions = Questions::start(gate, config);
     let mut offered = takeover.and_then(|door| door.offer(gate, &web));
     // Kept, so that a take-over that is broken off leaves something to serve.
-    let spare = offered.as_ref().and_then(|_| web.try_clone().ok());
+    let mut spare = offered.as_ref().and_then(|_| web.try_clone().ok());
+    let mut dropped = Vec::new();
     let mut serving = Some(Serving::start(gate, lifecycle, web));
     let mut is_giving = false;
     if let Some(notifier) = notifier {
@@ -306,8 +307,27 @@ async fn control(
                         questions.stop(gate);
                     }
                 }
+                Event::Serves(places) => {
+                    if let Some(spare) = &mut spare {
+                        spare.close(&places);
+                    }
+                    dropped = places;
+                }
                 Event::BrokenOff => {
                     is_giving = false;
+                    let is_again = |address: &&ListenAddress| {
+                        let name = address.to_string();
+                        dropped.iter().any(|place| place.is_that_of(Role::Http, &name))
+                    };
+                    let again: Vec<_> = config.listen.http.iter().filter(is_again).cloned().collect();
+                    match (&mut spare, web::bind(&again, None, None)) {
+                        (Some(spare), Ok(again)) => spare.join(again),
+                        (None, Ok(_)) => {}
+                        (_, Err(error)) => {
+                            tracing::error!("after a take-over that was broken off: {error}");
+                        }
+                    }
+                    dropped.clear();
                     offered.iter().for_each(|successor| successor.listens(false));
                     if let Some(Ok(again)) = spare.as_ref().map(web::Bound::try_clone) {
                         again.set_anothers(false);

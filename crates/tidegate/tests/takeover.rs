@@ -354,6 +354,48 @@ fn who_does_not_go_over_is_told_after_a_while() {
     assert_eq!(stage.scene.client(session).value("SELECT 1"), "1");
 }
 
+/// Where the new process does not listen, nobody does; where that dies, the old one does again.
+#[test]
+fn an_address_that_the_new_process_has_dropped_is_closed_and_had_again_after_its_death() {
+    let sockets = tempfile::TempDir::new().expect("a temporary folder");
+    let socket = sockets.path().join(".s.PGSQL.6432");
+    let taken = || std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr();
+    let (port, http) = (taken().expect("an address"), taken().expect("an address"));
+    let both = [
+        format!("listen.transaction=127.0.0.1:0,{port},unix:{}", socket.display()),
+        format!("listen.http=127.0.0.1:0,{http}"),
+    ];
+    let mut stage = Stage::with(4, "", &both);
+    stage.scene.gate.allow("the process that was taking over has gone");
+    let mut kept = stage.scene.client(stage.scene.gate.session);
+    kept.run("SELECT 1");
+    let local = format!("host={} port=6432 user={APP} dbname={APP}", sockets.path().display());
+    assert_eq!(stage.scene.client(port.port()).value("SELECT 1"), "1");
+    assert_eq!(libpq::Connection::open(&local).ask("SELECT 1"), "1");
+    let mut new = stage
+        .scene
+        .gate
+        .successor_with(BINARY, &["listen.transaction=127.0.0.1:0", "listen.http=127.0.0.1:0"]);
+    for address in [port, http] {
+        wait::until("it is closed", || {
+            std::net::TcpStream::connect(address).is_err().then_some(())
+        });
+    }
+    wait::until("its file is gone", || (!socket.exists()).then_some(()));
+    assert_eq!(stage.scene.client(stage.scene.gate.transaction).value("SELECT 1"), "1");
+    new.signal("KILL");
+    assert_eq!(new.wait(), None);
+    stage.scene.gate.until_logged("this one goes on");
+    wait::until("it is open again", || std::net::TcpStream::connect(http).ok());
+    assert_eq!(stage.scene.client(port.port()).value("SELECT 1"), "1");
+    wait::until("its file is there", || socket.exists().then_some(()));
+    assert_eq!(libpq::Connection::open(&local).ask("SELECT 1"), "1");
+    kept.leave();
+    stage.scene.gate.signal("TERM");
+    assert_eq!(stage.scene.gate.wait(), Some(0));
+    assert!(!socket.exists());
+}
+
 /// One slot each: the census of the new process does without until the old one has ended.
 #[test]
 fn two_processes_work_with_two_slots() {

@@ -9,7 +9,7 @@ use tidegate_budget::budget::Share;
 use tidegate_wire::tick::Tick;
 
 use crate::pools::Pools;
-use crate::server::{CloseReason, Port, State};
+use crate::server::{CloseReason, State};
 
 impl<S> Pools<S> {
     /// From now on the budget is shared so with another process.
@@ -19,15 +19,9 @@ impl<S> Pools<S> {
         self.feed(now);
     }
 
-    /// Servers that come back to nobody for as long as their clients stay: kept ones, and those that
-    /// listen.
-    pub fn kept(&self) -> u32 {
-        let kept = self.pools().map(|(_, pool)| {
-            let tally = &pool.tally;
-            let in_sessions = tally.in_state(State::Leased(Port::Session));
-            in_sessions + tally.pinned + u32::from(tally.listening > 0)
-        });
-        kept.sum()
+    /// Servers with clients, and those that listen.
+    pub fn leased(&self) -> u32 {
+        self.pools().map(|(_, pool)| pool.tally.leased()).sum()
     }
 
     /// Servers beyond this process's share. What is closing is on its way to the other.

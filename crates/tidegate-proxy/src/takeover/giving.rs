@@ -10,8 +10,10 @@ use std::time::Duration;
 use mio::{Events, Poll};
 
 use tidegate_budget::budget::Share;
+use tidegate_pool_core::server::Port;
 use tidegate_wire::tick::Tick;
 
+use crate::listener::{Listener, PortListener};
 use crate::locks::lock;
 use crate::shared::{Mail, Shared};
 use crate::succession::{Asker, Giving, Moved};
@@ -76,6 +78,31 @@ pub struct Offer {
     pub socket: OwnedFd,
 }
 
+/// An address at which connections are awaited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// What for.
+    pub role: Role,
+    /// The address as the settings have it.
+    pub address: String,
+}
+
+impl Place {
+    /// Whether it is this one.
+    pub fn is_that_of(&self, role: Role, address: &str) -> bool {
+        self.role == role && self.address == address
+    }
+
+    /// The port of the gate that it belongs to, if it is a pooler's.
+    pub(crate) fn port(&self) -> Option<Port> {
+        match self.role {
+            Role::Session => Some(Port::Session),
+            Role::Transaction => Some(Port::Transaction),
+            Role::Http | Role::Control | Role::Takeover => None,
+        }
+    }
+}
+
 /// The listening sockets, for as long as they may be given: while somebody holds them, connections are
 /// taken by the kernel.
 #[derive(Debug, Default)]
@@ -92,6 +119,15 @@ impl Offers {
         lock(&self.0).clear();
     }
 
+    /// Nobody is to listen at this address any more.
+    fn drop(&self, place: &Place) {
+        lock(&self.0).retain(|offer| !place.is_that_of(offer.role, &offer.address));
+    }
+
+    fn add(&self, offer: Offer) {
+        lock(&self.0).push(offer);
+    }
+
     fn copies(&self) -> io::Result<Vec<Offer>> {
         let offers = lock(&self.0);
         let copies = offers.iter().map(|Offer { role, address, socket }| {
@@ -102,11 +138,13 @@ impl Offers {
 }
 
 /// What a take-over asks of the rest of the process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// Another process takes over: from now on it alone accepts connections, and asks the upstream.
     Begun,
-    /// It has gone, and this process goes on.
+    /// It serves, and nobody is to listen at these addresses any more.
+    Serves(Vec<Place>),
+    /// It has gone, and this process goes on: also where it had ceased to listen.
     BrokenOff,
     /// This process is to be shut down: it has no clients any more, or its time is up.
     Over,
@@ -119,7 +157,7 @@ pub fn serve(shared: &Arc<Shared>, listener: &UnixListener, offers: &Offers, tel
         match listener.accept() {
             Ok((stream, _)) => match begin(shared, stream, offers) {
                 Ok(line) => {
-                    if Giver::new(shared, line, tell).run() {
+                    if Giver::new(shared, line, offers, tell).run() {
                         return;
                     }
                 }
@@ -231,6 +269,9 @@ impl Stage {
 struct Giver<'a> {
     shared: &'a Arc<Shared>,
     link: Link,
+    offers: &'a Offers,
+    /// Where it listens no more, since the new process does not.
+    dropped: Vec<Place>,
     tell: &'a dyn Fn(Event),
     poll: Poll,
     stage: Stage,
@@ -254,13 +295,20 @@ struct Sent {
 }
 
 impl<'a> Giver<'a> {
-    fn new(shared: &'a Arc<Shared>, line: Line, tell: &'a dyn Fn(Event)) -> Self {
+    fn new(
+        shared: &'a Arc<Shared>,
+        line: Line,
+        offers: &'a Offers,
+        tell: &'a dyn Fn(Event),
+    ) -> Self {
         let Line { mut link, poll, waker } = line;
         link.never_block();
         shared.succession.wake_by(Some(waker));
         Self {
             shared,
             link,
+            offers,
+            dropped: Vec::new(),
             tell,
             poll,
             stage: Stage::Starting { until: shared.clock.now() + START_MAX },
@@ -384,8 +432,9 @@ impl<'a> Giver<'a> {
     fn hear(&mut self, message: FromNew) {
         match message {
             FromNew::Hello(_) | FromNew::Begin => {}
-            FromNew::Serving => {
+            FromNew::Serving { dropped } => {
                 tracing::info!("the other process serves: clients go over to it");
+                self.listen_no_more(dropped);
                 let drain = self.shared.config().timeouts.drain;
                 self.stage = Stage::Giving { until: self.shared.clock.now() + drain };
                 self.shared.set_giving(Giving::Clients);
@@ -400,6 +449,50 @@ impl<'a> Giver<'a> {
                 self.shared.cancel_for_successor(id, pid, secret)
             }
             FromNew::Stop => self.end(),
+        }
+    }
+
+    /// Closes the listening sockets that the new process has not taken. Who connects there is refused, as
+    /// its settings want it.
+    fn listen_no_more(&mut self, dropped: Vec<(u8, String)>) {
+        let known = |(role, address)| Some(Place { role: Role::of(role)?, address });
+        self.dropped = dropped.into_iter().filter_map(known).collect();
+        for place in &self.dropped {
+            tracing::info!(address = place.address, "nobody listens here any more");
+            self.offers.drop(place);
+            let Some(port) = place.port() else { continue };
+            for mailbox in &*self.shared.mailboxes {
+                mailbox.put(Mail::ListenNoMore(port, place.address.clone()));
+            }
+        }
+        (self.tell)(Event::Serves(self.dropped.clone()));
+    }
+
+    /// Listens there again.
+    fn listen_again(&mut self) {
+        let config = self.shared.config();
+        for place in std::mem::take(&mut self.dropped) {
+            let Some(port) = place.port() else { continue };
+            let addresses = match port {
+                Port::Session => &config.listen.session,
+                Port::Transaction => &config.listen.transaction,
+            };
+            let configured = addresses.iter().find(|known| known.to_string() == place.address);
+            let Some(configured) = configured else { continue };
+            let opened = || -> io::Result<()> {
+                let listener = Listener::open(configured).map_err(io::Error::other)?;
+                let socket = listener.offer()?;
+                for mailbox in &*self.shared.mailboxes {
+                    let listener = listener.try_clone()?;
+                    let configured = configured.clone();
+                    mailbox.put(Mail::Listen(PortListener { port, configured, listener }));
+                }
+                self.offers.add(Offer { role: place.role, address: place.address.clone(), socket });
+                Ok(())
+            };
+            if let Err(error) = opened() {
+                tracing::error!("after a take-over that was broken off: {error}");
+            }
         }
     }
 
@@ -443,19 +536,21 @@ impl<'a> Giver<'a> {
         );
         self.shared.set_giving(Giving::Nothing);
         self.shared.doubt();
+        self.listen_again();
         self.take_back();
         (self.tell)(Event::BrokenOff);
     }
 }
 
 /// How many of the slots that two processes have together the old one keeps: in proportion to the
-/// clients that are still with it, and at least one as long as it may need any; beside those that its
-/// clients `keep`, since the others get none of these. One is left for the new process.
-fn limit(together: u32, clients: u32, others: u32, kept: u32) -> u32 {
+/// clients that are still with it, and at least one as long as it may need any; one more than are
+/// `leased`, as those may come back late, and whoever has none could wait for them in vain. One is left
+/// for the new process.
+fn limit(together: u32, clients: u32, others: u32, leased: u32) -> u32 {
     let all = u64::from(clients) + u64::from(others);
     let share = (u64::from(together) * u64::from(clients)).checked_div(all).unwrap_or(0);
     let share = u32::try_from(share).unwrap_or(together);
-    let needed = kept.saturating_add(u32::from(clients > kept));
+    let needed = leased.saturating_add(u32::from(clients > leased));
     share.max(needed.min(together.saturating_sub(1))).max(1)
 }
 
@@ -473,7 +568,7 @@ impl Shared {
         let together = pools.budget_mut().usable_together();
         let limit = match is_over {
             true => 0,
-            false => limit(together, self.clients(), others, pools.kept()),
+            false => limit(together, self.clients(), others, pools.leased()),
         };
         // What was given is not taken back.
         let limit = match share {

@@ -18,8 +18,9 @@ pub(super) enum FromNew {
     Hello(u64),
     /// Everything that can fail has been done: the old process is to accept no more.
     Begin,
-    /// It accepts, and is ready for clients.
-    Serving,
+    /// It accepts, and is ready for clients. At these addresses, given by their role and as the settings
+    /// had them, nobody is to listen any more.
+    Serving { dropped: Vec<(u8, String)> },
     /// How many clients it has.
     Clients(u32),
     /// So many of the clients that were sent are its own now, and nobody else's. It has touched none
@@ -68,7 +69,14 @@ impl FromNew {
                 b'h'
             }
             Self::Begin => b'b',
-            Self::Serving => b's',
+            Self::Serving { dropped } => {
+                packer.count(dropped.len());
+                for (role, address) in dropped {
+                    packer.number(u64::from(*role));
+                    packer.bytes(address.as_bytes());
+                }
+                b's'
+            }
             Self::Clients(count) => {
                 packer.number(u64::from(*count));
                 b'n'
@@ -94,7 +102,11 @@ impl FromNew {
             // Whatever else a later version says in it.
             b'h' => return Ok(Self::Hello(unpacker.number()?)),
             b'b' => Self::Begin,
-            b's' => Self::Serving,
+            b's' => {
+                let count = unpacker.count()?;
+                let mut place = || Ok((unpacker.small()?, unpacker.text()?.to_owned()));
+                Self::Serving { dropped: (0..count).map(|_| place()).collect::<Result<_, _>>()? }
+            }
             b'n' => Self::Clients(unpacker.small()?),
             b'g' => Self::Got(unpacker.number()?),
             b'c' => Self::Cancel {
@@ -213,7 +225,8 @@ mod tests {
         let news = [
             FromNew::Hello(VERSION),
             FromNew::Begin,
-            FromNew::Serving,
+            FromNew::Serving { dropped: Vec::new() },
+            FromNew::Serving { dropped: vec![(1, "127.0.0.1:6432".into())] },
             FromNew::Clients(12),
             FromNew::Got(70_000),
             FromNew::Cancel { id: 3, pid: 7, secret: b"0123".to_vec() },

@@ -66,6 +66,8 @@ pub struct Begun {
     upstream: Upstream,
     held: u32,
     pids: Arc<[u32]>,
+    /// Where the old process listens and this one does not.
+    dropped: Vec<(u8, String)>,
     /// The thread that will serve the line waits here.
     start: Sender<Taker>,
 }
@@ -121,7 +123,9 @@ impl Elder {
     /// # Errors
     /// [`TakeoverError::BrokenOff`]; the old process accepts again.
     pub fn begin(self) -> Result<Begun, TakeoverError> {
-        let Self { link, upstream, .. } = self;
+        let Self { link, upstream, offers } = self;
+        let dropped =
+            offers.into_iter().map(|offer| (offer.role.number(), offer.address)).collect();
         let mut line = Line::new(link).map_err(TakeoverError::BrokenOff)?;
         let (start, started) = channel::<Taker>();
         tasks::spawn("tg-takeover", move || {
@@ -135,7 +139,9 @@ impl Elder {
             Ok(heard(line.link.receive_within(ANSWER_MAX)?)?.0)
         };
         match answer().map_err(TakeoverError::BrokenOff)? {
-            FromOld::Slots { held, pids } => Ok(Begun { line, upstream, held, pids, start }),
+            FromOld::Slots { held, pids } => {
+                Ok(Begun { line, upstream, held, pids, dropped, start })
+            }
             FromOld::Refused(reason) => Err(TakeoverError::Refused(reason)),
             _ => Err(TakeoverError::BrokenOff(io::ErrorKind::InvalidData.into())),
         }
@@ -159,7 +165,8 @@ impl Begun {
     /// Says that this process serves, and takes in clients and slots until the old one has ended. Where
     /// that has gone meanwhile, this one goes on alone.
     pub fn serve(self, shared: Arc<Shared>) {
-        let Self { line, held, start, .. } = self;
+        let Self { mut line, held, dropped, start, .. } = self;
+        line.link.push(FromNew::Serving { dropped }.pack(), None);
         // It fails only where the thread has ended, which it does after this.
         let _ = start.send(Taker::new(line, held, shared));
     }
@@ -192,7 +199,6 @@ impl Taker {
     fn new(line: Line, held: u32, shared: Arc<Shared>) -> Self {
         let Line { mut link, poll, waker } = line;
         link.never_block();
-        link.push(FromNew::Serving.pack(), None);
         shared.succession.wake_by(Some(waker));
         Self {
             shared,

@@ -82,7 +82,7 @@ impl Worker {
     /// Takes a connection with the spare descriptor, and tells its peer that there is no room.
     fn accept_without_descriptor(&mut self, place: usize) -> io::Result<()> {
         self.spare = None;
-        let PortListener { port, listener } = &self.listeners[place];
+        let PortListener { port, listener, .. } = &self.listeners[place];
         let port = *port;
         let result = listener.accept().map(|(socket, _)| {
             self.shared.front.port(port).rejected[RejectReason::MaxClients as usize].add(1);

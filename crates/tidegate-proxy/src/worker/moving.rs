@@ -17,6 +17,7 @@ use tidegate_wire::catalogue::Complaint;
 use tidegate_wire::parcel::{Malformed, Packer, Unpacker};
 
 use crate::channel::Channel;
+use crate::listener::PortListener;
 use crate::succession::{Giving, Moved, PARCEL_BYTES_MAX, Tidings};
 use crate::token::{ClientKey, Source};
 use crate::worker::clients::{Client, SECRET_BYTES, Session, Stage};
@@ -133,6 +134,23 @@ impl Worker {
                 );
             }
             self.accepting.insert(place);
+        }
+    }
+
+    /// The other process does not listen here, and so nobody is to. At present nothing is accepted.
+    pub(super) fn listen_no_more(&mut self, port: Port, address: &str) {
+        let is_that =
+            |open: &PortListener| open.port == port && open.configured.to_string() == address;
+        let dropped: Vec<_> = self.listeners.extract_if(.., |open| is_that(open)).collect();
+        dropped.iter().for_each(|open| open.listener.set_anothers(false));
+    }
+
+    /// That process has gone: connections are accepted here again, with all others.
+    pub(super) fn listen(&mut self, listener: PortListener) {
+        self.listeners.push(listener);
+        if self.giving == Giving::Nothing && self.drain.is_none() {
+            self.stop_accepting();
+            self.accept_again();
         }
     }
 
