@@ -37,6 +37,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         results.push(("doc tests", shell::run(&mut cargo(DOC_TESTS.iter().copied()))));
         results.push(("fuzz", fuzz::smoke()));
         results.push(("planted bugs", shell::run(&mut cargo(PLANTED.iter().copied()))));
+        results.push(("orders of threads", shell::run(&mut cargo(LOOM.iter().copied()))));
         if arguments.full {
             results.push(("other versions of PostgreSQL", pg::others()));
         }
@@ -55,5 +56,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 /// Only this is built with bugs that can be planted.
 const PLANTED: &[&str] =
     &["test", "--quiet", "-p", "tidegate-sim", "--features", "planted", "--test", "planted"];
+
+/// Locks are loom's only here.
+const LOOM: &[&str] =
+    &["test", "--quiet", "-p", "tidegate-proxy", "--features", "loom", "--test", "loom"];
 
 const DOC_TESTS: &[&str] = &["test", "--quiet", "--workspace", "--doc"];

@@ -1,6 +1,11 @@
 //! The slot: permission to hold one connection open, as a value.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
+
+#[cfg(feature = "loom")]
+use loom::sync::Mutex;
+#[cfg(not(feature = "loom"))]
+use std::sync::Mutex;
 
 /// The right to hold one connection to the upstream open.
 ///

@@ -41,5 +41,7 @@ pub mod limits;
 pub mod clock;
 pub mod world;
 pub mod resolver;
+mod post;
 mod locks;
+mod sync;
 pub mod tasks;

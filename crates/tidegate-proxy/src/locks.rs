@@ -1,6 +1,8 @@
 //! Locks: taken in one way.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
+
+use crate::sync::{Mutex, MutexGuard};
 
 /// Takes a lock that guards data and is never held across I/O. A panic in a worker ends the
 /// process, so a poisoned lock is never met in earnest.

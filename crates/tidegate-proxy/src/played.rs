@@ -170,10 +170,10 @@ impl PlayedGate {
             let (servers, waiting) = worker.at_hand();
             found += servers;
             tickets += waiting;
-            for mail in &*lock(&mailbox.mail) {
+            mailbox.mail.look(|mail| {
                 found += usize::from(matches!(mail, Mail::HandOff(..)));
                 on_their_way += usize::from(matches!(mail, Mail::HandOff(..) | Mail::Refuse(..)));
-            }
+            });
         }
         if servers != found {
             return Err(format!("{servers} servers are not idle, and workers have {found}"));

@@ -4,7 +4,7 @@
 //! path of a query there is one: that of the pools, taken once to get a server and once to give
 //! it back.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -35,6 +35,7 @@ use crate::listener::PortListener;
 use crate::locks::lock;
 use crate::logins::FailedLogins;
 use crate::memory::Memory;
+use crate::post::Post;
 use crate::resolver::{Resolver, Target};
 use crate::roster::{ClientId, Killed, Listing, Reply};
 use crate::server::Server;
@@ -106,7 +107,7 @@ pub(crate) enum Mail {
 /// Where a worker is reached.
 pub(crate) struct Mailbox {
     pub(crate) waker: Waker,
-    pub(crate) mail: Mutex<VecDeque<Mail>>,
+    pub(crate) mail: Post<Mail>,
     pub(crate) registry: Registry,
     /// Counts the times that the worker has looked here; [`ENDED`] once it never will again.
     pulse: AtomicU64,
@@ -128,7 +129,7 @@ impl Pulse {
 
 impl Mailbox {
     pub(crate) fn new(waker: Waker, registry: Registry) -> Self {
-        Self { waker, mail: Mutex::default(), registry, pulse: AtomicU64::new(0) }
+        Self { waker, mail: Post::new(), registry, pulse: AtomicU64::new(0) }
     }
 
     /// Its worker is alive.
@@ -146,8 +147,7 @@ impl Mailbox {
     }
 
     pub(crate) fn put(&self, mail: Mail) {
-        lock(&self.mail).push_back(mail);
-        self.wake();
+        self.mail.put(mail, || self.wake());
     }
 
     pub(crate) fn wake(&self) {

@@ -53,7 +53,7 @@ use crate::channel::READ_BYTES;
 use crate::entropy::Entropy;
 use crate::limits::LOGINS_MAX;
 use crate::listener::PortListener;
-use crate::locks::lock;
+use crate::post;
 use crate::server::Server;
 use crate::shared::{Mail, Shared};
 use crate::succession::{Asker, Giving};
@@ -353,7 +353,7 @@ impl Worker {
         }
         self.mailbox().beat();
         loop {
-            let mail = lock(&self.mailbox().mail).pop_front();
+            let mail = self.mailbox().mail.take();
             match mail {
                 None => break,
                 Some(Mail::Cancel(key, secret, asker)) => self.cancel_client(key, &secret, asker),
@@ -406,12 +406,7 @@ impl Worker {
 
     /// Calls the pools and takes over the orders that the call left.
     fn with_pools<R>(&mut self, call: impl FnOnce(&mut Pools<Box<Server>>) -> R) -> R {
-        let mut pools = self.shared.pools();
-        let result = call(&mut pools);
-        while let Some(order) = pools.next_order() {
-            self.orders.push_back(order);
-        }
-        result
+        post::call(&self.shared.pools, &mut self.orders, call)
     }
 
     fn carry_out_orders(&mut self) {

@@ -347,7 +347,10 @@ impl Stage {
             }
         }
         // What happens to a process that has ended, nobody notices.
-        dues.retain(|(gate, worker, _)| *worker < self.gates[*gate].workers());
+        let exists = |gate: &usize, worker: &usize| {
+            self.gates.get(*gate).is_some_and(|gate| *worker < gate.workers())
+        };
+        dues.retain(|(gate, worker, _)| exists(gate, worker));
         for (gate, worker, due) in dues {
             self.plan_turn(gate, worker, due);
         }
