@@ -205,6 +205,7 @@ impl Budget {
         // until it has ended.
         let is_last = matches!(self.share, Share::Beside(_)) && usable.connections <= 1;
         if is_last && purpose == Purpose::Control {
+            self.control_waits = true; // It gets the next.
             return Err(Denied::Upstream { usable });
         }
         // Before the first census only the connection that will ask may be opened.

@@ -47,8 +47,8 @@ const PREEMPTIONS_MAX: usize = 3;
 const NOW: Tick = Tick::ZERO;
 
 enum Mail {
-    HandOff(u64, Lease<()>),
-    Refuse(u64),
+    HandOff(u64, Ticket, Lease<()>),
+    Refuse(u64, Ticket),
 }
 
 /// Where a worker is reached, and what it sleeps on: as an event of the kernel, a wake-up that comes
@@ -147,6 +147,12 @@ enum Client {
     Has(Lease<()>),
 }
 
+impl Client {
+    fn waits_with(&self, ticket: Ticket) -> bool {
+        matches!(self, Self::Waits(own) if *own == ticket)
+    }
+}
+
 struct Worker {
     index: u16,
     shared: Arc<Shared>,
@@ -175,16 +181,18 @@ impl Worker {
                     self.shared.opens();
                     self.call(|pools| pools.dialed(dial, (), Flavour::default(), 7, NOW));
                 }
-                Order::HandOff(waiter, lease) if waiter.worker == self.index => {
-                    self.handed_off(waiter.client, lease);
+                Order::HandOff(waiter, ticket, lease) if waiter.worker == self.index => {
+                    self.handed_off(waiter.client, ticket, lease);
                 }
-                Order::HandOff(waiter, lease) => {
-                    self.mail(waiter, Mail::HandOff(waiter.client, lease));
+                Order::HandOff(waiter, ticket, lease) => {
+                    self.mail(waiter, Mail::HandOff(waiter.client, ticket, lease));
                 }
-                Order::Refuse(waiter, _) if waiter.worker == self.index => {
-                    self.clients.remove(&waiter.client);
+                Order::Refuse(waiter, ticket, _) if waiter.worker == self.index => {
+                    self.refused(waiter.client, ticket);
                 }
-                Order::Refuse(waiter, _) => self.mail(waiter, Mail::Refuse(waiter.client)),
+                Order::Refuse(waiter, ticket, _) => {
+                    self.mail(waiter, Mail::Refuse(waiter.client, ticket));
+                }
             }
         }
     }
@@ -197,8 +205,8 @@ impl Worker {
         let shared = self.shared.clone();
         while let Some(mail) = shared.mailboxes[usize::from(self.index)].post.take() {
             match mail {
-                Mail::HandOff(client, lease) => self.handed_off(client, lease),
-                Mail::Refuse(client) => drop(self.clients.remove(&client)),
+                Mail::HandOff(client, ticket, lease) => self.handed_off(client, ticket, lease),
+                Mail::Refuse(client, ticket) => self.refused(client, ticket),
             }
         }
     }
@@ -222,10 +230,16 @@ impl Worker {
     }
 
     /// A server for a client, which may have gone meanwhile.
-    fn handed_off(&mut self, client: u64, lease: Lease<()>) {
+    fn handed_off(&mut self, client: u64, ticket: Ticket, lease: Lease<()>) {
         match self.clients.get_mut(&client) {
-            Some(waits) => *waits = Client::Has(lease),
-            None => self.give_back(lease),
+            Some(waits) if waits.waits_with(ticket) => *waits = Client::Has(lease),
+            _ => self.give_back(lease),
+        }
+    }
+
+    fn refused(&mut self, client: u64, ticket: Ticket) {
+        if self.clients.get(&client).is_some_and(|client| client.waits_with(ticket)) {
+            self.clients.remove(&client);
         }
     }
 
