@@ -190,13 +190,13 @@ impl PlayedGate {
         let workers = self.workers.iter().zip(self.shared.mailboxes.iter()).enumerate();
         let mut standings = Vec::new();
         for (number, (worker, mailbox)) in workers {
-            let mail = lock(&mailbox.mail);
-            let ends_wait = |ended: Ticket| {
-                mail.iter().any(|mail| match mail {
-                    Mail::HandOff(_, ticket, _) | Mail::Refuse(_, ticket, _) => *ticket == ended,
-                    _ => false,
-                })
-            };
+            let mut ended = Vec::new();
+            mailbox.mail.look(|mail| {
+                if let Mail::HandOff(_, ticket, _) | Mail::Refuse(_, ticket, _) = mail {
+                    ended.push(*ticket);
+                }
+            });
+            let ends_wait = |ticket: Ticket| ended.contains(&ticket);
             standings.extend(worker.standings().map(|(key, pool, ticket, has)| Standing {
                 client: (number, key.to_bits()),
                 pool,
