@@ -6,7 +6,12 @@
 //! untouched and do not stand here.
 //!
 //! The texts hold `{placeholders}`. Only the constructors fill them, so a reference page can
-//! print the table as it is, and a test proves that nothing stays unfilled.
+//! print the table as it is, and a test proves that nothing stays unfilled. What the page of each
+//! code says beyond them is in [`pages`].
+
+pub mod reference;
+
+pub mod pages;
 
 use std::fmt;
 use std::time::Duration;
@@ -146,37 +151,37 @@ catalogue! {
     /// all three, or one could find out who exists.
     LoginFailed = "TG006", INVALID_PASSWORD, Fatal {
         message: "password authentication failed for user \"{user}\"",
-        detail: "",
+        detail: "A wrong password, an unknown user, and a user without a password are told alike.",
         hint: "Check the user and password; Tidegate knows those of its [[user]] entries and of upstream.url.",
     }
     /// The startup packet is not one.
     StartupPacket = "TG007", PROTOCOL_VIOLATION, Fatal {
         message: "{fault}",
-        detail: "",
+        detail: "What the client sent is no login of PostgreSQL's protocol.",
         hint: "Check that a PostgreSQL driver speaks to this port, and with the TLS mode that the port expects.",
     }
     /// A major version other than 3.
     ProtocolVersion = "TG008", FEATURE_NOT_SUPPORTED, Fatal {
         message: "{fault}",
-        detail: "",
+        detail: "The client's startup packet asks for this version.",
         hint: "Use a driver that speaks protocol 3, as every one since PostgreSQL 7.4 does.",
     }
     /// The client did not log in in time.
     LoginTimeout = "TG009", CONNECTION_FAILURE, Fatal {
         message: "the login was not finished within {waited}",
-        detail: "",
+        detail: "The client had begun its login and did not go on with it.",
         hint: "Look for a client that stalls, or raise timeouts.client_login.",
     }
     /// Replication cannot be pooled.
     ReplicationRefused = "TG010", FEATURE_NOT_SUPPORTED, Fatal {
         message: "replication connections are not supported",
-        detail: "",
+        detail: "The client's startup packet sets \"replication\"; such a connection needs a backend of its own.",
         hint: "Connect to PostgreSQL directly for replication.",
     }
     /// The client sent what no client may.
     ClientProtocolViolation = "TG011", PROTOCOL_VIOLATION, Fatal {
         message: "the client broke the protocol: {fault}",
-        detail: "",
+        detail: "What the client sends can't be followed any further. What it had not committed is rolled back.",
         hint: "This is likely an error of the driver, or two threads share one connection.",
     }
     /// A message is longer than any may be.
@@ -200,7 +205,7 @@ catalogue! {
     /// The gate is being stopped.
     Draining = "TG015", ADMIN_SHUTDOWN, Fatal {
         message: "terminating connection because Tidegate is shutting down",
-        detail: "",
+        detail: "What the client had not committed is rolled back.",
         hint: "Connect again; another process takes over, or will soon.",
     }
     /// The client owed the next message of its transaction for too long.

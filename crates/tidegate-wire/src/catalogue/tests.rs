@@ -1,3 +1,5 @@
+use super::pages::Place;
+use super::reference::documents;
 use super::*;
 use crate::backend::{Message, Tag};
 
@@ -54,6 +56,7 @@ fn one_of_each() -> Vec<Complaint> {
         Complaint::client_idle(s(900)),
         Complaint::commit_in_doubt("main", "the connection was closed without a word"),
         Complaint::taken_over(),
+        Complaint::memory_short("127.5 MB", "128.0 MB"),
         Complaint::client_killed(),
         Complaint::server_killed(),
     ]
@@ -109,7 +112,8 @@ fn texts_keep_to_the_style() {
         let code = entry.code.as_str();
         assert!(code.len() == 5 && code.starts_with("TG0"), "{code}");
         let starts_upper = |text: &str| text.starts_with(|c: char| c.is_ascii_uppercase());
-        assert!(!starts_upper(entry.message) && !entry.message.ends_with('.'), "{entry:?}");
+        let message = entry.message.trim_start_matches("Tidegate "); // A name.
+        assert!(!starts_upper(message) && !message.ends_with('.'), "{entry:?}");
         assert!(entry.hint.ends_with('.') && starts_upper(entry.hint), "{entry:?}");
     }
     for complaint in one_of_each() {
@@ -167,4 +171,56 @@ fn seconds_read_as_people_write_them() {
     check(10_000, "10 s");
     check(100_050, "100.05 s");
     assert_eq!(seconds(Duration::from_nanos(1)), "0 s");
+}
+
+#[test]
+fn every_error_has_a_detail_a_hint_and_a_page_in_whole_sentences() {
+    let is_sentence = |text: &str| {
+        text.ends_with(['.', ':', '?']) && text.starts_with(|c: char| c.is_uppercase() || c == '`')
+    };
+    for entry in CATALOGUE {
+        let (code, page) = (entry.code, entry.code.page());
+        assert!(!entry.detail.is_empty() && !entry.hint.is_empty(), "{code}");
+        assert!(is_sentence(page.cause) && page.cause.len() > 100, "{code}");
+        assert!(!page.met_by.ends_with('.') && !page.evidence.is_empty(), "{code}");
+        assert!(!page.now.is_empty() && !page.lasting.is_empty(), "{code}");
+        for text in page.now.iter().chain(page.lasting) {
+            assert!(is_sentence(text), "{code}: {text}");
+        }
+        for sign in page.evidence {
+            assert!(!sign.shows.ends_with('.') && !sign.shows.is_empty(), "{code}: {sign:?}");
+            let is_whole = |braces: i32, c| braces + i32::from(c == '{') - i32::from(c == '}');
+            let words = sign.place.words();
+            assert_eq!(words.chars().fold(0, is_whole), 0, "{code}: {words}");
+            if let Place::Metric(name) = sign.place {
+                assert!(name.starts_with("tidegate_"), "{code}: {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_page_has_what_the_wire_says_and_what_its_code_has() {
+    let documents = documents();
+    assert_eq!(documents.len(), CATALOGUE.len() + 1);
+    let (index, pages) = documents.split_first().expect("there are some");
+    for (entry, document) in CATALOGUE.iter().zip(pages) {
+        let code = entry.code.as_str();
+        assert_eq!(document.name, format!("{code}.md"));
+        let line = format!("| [{code}]({code}.md) | {} |", entry.sqlstate);
+        assert!(index.text.contains(&line), "{line}");
+        for words in [entry.message, entry.detail, entry.hint] {
+            assert!(document.text.contains(words), "{code}: {words}");
+        }
+        for heading in ["## Cause", "## Evidence", "## Remedy"] {
+            assert!(document.text.contains(heading), "{code}: {heading}");
+        }
+    }
+}
+
+#[test]
+fn a_page_reads_as_it_was_reviewed() {
+    let documents = documents();
+    let page = documents.iter().find(|document| document.name == "TG013.md").expect("it is there");
+    insta::assert_snapshot!("page_of_a_code", page.text);
 }
