@@ -271,6 +271,9 @@ mod tests {
         ("log.level", "debug"),
         ("auth.query", "SELECT name, verifier FROM users WHERE name = $1"),
         ("auth.query_cache", "7s"),
+        ("auth.admin_users", "ops, dba"),
+        ("auth.stats_users", "exporter"),
+        ("console.pgbouncer", "1.25"),
         ("profile.environment", "staging"),
     ];
 

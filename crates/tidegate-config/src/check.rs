@@ -13,8 +13,8 @@ use std::time::Duration;
 use tidegate_pool_core::settings::{PoolSettings, PrePing, RetrySettings};
 
 use crate::config::{
-    Auth, ClientTimeouts, Config, Credential, Listen, ListenAddress, Log, PoolFor, PoolOverrides,
-    Prepared, TimeoutOverrides, Timeouts, Upstream, User,
+    Auth, ClientTimeouts, Config, Console, Credential, Listen, ListenAddress, Log, PoolFor,
+    PoolOverrides, Prepared, TimeoutOverrides, Timeouts, Upstream, User,
 };
 use crate::duration::format_duration;
 use crate::gather::{Gathered, Sheet};
@@ -41,7 +41,10 @@ pub(crate) fn check(
     let auth = Auth {
         query: checker.given(sheet, &table::AUTH_QUERY),
         query_cache: checker.read(sheet, &table::AUTH_QUERY_CACHE),
+        admin_users: checker.given(sheet, &table::ADMIN_USERS).unwrap_or_default(),
+        stats_users: checker.given(sheet, &table::STATS_USERS).unwrap_or_default(),
     };
+    let console = Console { pgbouncer: checker.read(sheet, &table::CONSOLE_PGBOUNCER) };
     checker.nobody_enters_unasked(&listen, &users, upstream.as_ref(), &auth);
 
     let pool = checker.pool(sheet, sizes);
@@ -92,6 +95,7 @@ pub(crate) fn check(
         log,
         users,
         auth,
+        console,
         environment,
     })
 }

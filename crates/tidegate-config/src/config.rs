@@ -39,6 +39,8 @@ pub struct Config {
     pub users: Vec<User>,
     /// How users that are not among `users` are looked up.
     pub auth: Auth,
+    /// The admin console.
+    pub console: Console,
     /// What this instance is for.
     pub environment: Environment,
 }
@@ -823,11 +825,56 @@ pub enum Credential {
     Verifier(Secret),
 }
 
-/// How users that no `[[user]]` names are looked up.
+/// How users that no `[[user]]` names are looked up, and who may use the admin console.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Auth {
     /// One statement with `$1`, the name; `None` looks nobody up.
     pub query: Option<String>,
     /// How long an answer is remembered; zero asks at each login.
     pub query_cache: Duration,
+    /// Who may do everything in the admin console.
+    pub admin_users: Vec<String>,
+    /// Who may look at it.
+    pub stats_users: Vec<String>,
+}
+
+/// The admin console.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Console {
+    /// Whose columns it has.
+    pub pgbouncer: ConsoleVersion,
+}
+
+/// A version of PgBouncer whose columns the admin console may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ConsoleVersion {
+    /// 1.18.0.
+    V1_18,
+    /// 1.25.2.
+    V1_25,
+}
+
+words!(ConsoleVersion { V1_18 = "1.18", V1_25 = "1.25" });
+
+impl ConsoleVersion {
+    /// The release that is meant, in full.
+    pub const fn release(self) -> &'static str {
+        match self {
+            Self::V1_18 => "1.18.0",
+            Self::V1_25 => "1.25.2",
+        }
+    }
+}
+
+/// Names of databases that mean the admin console.
+const CONSOLE_NAMES: [&str; 2] = ["tidegate", "pgbouncer"];
+
+impl Config {
+    /// Whether a login to `database` is one to the admin console. A database that these settings name
+    /// themselves, in `upstream.url` or in a `[[pool_for]]`, is what it is called.
+    pub fn is_console(&self, database: &str) -> bool {
+        CONSOLE_NAMES.contains(&database)
+            && self.upstream.database != database
+            && !self.pool_for.iter().any(|one| one.database.as_deref() == Some(database))
+    }
 }

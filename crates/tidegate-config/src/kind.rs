@@ -465,6 +465,42 @@ impl Kind for Addresses {
     }
 }
 
+/// Names of users.
+pub(crate) struct Names;
+
+impl Describe for Names {
+    fn range(&self) -> String {
+        "names, a list of them, or with commas between them".to_owned()
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "anyOf": [
+            { "type": "string" },
+            { "type": "array", "items": { "type": "string" } },
+        ] })
+    }
+}
+
+impl Kind for Names {
+    type Value = Vec<String>;
+
+    fn read(&self, raw: &Raw) -> Result<Vec<String>, Wrong> {
+        let names: Vec<String> = match raw {
+            Raw::One { quoted: true, text } => {
+                text.split(',').map(|name| name.trim().to_owned()).collect()
+            }
+            Raw::One { quoted: false, .. } => {
+                return Err(Wrong::because("no name").remedy("put it in quotes"));
+            }
+            Raw::List(names) => names.clone(),
+        };
+        if names.iter().any(String::is_empty) {
+            return Err(Wrong::because("a list with a name that is empty"));
+        }
+        Ok(names)
+    }
+}
+
 /// The query that looks up a user.
 pub(crate) struct LookUp;
 

@@ -35,16 +35,16 @@ mod secret;
 
 pub use changes::{Change, changes, in_force};
 pub use config::{
-    Address, Auth, ChannelBinding, ClientCert, ClientTimeouts, Config, Credential, Environment,
-    Host, Listen, ListenAddress, ListenTls, Log, LogFormat, LogLevel, Negotiation, PlanChoice,
-    PoolFor, PoolOverrides, Prepared, Roots, SslMode, TargetSession, TimeoutOverrides, Timeouts,
-    TlsMode, Upstream, UpstreamKind, UpstreamTls, User, Verification,
+    Address, Auth, ChannelBinding, ClientCert, ClientTimeouts, Config, Console, ConsoleVersion,
+    Credential, Environment, Host, Listen, ListenAddress, ListenTls, Log, LogFormat, LogLevel,
+    Negotiation, PlanChoice, PoolFor, PoolOverrides, Prepared, Roots, SslMode, TargetSession,
+    TimeoutOverrides, Timeouts, TlsMode, Upstream, UpstreamKind, UpstreamTls, User, Verification,
 };
 pub use document::{example_toml, reference_markdown, schema_json};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use load::{Loaded, Origins, Sources, load, search_paths};
 pub use problem::{Origin, Place, Problem, Problems};
 pub use secret::Secret;
-pub use show::{show, show_json};
+pub use show::{list, show, show_json};
 pub use size::{SizeError, format_size, parse_size};
 pub use table::{Reload, SettingInfo, settings};

@@ -78,6 +78,33 @@ pub fn show_json(loaded: &Loaded, origins: bool) -> Value {
     shown
 }
 
+/// Every setting in force by its name, as plain text and without its secrets; one of a repeated section with
+/// its number, `pool_for[1].pool_size`.
+pub fn list(config: &Config) -> Vec<(String, String)> {
+    let mut list = Vec::new();
+    for (section, rows) in sections(config) {
+        for (index, row) in rows.into_iter().enumerate() {
+            for (key, value) in row {
+                let name = match (section, is_repeated(section)) {
+                    ("", _) => key.to_owned(),
+                    (_, true) => format!("{section}[{}].{key}", index + 1),
+                    (_, false) => format!("{section}.{key}"),
+                };
+                let value = match value {
+                    Value::String(text) => text,
+                    Value::Array(items) => {
+                        let items = items.iter().filter_map(Value::as_str);
+                        items.collect::<Vec<_>>().join(",")
+                    }
+                    other => other.to_string(),
+                };
+                list.push((name, value));
+            }
+        }
+    }
+    list
+}
+
 pub(crate) type Row = Vec<(&'static str, Value)>;
 
 /// Values by section, in the order of the documentation; a repeated section has any number of
@@ -178,7 +205,10 @@ pub(crate) fn rows(config: &Config, section: &str) -> Vec<Row> {
         "auth" => vec![
             ("query", json!(config.auth.query.as_deref().unwrap_or_default())),
             ("query_cache", duration(config.auth.query_cache)),
+            ("admin_users", names(&config.auth.admin_users)),
+            ("stats_users", names(&config.auth.stats_users)),
         ],
+        "console" => vec![("pgbouncer", word(config.console.pgbouncer.as_str()))],
         "profile" => vec![("environment", word(config.environment.as_str()))],
         _ => unreachable!("a section is declared, but not shown"),
     };
@@ -263,6 +293,14 @@ fn addresses(addresses: &[ListenAddress]) -> Value {
         [] => word("off"),
         [address] => json!(address.to_string()),
         _ => addresses.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn names(names: &[String]) -> Value {
+    match names {
+        [] => word(""),
+        [name] => json!(name),
+        _ => json!(names),
     }
 }
 

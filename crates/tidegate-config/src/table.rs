@@ -11,11 +11,11 @@ use serde_json::Value;
 use tidegate_pool_core::settings::{AnswerProbes, ResetPolicy};
 
 use crate::config::{
-    ClientCert, Environment, LogFormat, LogLevel, PlanChoice, TlsMode, UpstreamKind,
+    ClientCert, ConsoleVersion, Environment, LogFormat, LogLevel, PlanChoice, TlsMode, UpstreamKind,
 };
 use crate::kind::{
-    Addresses, ConnectionString, Count, Describe, File, Flag, Kind, LookUp, Or, Period, Ratio, Raw,
-    Size, Text, Threads, Words,
+    Addresses, ConnectionString, Count, Describe, File, Flag, Kind, LookUp, Names, Or, Period,
+    Ratio, Raw, Size, Text, Threads, Words,
 };
 
 /// When a changed value takes effect.
@@ -140,7 +140,7 @@ const TIMEOUTS_OF_POOLS: [&str; 4] = [
 ];
 
 /// The sections, in the order of the documentation, and what each is about.
-pub(crate) const SECTIONS: [(&str, &str); 12] = [
+pub(crate) const SECTIONS: [(&str, &str); 13] = [
     ("", "What was bought."),
     ("upstream", "The PostgreSQL instance, and how many of its connections may be used."),
     ("listen", "Where clients connect."),
@@ -172,7 +172,13 @@ pub(crate) const SECTIONS: [(&str, &str); 12] = [
     (
         "auth",
         "How users that no `[[user]]` names are looked up. With no `[[user]]` at all, the user of \
-         `upstream.url` is still known by its own password, and all others are looked up.",
+         `upstream.url` is still known by its own password, and all others are looked up. And who \
+         may use the admin console.",
+    ),
+    (
+        "console",
+        "The admin console: the database `tidegate`, also called `pgbouncer`, on either port. Who \
+         may use it stands in `[auth]`.",
     ),
     ("profile", "What this instance is for."),
 ];
@@ -236,6 +242,9 @@ pub(crate) static TABLE: &[&dyn Declared] = &[
     &USER_VERIFIER,
     &AUTH_QUERY,
     &AUTH_QUERY_CACHE,
+    &ADMIN_USERS,
+    &STATS_USERS,
+    &CONSOLE_PGBOUNCER,
     &ENVIRONMENT,
 ];
 
@@ -876,6 +885,36 @@ pub(crate) static AUTH_QUERY_CACHE: Setting<Period> = Setting {
     reload: Reload::Live,
     doc: "How long an answer of `auth.query` is remembered: the longest that an old password is \
           accepted after it was changed. `0s` asks at each login.",
+};
+
+/// Nobody: whoever may log in to a database is not, without being asked, an operator of the gate.
+pub(crate) static ADMIN_USERS: Setting<Names> = Setting {
+    name: "auth.admin_users",
+    default: "",
+    kind: Names,
+    reload: Reload::Live,
+    doc: "Who may use the admin console with all its commands, those that pause, kill, and shut \
+          down among them. They log in as to any database.",
+};
+
+/// Nobody, as for `auth.admin_users`.
+pub(crate) static STATS_USERS: Setting<Names> = Setting {
+    name: "auth.stats_users",
+    default: "",
+    kind: Names,
+    reload: Reload::Live,
+    doc: "Who may look at the admin console (`SHOW ...`) and change nothing: exporters, agents, \
+          dashboards.",
+};
+
+/// 1.18: what Debian 12 has, and what each exporter reads; columns that came later are read by few.
+pub(crate) static CONSOLE_PGBOUNCER: Setting<Words<ConsoleVersion>> = Setting {
+    name: "console.pgbouncer",
+    default: "1.18",
+    kind: Words(ConsoleVersion::WORDS),
+    reload: Reload::Live,
+    doc: "The version of PgBouncer whose columns the admin console has, and whose name `SHOW \
+          VERSION` tells. A session of the console keeps the columns that it began with.",
 };
 
 /// Production: whoever forgets to say so gets the stricter expectations.

@@ -176,6 +176,11 @@ password = "***"                         # tidegate.toml:16
 [auth]
 query = "SELECT '\"', $1"                # tidegate.toml:19
 query_cache = "1m"                       # default
+admin_users = ""                         # default
+stats_users = ""                         # default
+
+[console]
+pgbouncer = "1.18"                       # default
 
 [profile]
 environment = "production"               # default

@@ -103,7 +103,7 @@ fn unknown_keys_are_told_with_the_nearest_name() {
     refused(
         "unlimited = true\n",
         "tidegate.toml:1:1: unlimited is not a setting; there is plan, and the sections upstream, \
-         listen, pool, pool_for, timeouts, retry, prepared, log, user, auth, profile",
+         listen, pool, pool_for, timeouts, retry, prepared, log, user, auth, console, profile",
     );
     refused(
         "[[pool_for]]\nuser = \"app\"\nmax_overfow = 1\n",
@@ -121,7 +121,7 @@ fn unknown_and_misshapen_sections_are_told() {
     refused(
         "[kubernetes]\n",
         "tidegate.toml:1:2: [kubernetes] is not a section; the sections are upstream, listen, \
-         pool, pool_for, timeouts, retry, prepared, log, user, auth, profile",
+         pool, pool_for, timeouts, retry, prepared, log, user, auth, console, profile",
     );
     refused("pool = 5\n", "tidegate.toml:1:8: pool is a section: write [pool]");
     refused(

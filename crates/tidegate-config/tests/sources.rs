@@ -115,7 +115,16 @@ fn a_database_url_is_enough_and_the_rest_has_the_documented_defaults() {
     assert_eq!((config.log.format, config.log.level), (LogFormat::Text, LogLevel::Info));
 
     assert_eq!(config.prepared, Prepared { statements_max: Some(200), keep_unnamed: true });
-    assert_eq!(config.auth, Auth { query: None, query_cache: seconds(60) });
+    let nobody = Vec::new;
+    assert_eq!(
+        config.auth,
+        Auth {
+            query: None,
+            query_cache: seconds(60),
+            admin_users: nobody(),
+            stats_users: nobody()
+        }
+    );
 
     let [user] = &config.users[..] else { panic!("one user: {:?}", config.users) };
     assert_eq!(user.name, "app");

@@ -335,6 +335,36 @@ catalogue! {
         detail: "What the client had not committed is rolled back; a statement outside of a transaction that was under way may or may not have been executed.",
         hint: "Connect again; retry the transaction as a whole if it may run twice, or look first whether it was committed.",
     }
+    /// The user may not use the admin console. The message is PgBouncer's.
+    ConsoleNotAllowed = "TG040", INVALID_AUTHORIZATION_SPECIFICATION, Fatal {
+        message: "not allowed",
+        detail: "User \"{user}\" may not use the admin console, which the database \"{database}\" is.",
+        hint: "Name the user in auth.stats_users, to look, or in auth.admin_users, and reload the settings.",
+    }
+    /// The admin console does not know the command. The message is PgBouncer's.
+    ConsoleCommand = "TG041", SYNTAX_ERROR, ErrorOnceLoggedIn {
+        message: "invalid command '{command}', use SHOW HELP;",
+        detail: "This is the admin console of Tidegate, which is no database: it has commands of its own, and no SQL.",
+        hint: "Say SHOW HELP; for what there is, or connect to a database for SQL.",
+    }
+    /// The admin console knows the command, and does not do it.
+    ConsoleUnsupported = "TG042", FEATURE_NOT_SUPPORTED, ErrorOnceLoggedIn {
+        message: "{what} is not done here",
+        detail: "{reason}.",
+        hint: "Instead: {remedy}.",
+    }
+    /// Only administrators may do it. The message is PgBouncer's.
+    ConsoleAdmin = "TG043", INSUFFICIENT_PRIVILEGE, ErrorOnceLoggedIn {
+        message: "admin access needed",
+        detail: "User \"{user}\" may look at the console and change nothing.",
+        hint: "Name the user in auth.admin_users, and reload the settings.",
+    }
+    /// A command of the admin console has not done what it is for.
+    ConsoleFailed = "TG044", OBJECT_NOT_IN_PREREQUISITE_STATE, ErrorOnceLoggedIn {
+        message: "{what}",
+        detail: "",
+        hint: "SHOW DATABASES, SHOW CLIENTS, and SHOW STATE tell how things are.",
+    }
 }
 
 impl Code {
@@ -657,6 +687,33 @@ impl Complaint {
     /// TLS towards the upstream did not come about as the settings demand it.
     pub fn upstream_insecure(upstream: &str, cause: &(impl fmt::Display + ?Sized)) -> Self {
         Filling::of(Code::UpstreamInsecure).fill("upstream", upstream).fill("cause", cause).done()
+    }
+
+    /// A user who may not use the admin console has logged in to it.
+    pub fn console_not_allowed(user: &str, database: &str) -> Self {
+        let filling = Filling::of(Code::ConsoleNotAllowed).fill("user", user);
+        filling.fill("database", database).done()
+    }
+
+    /// The admin console does not know this command.
+    pub fn console_command(command: &str) -> Self {
+        Filling::of(Code::ConsoleCommand).fill("command", command).done()
+    }
+
+    /// The admin console does not do this, for a reason; and what to do instead.
+    pub fn console_unsupported(what: &str, reason: &str, remedy: &str) -> Self {
+        let filling = Filling::of(Code::ConsoleUnsupported).fill("what", what);
+        filling.fill("reason", reason).fill("remedy", remedy).done()
+    }
+
+    /// Somebody who may only look wants to change something in the admin console.
+    pub fn console_admin(user: &str) -> Self {
+        Filling::of(Code::ConsoleAdmin).fill("user", user).done()
+    }
+
+    /// A command of the admin console was in vain.
+    pub fn console_failed(what: &(impl fmt::Display + ?Sized)) -> Self {
+        Filling::of(Code::ConsoleFailed).fill("what", what).done()
     }
 
     /// The severity that fits a client at this stage.

@@ -65,6 +65,8 @@ codes! {
     PROTOCOL_VIOLATION = b"08P01";
     /// `0A000`
     FEATURE_NOT_SUPPORTED = b"0A000";
+    /// `22021`
+    CHARACTER_NOT_IN_REPERTOIRE = b"22021";
     /// `22023`
     INVALID_PARAMETER_VALUE = b"22023";
     /// `25001`
@@ -83,6 +85,8 @@ codes! {
     INVALID_AUTHORIZATION_SPECIFICATION = b"28000";
     /// `28P01`
     INVALID_PASSWORD = b"28P01";
+    /// `34000`: no such portal.
+    INVALID_CURSOR_NAME = b"34000";
     /// `3D000`: no such database.
     INVALID_CATALOG_NAME = b"3D000";
     /// `40001`

@@ -59,6 +59,15 @@ fn one_of_each() -> Vec<Complaint> {
         Complaint::memory_short("127.5 MB", "128.0 MB"),
         Complaint::client_killed(),
         Complaint::server_killed(),
+        Complaint::console_not_allowed("app", "pgbouncer"),
+        Complaint::console_command("SELECT now()"),
+        Complaint::console_unsupported(
+            "SET",
+            "settings are those of the file",
+            "change it, and RELOAD",
+        ),
+        Complaint::console_admin("exporter"),
+        Complaint::console_failed("no such database: shop"),
     ]
 }
 
