@@ -5,7 +5,8 @@
 //! ([`server`]) passes answers on, swallows those to Tidegate's own messages, and knows when
 //! nothing is owed any more ([`exchange`]). Statements that clients prepare are shared by all who
 //! define them alike ([`prepared`]). A server has logged in before ([`server_login`]), over TLS
-//! where it is asked for ([`tls_request`]). No machine here reads a clock, a socket, or a random
+//! where it is asked for ([`tls_request`]). Who logs in to the admin console has no server, and talks
+//! to the control plane ([`console`]). No machine here reads a clock, a socket, or a random
 //! number.
 
 #![cfg_attr(
@@ -27,6 +28,8 @@ pub mod tls_request;
 
 pub mod client;
 pub mod server;
+
+pub mod console;
 
 pub mod exchange;
 pub mod prepared;
