@@ -98,7 +98,8 @@ fn target(body: &[u8]) -> Result<Target, String> {
     target.ok_or_else(|| FORM.into())
 }
 
-async fn kill_client(shared: &Shared, id: ClientId) -> Result<Value, No> {
+/// Closes a client, whoever may have asked.
+pub(crate) async fn kill_client(shared: &Shared, id: ClientId) -> Result<Value, No> {
     let answers = gather(shared.workers(), |sender| {
         shared.kill_client(id, move |killed| {
             let _ = sender.send(killed); // Nobody waits any more.
@@ -113,7 +114,8 @@ async fn kill_client(shared: &Shared, id: ClientId) -> Result<Value, No> {
     }
 }
 
-async fn kill_server(
+/// Closes a server and the client that has it, whoever may have asked.
+pub(crate) async fn kill_server(
     shared: &Shared,
     what: &str,
     is_meant: impl Fn(&ServerView) -> bool,

@@ -2,10 +2,11 @@
 //!
 //! It runs beside the workers on one tokio runtime and looks at what they share; nothing here is
 //! on the path of a query. [`web`] serves what [`tidegate_observe`] renders, [`status`] is the
-//! client of it that the command line uses.
+//! client of it that the command line uses; [`console`] is the admin console, for whoever logs in to it.
 
 pub mod census;
 pub mod lookups;
+pub mod console;
 pub mod web;
 mod operations;
 mod kill;

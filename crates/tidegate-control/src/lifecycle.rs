@@ -47,10 +47,7 @@ async fn reload(Permitted(lifecycle): Permitted) -> Response {
 
 async fn drain(State(shared): State<Arc<Shared>>, Permitted(lifecycle): Permitted) -> Response {
     let (was_draining, clients) = (shared.is_draining(), shared.clients());
-    // From here on /readyz says no, also to whoever asks before the process goes on.
-    shared.drain();
-    lifecycle.drain.notify_one();
-    tracing::info!(operation = "drain", "an operator has spoken");
+    begin_drain(&shared, &lifecycle);
     Json(json!({
         "schema": SCHEMA,
         "operation": "drain",
@@ -59,6 +56,14 @@ async fn drain(State(shared): State<Arc<Shared>>, Permitted(lifecycle): Permitte
         "drain_seconds": shared.config().timeouts.drain.as_secs_f64(),
     }))
     .into_response()
+}
+
+/// Drains, whoever may have asked.
+pub(crate) fn begin_drain(shared: &Shared, lifecycle: &Lifecycle) {
+    // From here on /readyz says no, also to whoever asks before the process goes on.
+    shared.drain();
+    lifecycle.drain.notify_one();
+    tracing::info!(operation = "drain", "an operator has spoken");
 }
 
 /// Whoever asks may, and has said nothing that would have to be understood.

@@ -30,7 +30,7 @@ const ROWS: usize = 100;
 
 /// A request, as workers see it.
 #[derive(Clone)]
-struct Asker(UnboundedSender<Found>);
+pub(crate) struct Asker(pub(crate) UnboundedSender<Found>);
 
 impl AskForList for Asker {
     fn waits(&self) -> bool {
@@ -177,7 +177,7 @@ fn all_servers(found: &[Found], servers: &[ServerView]) -> Vec<Value> {
     servers.iter().map(row).collect()
 }
 
-fn by_server(found: &[Found]) -> BTreeMap<ServerId, &ClientRow> {
+pub(crate) fn by_server(found: &[Found]) -> BTreeMap<ServerId, &ClientRow> {
     let clients = found.iter().flat_map(|found| &found.clients);
     clients.filter_map(|row| Some((row.server?, row))).collect()
 }

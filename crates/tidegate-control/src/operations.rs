@@ -19,15 +19,16 @@ use tidegate_proxy::shared::Shared;
 
 use crate::admission::{self, No, SCHEMA, may_operate};
 
+/// What may be done to pools.
 #[derive(Debug, Clone, Copy)]
-enum Operation {
+pub(crate) enum Operation {
     Pause,
     Reconnect,
     Resume,
 }
 
 impl Operation {
-    const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Pause => "pause",
             Self::Reconnect => "reconnect",
@@ -69,22 +70,36 @@ fn operate(
         return Err(No::new(StatusCode::BAD_REQUEST, "query", detail));
     }
     let scope = scope(body).map_err(|detail| No::new(StatusCode::BAD_REQUEST, "body", detail))?;
-    let database = match &scope {
+    let standing = carry_out(shared, operation, &scope)?;
+    Ok(answer(operation, database(&scope), &standing))
+}
+
+fn database(scope: &Scope) -> Option<&str> {
+    match scope {
         Scope::All => None,
-        Scope::Database(name) => Some(&**name),
-    };
+        Scope::Database(name) => Some(name),
+    }
+}
+
+/// Does it, whoever may have asked.
+pub(crate) fn carry_out(
+    shared: &Shared,
+    operation: Operation,
+    scope: &Scope,
+) -> Result<Standing, No> {
+    let database = database(scope);
     // A database may be paused before the first client of it comes.
     if !matches!(operation, Operation::Pause)
-        && !shared.with_pools_quietly(|pools| pools.knows(&scope))
+        && !shared.with_pools_quietly(|pools| pools.knows(scope))
     {
         let name = database.unwrap_or_default();
         let detail = format!("no client uses database {name:?}, and it is not paused");
         return Err(No::new(StatusCode::NOT_FOUND, "unknown_database", detail));
     }
     let standing = match operation {
-        Operation::Pause => shared.pause(&scope),
-        Operation::Reconnect => Ok(shared.reconnect(&scope)),
-        Operation::Resume => shared.resume(&scope),
+        Operation::Pause => shared.pause(scope),
+        Operation::Reconnect => Ok(shared.reconnect(scope)),
+        Operation::Resume => shared.resume(scope),
     };
     let standing = standing.map_err(|error| {
         let detail = match error {
@@ -98,7 +113,7 @@ fn operate(
         database = database.unwrap_or("all"),
         "an operator has spoken"
     );
-    Ok(answer(operation, database, &standing))
+    Ok(standing)
 }
 
 /// What a request is about. What is not understood must not mean everything.

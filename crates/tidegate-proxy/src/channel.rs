@@ -182,6 +182,14 @@ impl Channel {
         }
     }
 
+    /// Where it came to; none as for [`Channel::peer_address`].
+    pub(crate) fn local_address(&self) -> Option<SocketAddr> {
+        match &self.socket {
+            Socket::Tcp(stream) => stream.local_addr().ok(),
+            Socket::Unix(_) | Socket::Played(_) => None,
+        }
+    }
+
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         let both = Interest::READABLE | Interest::WRITABLE;
         match &mut self.socket {

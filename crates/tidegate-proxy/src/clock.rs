@@ -11,7 +11,7 @@ use crate::world::World;
 
 /// The time of the calendar, in seconds since 1970-01-01T00:00:00Z: for what others have dated. It may
 /// jump, so nothing is measured by it.
-pub(crate) fn seconds_since_1970() -> i64 {
+pub fn seconds_since_1970() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

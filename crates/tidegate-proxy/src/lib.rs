@@ -29,6 +29,7 @@ mod welcome;
 
 mod timers;
 pub mod roster;
+pub mod visitors;
 mod token;
 
 mod channel;

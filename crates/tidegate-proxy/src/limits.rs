@@ -11,6 +11,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// costs a descriptor and some 2 kB; what comes beyond them waits in the kernel's backlog.
 pub const LOGINS_MAX: u32 = 1024;
 
+/// Places among the clients that only visitors of the console may take, so that an operator gets in when
+/// all others are taken: one or two people with a terminal each, an exporter on each port, and what is
+/// left of those whose network has gone.
+pub const CONSOLE_PLACES: u32 = 8;
+
 /// Everything that is neither client nor server: listeners, epoll, logs, the control plane's
 /// scrapers.
 const OTHER_MAX: u64 = 128;
@@ -38,7 +43,8 @@ pub fn raise(clients_max: u32, servers_max: u32) -> Descriptors {
 
 fn allow(limit: u64, clients_max: u32, servers_max: u32) -> Descriptors {
     // Each server may have a connection that carries a cancel for it beside it.
-    let fixed = u64::from(LOGINS_MAX) + 2 * u64::from(servers_max) + OTHER_MAX;
+    let fixed =
+        u64::from(LOGINS_MAX) + u64::from(CONSOLE_PLACES) + 2 * u64::from(servers_max) + OTHER_MAX;
     let needed = u64::from(clients_max) + fixed;
     let room = u32::try_from(limit.saturating_sub(fixed)).unwrap_or(u32::MAX);
     Descriptors { limit, needed, clients_max: clients_max.min(room) }
@@ -115,7 +121,7 @@ mod tests {
     #[test]
     fn too_few_descriptors_lower_the_number_of_clients() {
         assert_eq!(allow(20_000, 10_000, 200).clients_max, 10_000);
-        assert_eq!(allow(4096, 10_000, 200).clients_max, 4096 - 1024 - 400 - 128);
+        assert_eq!(allow(4096, 10_000, 200).clients_max, 4096 - 1024 - 8 - 400 - 128);
         assert_eq!(allow(100, 10_000, 200).clients_max, 0);
         assert_eq!(allow(u64::MAX, 10_000, 200).clients_max, 10_000);
     }

@@ -101,6 +101,14 @@ pub struct ClientRow {
     pub application: String,
     /// Where it is; none on a Unix socket.
     pub address: Option<SocketAddr>,
+    /// Where it came to; none on a Unix socket.
+    pub local_address: Option<SocketAddr>,
+    /// The version of TLS, where it speaks that.
+    pub tls: Option<&'static str>,
+    /// How long it has been connected to this process.
+    pub age: Duration,
+    /// How long ago it said something last.
+    pub silent: Duration,
     /// What it is at.
     pub state: ClientState,
     /// For how long.

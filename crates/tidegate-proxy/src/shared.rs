@@ -47,6 +47,7 @@ use crate::tls::connector::Connector;
 use crate::tls::files::FileError;
 use crate::token::{ClientKey, Source};
 use crate::users::Users;
+use crate::visitors::{Reception, Then, Visit, VisitorId};
 use crate::welcome::Welcome;
 use crate::world::{Registry, Waker};
 
@@ -102,6 +103,8 @@ pub(crate) enum Mail {
     Listen(PortListener),
     /// Nobody is to listen any more at this port's address, given as the settings have it.
     ListenNoMore(Port, String),
+    /// What a visitor of the console is told, and what follows.
+    Visitor(ClientKey, Vec<u8>, Then),
 }
 
 /// Where a worker is reached.
@@ -225,6 +228,7 @@ pub struct Shared {
     /// Who looks up users, once it has said so.
     ask: Mutex<Option<Ask>>,
     pub(crate) succession: Succession,
+    pub(crate) reception: Reception,
     pub(crate) failed_logins: Mutex<FailedLogins>,
     pub(crate) zombies: Mutex<Vec<Zombie>>,
     /// Connections that are logged in or have a place reserved to.
@@ -313,6 +317,7 @@ impl Shared {
             tls: Mutex::new(tls),
             ask: Mutex::default(),
             succession: Succession::default(),
+            reception: Reception::default(),
             failed_logins: Mutex::default(),
             zombies: Mutex::default(),
             clients: AtomicU32::new(0),
@@ -479,6 +484,25 @@ impl Shared {
         for (worker, client) in self.users.found(user, answer.clone().ok(), now) {
             let credential = answer.clone().map(|found| self.users.credential(user, found));
             self.mailboxes[usize::from(worker)].put(Mail::UserFound(client, credential));
+        }
+    }
+
+    // --- The admin console. ---
+
+    /// Rings `bell` from now on when a visitor of the console does something; it must not wait.
+    pub fn receive_visitors(&self, bell: impl Fn() + Send + Sync + 'static) {
+        self.reception.set_bell(Box::new(bell));
+    }
+
+    /// What visitors have done since it was asked last, in order.
+    pub fn visits(&self) -> VecDeque<(VisitorId, Visit)> {
+        self.reception.take()
+    }
+
+    /// Tells a visitor something. One that has gone hears nothing.
+    pub fn tell_visitor(&self, id: VisitorId, words: Vec<u8>, then: Then) {
+        if let Some(mailbox) = self.mailboxes.get(usize::from(id.worker)) {
+            mailbox.put(Mail::Visitor(id.key, words, then));
         }
     }
 

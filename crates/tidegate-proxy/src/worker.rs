@@ -14,6 +14,7 @@
 //! - [`servers`]: servers: in and out of a worker's hands, answers, errands, the end.
 //! - [`cancels`]: cancel requests, from clients and to PostgreSQL.
 //! - [`moving`]: clients that go over to another process, and those that come from one.
+//! - [`visiting`]: clients of the admin console, which the control plane serves.
 //! - [`lost`]: servers that die, and what becomes of what their clients have sent.
 //! - [`timeouts`]: clients that take too long; [`deadlines`]: when it is too long.
 //! - [`rounds`]: lists of clients, and what operators do to one of them.
@@ -22,6 +23,7 @@ mod rounds;
 mod cancels;
 mod logins;
 mod moving;
+mod visiting;
 mod clients;
 mod keeping;
 mod listening;
@@ -375,6 +377,9 @@ impl Worker {
                 Some(Mail::TakeIn(moved)) => self.take_in(*moved),
                 Some(Mail::Listen(listener)) => self.listen(listener),
                 Some(Mail::ListenNoMore(port, address)) => self.listen_no_more(port, &address),
+                Some(Mail::Visitor(key, words, then)) => {
+                    self.visitor_answered(key, &words, then);
+                }
             }
         }
         // The control plane may have left orders when it changed the budget.

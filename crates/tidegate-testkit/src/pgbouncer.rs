@@ -24,7 +24,8 @@ const PORT_ATTEMPTS_MAX: u32 = 10;
 impl PgBouncer {
     /// Starts one in session mode for any database of the PostgreSQL at `upstream`, which must
     /// let `users` in without a password, as it does itself. `clients_max` is the most clients
-    /// that it takes, and the most servers that it opens for each database and user.
+    /// that it takes, and the most servers that it opens for each database and user. All users may use
+    /// its console.
     ///
     /// # Panics
     /// When it is not installed or does not start.
@@ -41,13 +42,14 @@ impl PgBouncer {
         let folder = TempDir::new().expect("a temporary folder");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let port = port.expect("a free port").port();
+        let admins = users.join(",");
         let users: String = users.iter().map(|user| format!("\"{user}\" \"\"\n")).collect();
         let settings = format!(
             "[databases]\n* = host=127.0.0.1 port={upstream}\n[pgbouncer]\n\
              listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
              auth_type = trust\nauth_file = {folder}/users\nlogfile = {folder}/log\n\
              pool_mode = session\nmax_client_conn = {clients_max}\n\
-             default_pool_size = {clients_max}\n",
+             default_pool_size = {clients_max}\nadmin_users = {admins}\n",
             folder = folder.path().display()
         );
         fs::write(folder.path().join("users"), users).expect("the users are written");

@@ -8,7 +8,7 @@ use tidegate_config::{Config, ListenAddress};
 use tidegate_control::lifecycle::Lifecycle;
 use tidegate_control::link::Link;
 use tidegate_control::reload::{Hooks, Reloader};
-use tidegate_control::{census, lookups, web};
+use tidegate_control::{census, console, lookups, web};
 use tidegate_pool_core::server::Port;
 use tidegate_proxy::gate::{Gate, GateError};
 use tidegate_proxy::takeover::giving::{Event, Role};
@@ -264,6 +264,7 @@ async fn control(
     let mut interrupt = signal(SignalKind::interrupt()).ok();
     let mut terminate = signal(SignalKind::terminate()).ok();
     let mut hangup = signal(SignalKind::hangup()).ok();
+    tokio::spawn(console::run(gate.shared.clone(), lifecycle.clone()));
     let mut questions = Questions::start(gate, config);
     let mut offered = takeover.and_then(|door| door.offer(gate, &web));
     // Kept, so that a take-over that is broken off leaves something to serve.

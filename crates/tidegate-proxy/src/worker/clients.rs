@@ -25,6 +25,7 @@ use tidegate_session::server::{Errand, ServerError};
 use tidegate_wire::backend::Severity;
 use tidegate_wire::catalogue::Complaint;
 use tidegate_wire::planted::{Bug, is_planted};
+use tidegate_wire::tick::Tick;
 
 use crate::channel::{Channel, Input};
 use crate::complaints;
@@ -61,6 +62,8 @@ pub(super) struct Client {
     pub(super) again: Option<Box<[u8]>>,
     /// What it says next has done so before.
     pub(super) is_second: bool,
+    /// Since when it has been connected to this process.
+    pub(super) since: Tick,
     /// What is kept for it beside what waits to be written.
     pub(super) kept: Charge,
 }
@@ -82,6 +85,9 @@ pub(super) enum Stage {
     Welcoming(Box<LoggedIn>),
     /// A client like any other.
     Ready,
+    /// It is a visitor of the admin console. `is_heard`: it may say something, and has been answered
+    /// whatever it has said.
+    Visiting { is_heard: bool },
     /// Its answer is held back because its address has failed too often.
     Penalty(Vec<u8>),
     /// The last words are being written.
@@ -205,7 +211,7 @@ impl Worker {
         match client.lease {
             Some(id) => self.balance(key, id),
             None => {
-                if client.is_idle() {
+                if client.is_idle() || matches!(client.stage, Stage::Visiting { is_heard: true }) {
                     client.channel.paused = false;
                 }
                 self.tell_notifications(key);
@@ -220,7 +226,8 @@ impl Worker {
     pub(super) fn client_hung_up(&mut self, key: ClientKey) {
         let Some(client) = self.client(key) else { return };
         let waits = client.ticket.is_some() || client.machine.is_stalled();
-        if waits || matches!(client.stage, Stage::Penalty(_)) {
+        let is_unheard = matches!(client.stage, Stage::Visiting { is_heard: false });
+        if waits || is_unheard || matches!(client.stage, Stage::Penalty(_)) {
             self.client_gone(key, Goodbye::Vanished);
         }
     }
@@ -248,7 +255,7 @@ impl Worker {
                 self.say_last_words(key, &words);
             }
             Stage::Closing => self.remove_client(key),
-            Stage::Welcoming(_) => {}
+            Stage::Welcoming(_) | Stage::Visiting { .. } => {}
             Stage::Ready => self.out_of_time(key),
         }
     }
@@ -304,6 +311,7 @@ impl Worker {
         let Some(client) = self.client(key) else { return };
         match (&client.stage, client.lease) {
             (Stage::Login(_), _) => self.log_in(key, bytes),
+            (Stage::Visiting { .. }, _) => self.visitor_says(key, bytes),
             // Something that it said before is not passed on yet.
             (Stage::Ready, Some(_)) if client.machine.is_stalled() => client.machine.hold(bytes),
             (Stage::Ready, Some(id)) => self.relay(key, id, bytes),
@@ -913,6 +921,10 @@ impl Worker {
         let port = client.port;
         let is_pinned = !std::mem::take(&mut client.pins).is_empty();
         let session = client.session.take();
+        if matches!(client.stage, Stage::Visiting { .. }) {
+            client.stage = Stage::Closing;
+            self.visitor_left(key);
+        }
         if let Some(ticket) = ticket {
             self.with_pools(|pools| pools.give_up(ticket, Outcome::Disconnected, now));
         }
@@ -970,6 +982,7 @@ impl Worker {
             deadlines: Deadlines::default(),
             again: None,
             is_second: false,
+            since: self.now,
             kept: Charge::to(&self.shared.memory),
         }))
     }
@@ -993,6 +1006,9 @@ impl Worker {
             // It is read from until it hangs up: it may not have got its last words yet.
             Stage::Closing => return,
             Stage::Penalty(_) | Stage::Login(_) if times_up => return self.remove_client(key),
+            // What it has asked for is answered first.
+            Stage::Visiting { is_heard: false } if !times_up => return,
+            Stage::Visiting { .. } => return self.turn_away(key, &Complaint::draining()),
             _ => {}
         }
         let keeps_server = client.keeps_server();

@@ -256,6 +256,12 @@ impl Worker {
         if self.shared.is_draining() {
             return self.reject(key, RejectReason::Shutdown, Some(Complaint::draining()));
         }
+        if self.config.is_console(&logged_in.database) {
+            if let Some(keys) = &logged_in.keys {
+                self.shared.users.proved(&logged_in.user, keys.clone());
+            }
+            return self.visit(key, logged_in);
+        }
         if self.shared.memory.is_short() {
             let complaint = self.shared.memory.complaint();
             return self.reject(key, RejectReason::Memory, Some(complaint));

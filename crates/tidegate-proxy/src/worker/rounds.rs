@@ -16,7 +16,8 @@ use crate::roster::{
     ClientId, ClientRow, ClientState, Found, Killed, ListeningRow, Listing, Rank, Whom,
 };
 use crate::server::{Habits, Stage};
-use crate::token::{ClientKey, client_of_pid};
+use crate::tls::connection::Tls;
+use crate::token::{ClientKey, client_of_pid, client_pid};
 use crate::worker::Worker;
 use crate::worker::clients::{self, Session};
 use crate::worker::deadlines::Activity;
@@ -171,6 +172,10 @@ impl Worker {
             user: session.key.user.clone(),
             application: application.to_owned(),
             address: client.channel.peer_address(),
+            local_address: client.channel.local_address(),
+            tls: client.channel.tls().map(Tls::version),
+            age: now.since(client.since),
+            silent: now.since(client.deadlines.spoke_at()),
             state,
             in_state: now.since(since),
             in_transaction: (transaction < Tick::NEVER).then(|| now.since(transaction)),
