@@ -319,7 +319,7 @@ catalogue! {
     }
     /// What clients make the gate keep takes as much memory as it may, or almost.
     MemoryShort = "TG035", OUT_OF_MEMORY, ErrorOnceLoggedIn {
-        message: "Tidegate is short of memory for its clients",
+        message: "out of memory for clients",
         detail: "{used} of {max} are used for what waits for clients or from them, and for the statements that they have prepared. Nothing was sent to PostgreSQL.",
         hint: "Look for clients that read large results slowly, or raise listen.memory_max.",
     }
@@ -362,7 +362,7 @@ catalogue! {
     /// A command of the admin console has not done what it is for.
     ConsoleFailed = "TG044", OBJECT_NOT_IN_PREREQUISITE_STATE, ErrorOnceLoggedIn {
         message: "{what}",
-        detail: "",
+        detail: "The command has come to nothing.",
         hint: "SHOW DATABASES, SHOW CLIENTS, and SHOW STATE tell how things are.",
     }
 }

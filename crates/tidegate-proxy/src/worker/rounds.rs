@@ -17,7 +17,7 @@ use crate::roster::{
 };
 use crate::server::{Habits, Stage};
 use crate::tls::connection::Tls;
-use crate::token::{ClientKey, client_of_pid, client_pid};
+use crate::token::{ClientKey, client_of_pid};
 use crate::worker::Worker;
 use crate::worker::clients::{self, Session};
 use crate::worker::deadlines::Activity;

@@ -113,6 +113,7 @@ const BREAKS: (&str, &str) = ("When something breaks", "operations.md");
 const BEHAVES: (&str, &str) = ("How the gate behaves", "guide/how-it-behaves.md");
 const PORT: (&str, &str) = ("The transaction port", "transaction-mode.md");
 const TLS: (&str, &str) = ("TLS", "guide/tls.md");
+const CONSOLE: (&str, &str) = ("The admin console", "console.md");
 const AUTH: (&str, &str) = ("Who may log in", "auth.md");
 
 /// Who holds connections beside the gate. The gate's own are among the rest.
@@ -941,6 +942,61 @@ impl Code {
                     "Commands for a running gate",
                     "operations.md#commands-for-a-running-gate",
                 )],
+            },
+            Self::ConsoleNotAllowed => Page {
+                met_by: "a user that connects to the database `tidegate` or `pgbouncer` and may not",
+                cause: "These two names are the admin console, which is for the users that the settings name, and by default for nobody. No server was asked.",
+                evidence: const {
+                    &[
+                        text("DETAIL", "the user, and the name of the console"),
+                        command(
+                            "tidegate config show",
+                            "`auth.admin_users` and `auth.stats_users`",
+                        ),
+                    ]
+                },
+                now: &[
+                    "Connect to the database that was meant, if it was not the console.",
+                    "Use `tidegate status` and `tidegate ps`, which need no user.",
+                ],
+                lasting: &[
+                    "Name the user in `auth.stats_users`, who may look, or in `auth.admin_users`, who may do everything, then `tidegate reload`.",
+                ],
+                more: &[CONSOLE],
+            },
+            Self::ConsoleCommand => Page {
+                met_by: "whoever says something to the admin console that it does not know",
+                cause: "The console is no database: it has PgBouncer's commands, and a few of its own. Everything else, SQL too, is refused.",
+                evidence: const { &[text("the message", "what was said")] },
+                now: &["Say `SHOW HELP`.", "For SQL, connect to a database."],
+                lasting: &[
+                    "Point tools that speak SQL at a database, and monitoring at the console.",
+                ],
+                more: &[CONSOLE],
+            },
+            Self::ConsoleUnsupported => Page {
+                met_by: "whoever asks the admin console for something that PgBouncer has and Tidegate has not",
+                cause: "The command is known, and is not done here: what it is for does not exist in Tidegate, or is done in another way.",
+                evidence: const { &[text("DETAIL", "why"), text("HINT", "what to do instead")] },
+                now: &["Do what HINT says."],
+                lasting: &["Replace the command in scripts that were written for PgBouncer."],
+                more: &[CONSOLE],
+            },
+            Self::ConsoleAdmin => Page {
+                met_by: "a user of `auth.stats_users` that wants to change something",
+                cause: "Who may look at the console may not pause, close, reload, or stop anything; users of `auth.admin_users` may.",
+                evidence: const { &[text("DETAIL", "the user")] },
+                now: &["Ask an administrator, or use the commands of `tidegate` with the token."],
+                lasting: &["Name the user in `auth.admin_users`, if it is to operate the gate."],
+                more: &[CONSOLE],
+            },
+            Self::ConsoleFailed => Page {
+                met_by: "an administrator whose command came to nothing",
+                cause: "The console knows the command and has tried it; there is nothing that it could be done to, or it is as it should be already.",
+                evidence: const { &[text("the message", "what was in the way")] },
+                now: &["Look how things are: `SHOW DATABASES`, `SHOW CLIENTS`, `SHOW STATE`."],
+                lasting: &["Nothing: it tells of one moment."],
+                more: &[CONSOLE],
             },
         }
     }
