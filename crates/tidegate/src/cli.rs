@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Drain(GateOptions),
     /// Close one client, or one server with the client that has it
     Kill(KillOptions),
+    /// Say what an error means: a code, an SQLSTATE, or a message as it was pasted
+    Explain(ExplainOptions),
     /// Print a completion script for a shell
     Completions {
         /// Which shell
@@ -54,6 +56,16 @@ pub(crate) enum Command {
     },
     /// Print the version
     Version,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainOptions {
+    /// TG001, 53300, or the text of an error, tracebacks included; - reads standard input
+    #[arg(value_name = "TEXT")]
+    pub(crate) text: Vec<String>,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Where settings come from, for every command that reads them.

@@ -11,6 +11,7 @@ mod init;
 mod status;
 mod operate;
 mod ps;
+mod explain;
 
 mod reach;
 
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Command::Reload(options) => operate::reload(&options),
         Command::Drain(options) => operate::drain(&options),
         Command::Kill(options) => operate::kill(&options),
+        Command::Explain(options) => explain::run(&options),
         Command::Completions { shell } => {
             let mut out = std::io::stdout();
             clap_complete::generate(shell, &mut Cli::command(), "tidegate", &mut out);
