@@ -18,6 +18,9 @@ use tidegate_wire::catalogue::{CATALOGUE, Code, Entry};
 use known::{Known, Layer, Weight};
 use template::{Prepared, Values};
 
+/// A message of the gate's that is shorter is recognised by its code alone.
+const WORDS_BYTES_MIN: usize = 20;
+
 /// The version of [`Answer`].
 pub const SCHEMA: &str = "tidegate.explanation.v1";
 
@@ -136,7 +139,9 @@ fn clipped(text: &str) -> &str {
 fn of_the_gate(entry: &Entry, text: &Prepared) -> Option<Explanation> {
     let code = entry.code;
     let by_code = text.find(code.as_str());
-    let message = Some(entry.message).filter(|message| !message.starts_with('{'));
+    // What is short is said by many.
+    let is_its_own = |message: &&str| !message.starts_with('{') && message.len() >= WORDS_BYTES_MIN;
+    let message = Some(entry.message).filter(is_its_own);
     let by_words = message.and_then(|message| text.find(message));
     let found = by_code.as_ref().or(by_words.as_ref())?;
     let mut values: Values =

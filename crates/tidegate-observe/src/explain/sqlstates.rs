@@ -146,6 +146,18 @@ pub const STATES: &[State] = &[
         "Repeat the whole transaction, and take locks in the same order everywhere.",
     ),
     state(
+        "42501",
+        "insufficient_privilege",
+        "The role may not do this.",
+        "GRANT it, or use another role.",
+    ),
+    state(
+        "42601",
+        "syntax_error",
+        "The statement can't be parsed; on the admin console of the gate (TG041), it is no command.",
+        "Look whether the connection leads to the right database.",
+    ),
+    state(
         "42704",
         "undefined_object",
         "There is no such role, setting, or type.",
@@ -186,6 +198,12 @@ pub const STATES: &[State] = &[
         "program_limit_exceeded",
         "A message or a value is larger than any may be.",
         "Send large values in pieces: COPY, or large objects.",
+    ),
+    state(
+        "55000",
+        "object_not_in_prerequisite_state",
+        "Something is not in the state that the command needs.",
+        "Read the message.",
     ),
     state(
         "55006",

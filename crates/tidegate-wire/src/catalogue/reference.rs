@@ -80,6 +80,7 @@ fn title(code: Code, message: &str) -> String {
         Code::StartupPacket => "what came is no startup packet",
         Code::ProtocolVersion => "another version of the protocol",
         Code::StartupParameter => "a parameter of the startup packet was refused",
+        Code::ConsoleFailed => "a command of the admin console was not done",
         _ => "a setting of the session was refused",
     }
     .to_owned()
