@@ -159,7 +159,9 @@ asyncio.run(asynchronous())
 #[test]
 fn errors_that_were_really_raised_are_recognised_whole_tracebacks_included() {
     let cluster = cluster(ClusterOptions::default());
-    cluster.sql("CREATE ROLE limited LOGIN CONNECTION LIMIT 1").expect("it is right");
+    cluster
+        .sql("CREATE ROLE limited LOGIN PASSWORD 'secret' CONNECTION LIMIT 1")
+        .expect("it is right");
     let url = cluster.url(APP, "secret", APP);
     let limited = cluster.url("limited", "secret", APP);
     let settings =
