@@ -55,7 +55,7 @@ impl Worker {
             application: parameters.value("application_name").unwrap_or_default().to_owned(),
             pid: client_pid(self.index, key),
         };
-        self.shared.front.port(client.port).logins.add(1);
+        // It is not counted among the logins: those are of clients whose end is counted, too.
         let mut words = Vec::new();
         backend::push_backend_key_data(&mut words, visitor.pid, &secret);
         let sent = client.channel.send_bytes(&words);

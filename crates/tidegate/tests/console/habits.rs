@@ -3,8 +3,8 @@
 use tidegate_testkit::batch::{Batch, Format};
 use tidegate_testkit::certificates::{Authority, Folder, listen_flags};
 use tidegate_testkit::libpq::psql;
-use tidegate_testkit::python;
 use tidegate_testkit::scene::{APP, Scene};
+use tidegate_testkit::{node, python};
 
 use super::{console, scene, scene_with, show};
 
@@ -121,6 +121,37 @@ fn psycopg_and_asyncpg_talk_to_it_as_to_any_database() {
                         asyncpg pgbouncer int 1\n\
                         asyncpg Decimal True\n\
                         asyncpg RELOAD 1\n";
+        assert_eq!(printed, expected);
+    }
+}
+
+/// node-postgres, over the simple protocol and over the extended one.
+const NODE: &str = r#"
+const { Client } = require("pg");
+const port = Number(process.argv[1]);
+(async () => {
+  const client = new Client({ host: "127.0.0.1", port, user: "app", database: "pgbouncer" });
+  await client.connect();
+  const pools = (await client.query("SHOW POOLS;")).rows;
+  console.log(pools.at(-1).database, pools.at(-1).cl_active);
+  for (let i = 0; i < 2; i++) {
+    const state = await client.query({ name: "state", text: "SHOW STATE", values: [] });
+    console.log(state.rows.map((row) => row.key + " " + row.value).join(", "));
+  }
+  await client.query("SHOW NOTHING").catch((error) => console.log(error.code, error.message));
+  await client.end();
+})();
+"#;
+
+#[test]
+fn node_postgres_talks_to_it_too() {
+    let scene = scene("");
+    for port in scene.ports() {
+        let printed = node::run(NODE, &[&port.to_string()]);
+        let expected = "pgbouncer 1\n\
+                        active yes, paused no, suspended no\n\
+                        active yes, paused no, suspended no\n\
+                        42601 invalid command 'SHOW NOTHING', use SHOW HELP;\n";
         assert_eq!(printed, expected);
     }
 }
