@@ -121,7 +121,7 @@ pub fn explain(text: &str) -> Answer {
     let told = matches.iter().filter_map(|found| found.sqlstate.clone()).collect::<Vec<_>>();
     let bare =
         sqlstates::find(&prepared).filter(|state| !told.iter().any(|told| told == state.code));
-    matches.extend(bare.map(|state| of_a_state(state)));
+    matches.extend(bare.map(of_a_state));
     matches.sort_by_key(|found| found.rank);
     Answer { schema: SCHEMA, matches }
 }

@@ -273,12 +273,11 @@ pub fn find(text: &Prepared) -> Option<&'static State> {
     if let [word] = words.as_slice() {
         return known(word);
     }
-    let named = words.windows(2).find_map(|pair| {
+    words.windows(2).find_map(|pair| {
         let [before, word] = pair else { return None };
         let is_name = NAMES.iter().any(|name| before.eq_ignore_ascii_case(name));
         known(word).filter(|_| is_name)
-    });
-    named
+    })
 }
 
 /// What stands in front of a code: in psql, in drivers, in logs.

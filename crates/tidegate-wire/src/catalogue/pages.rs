@@ -161,7 +161,7 @@ impl Code {
                 lasting: &[
                     "Do not wait for anything else (HTTP, queues, users) between BEGIN and COMMIT; `timeouts.idle_in_transaction` bounds it.",
                     "Where holders work all the time: raise `pool.pool_size` or `pool.max_overflow` as far as the budget goes, then the plan.",
-                    "Let applications wait less long than `pool.pool_timeout`, so that they hear the gate's reason and not their own.",
+                    "Let applications wait for longer than `pool.pool_timeout`, so that they hear the gate's reason and not their own.",
                 ],
                 more: &[BREAKS, BEHAVES],
             },
