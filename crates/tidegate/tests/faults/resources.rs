@@ -40,9 +40,8 @@ fn a_full_disk_is_told_in_postgresqls_words_and_costs_nobody_else_anything() {
     }
 }
 
-/// What the gate needs beside its clients (`limits.rs`): 1024 logins, 8 places of the console, two for each
-/// of the plan's 15
-/// servers, and 128 others.
+/// What the gate needs beside its clients (`limits.rs`): 1024 logins, 8 places of the console, two for
+/// each of the plan's 15 servers, and 128 others.
 const DESCRIPTORS_FIXED: u64 = 1024 + 8 + 2 * 15 + 128;
 
 #[test]
