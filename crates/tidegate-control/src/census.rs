@@ -148,12 +148,24 @@ async fn keep_counting(
         // A pooler might give it to somebody else afterwards.
         if !is_watchful && shared.kind() == Kind::Direct {
             is_watchful = true;
-            if let Some(sql) = shared.watchfulness_sql() {
-                client.batch_execute(&sql).await?;
-            }
+            ask_to_watch(shared, client).await?;
         }
     }
     Ok(())
+}
+
+/// Asks PostgreSQL to look whether the census's own connection is lost. A server that does not take that
+/// is counted all the same.
+async fn ask_to_watch(shared: &Shared, client: &Client) -> Result<(), CensusError> {
+    let Some(sql) = shared.watchfulness_sql() else { return Ok(()) };
+    let asked = tokio::time::timeout(ANSWER_MAX, client.batch_execute(&sql)).await;
+    match asked.map_err(|_| CensusError::TimedOut)? {
+        Err(error) if error.as_db_error().is_some() => {
+            shared.watchfulness_is_refused(open::words(&error));
+            Ok(())
+        }
+        result => Ok(result?),
+    }
 }
 
 /// Counts, and puts the result in force.

@@ -5,6 +5,7 @@
 //! it back.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -680,9 +681,11 @@ impl Shared {
         Some(all.collect())
     }
 
-    /// It does not take them. False when that is no news.
-    pub(crate) fn watchfulness_is_refused(&self) -> bool {
-        !self.is_watch_refused.swap(true, Ordering::Relaxed)
+    /// It does not take them, and is asked no more.
+    pub fn watchfulness_is_refused(&self, cause: impl fmt::Display) {
+        if !self.is_watch_refused.swap(true, Ordering::Relaxed) {
+            tracing::info!("the upstream is not asked to look for lost connections: {cause}");
+        }
     }
 
     /// The census can't be taken: what it was to see go is given the time that is given where there

@@ -237,9 +237,7 @@ impl Worker {
     /// Perhaps the upstream does not take what it was asked for beside what clients want. It is asked
     /// for nothing from now on, and dialed again at once.
     fn will_not_watch(&mut self, id: ServerId, failure: &LoginFailure) {
-        if self.shared.watchfulness_is_refused() {
-            tracing::info!("the upstream is not asked to look for lost connections: {failure}");
-        }
+        self.shared.watchfulness_is_refused(failure);
         let now = self.now;
         let Some(server) = self.server(id) else { return };
         let Claim::Dial(dial) = std::mem::replace(&mut server.claim, Claim::None) else { return };
