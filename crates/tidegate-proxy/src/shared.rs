@@ -488,6 +488,12 @@ impl Shared {
         }
     }
 
+    /// Takes a place among `places` clients; false when all are taken.
+    pub(crate) fn take_client_place(&self, places: u32) -> bool {
+        let one_more = |taken| (taken < places).then_some(taken + 1);
+        self.clients.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
+    }
+
     // --- The admin console. ---
 
     /// Rings `bell` from now on when a visitor of the console does something; it must not wait.

@@ -4,7 +4,6 @@
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tidegate_observe::front::{Goodbye, RejectReason};
@@ -267,11 +266,7 @@ impl Worker {
             return self.reject(key, RejectReason::Memory, Some(complaint));
         }
         let places = self.shared.clients_max;
-        let taken =
-            self.shared.clients.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
-                (taken < places).then_some(taken + 1)
-            });
-        if taken.is_err() {
+        if !self.shared.take_client_place(places) {
             let complaint = Complaint::client_limit(places);
             return self.reject(key, RejectReason::MaxClients, Some(complaint));
         }

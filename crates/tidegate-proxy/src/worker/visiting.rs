@@ -28,11 +28,7 @@ impl Worker {
             return self.reject(key, RejectReason::NotOffered, Some(complaint));
         }
         let places = self.shared.clients_max.saturating_add(CONSOLE_PLACES);
-        let taken =
-            self.shared.clients.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
-                (taken < places).then_some(taken + 1)
-            });
-        if taken.is_err() {
+        if !self.shared.take_client_place(places) {
             let complaint = Complaint::client_limit(places);
             return self.reject(key, RejectReason::MaxClients, Some(complaint));
         }
