@@ -243,10 +243,14 @@ fn paused(snapshot: &Snapshot) -> Option<String> {
 
 fn memory(snapshot: &Snapshot) -> String {
     let Memory { buffers_bytes, statements_bytes, bytes_max, .. } = snapshot.memory;
-    let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / f64::from(1 << 20));
     let used = megabytes(buffers_bytes + statements_bytes);
     let (statements, max) = (megabytes(statements_bytes), megabytes(bytes_max));
     format!("{used} of {max} are used for clients, {statements} of it for statements")
+}
+
+/// A number of bytes, for people: the MB of PostgreSQL's settings.
+pub fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / f64::from(1 << 20))
 }
 
 fn rejected(snapshot: &Snapshot) -> Option<String> {

@@ -17,6 +17,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tidegate_observe::report::megabytes;
 use tidegate_session::prepared::interner::StatementBytes;
 use tidegate_wire::catalogue::Complaint;
 
@@ -78,8 +79,8 @@ impl Memory {
 
     /// What is told to whoever finds no room.
     pub(crate) fn complaint(&self) -> Complaint {
-        let in_megabytes = |bytes: usize| format!("{:.1} MB", bytes as f64 / f64::from(1 << 20));
-        Complaint::memory_short(&in_megabytes(self.used()), &in_megabytes(self.max()))
+        let (used, max) = (self.used() as u64, self.max() as u64);
+        Complaint::memory_short(&megabytes(used), &megabytes(max))
     }
 
     fn used(&self) -> usize {
