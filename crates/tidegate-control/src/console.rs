@@ -35,6 +35,7 @@ use crate::kill::{kill_client, kill_server};
 use crate::lifecycle::{Lifecycle, begin_drain};
 use crate::lists::Asker;
 use crate::operations::{Operation, carry_out};
+use crate::reload::ReloadError;
 use crate::web::snapshot;
 
 use columns::Table;
@@ -367,20 +368,17 @@ impl Desk {
     }
 
     async fn reload(&self) -> Result<Vec<String>, String> {
-        let reloader = self.lifecycle.reloader.clone();
-        // It reads files, and the runtime has one thread.
-        let reloaded = tokio::task::spawn_blocking(move || reloader.reload()).await;
-        match reloaded {
-            Ok(Ok(reloaded)) => match reloaded.counts() {
+        match self.lifecycle.reloader.clone().reload_aside().await {
+            Ok(reloaded) => match reloaded.counts() {
                 (_, 0) => Ok(Vec::new()),
                 (_, later) => Ok(vec![format!("{later} settings wait for a restart")]),
             },
-            Ok(Err(error)) => {
+            Err(ReloadError::Bug) => Err(ReloadError::Bug.to_string()),
+            Err(error) => {
                 let problems = error.problems();
                 let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
                 Err(format!("nothing has changed; the settings have errors: {}", text.join("; ")))
             }
-            Err(error) => Err(error.to_string()),
         }
     }
 }

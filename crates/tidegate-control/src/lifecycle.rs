@@ -33,15 +33,13 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
 }
 
 async fn reload(Permitted(lifecycle): Permitted) -> Response {
-    let reloader = lifecycle.reloader;
-    // It reads files, and the runtime has one thread.
-    match tokio::task::spawn_blocking(move || reloader.reload()).await {
-        Ok(Ok(reloaded)) => Json(reload_answer(&reloaded)).into_response(),
-        Ok(Err(ReloadError::Bug)) | Err(_) => {
+    match lifecycle.reloader.reload_aside().await {
+        Ok(reloaded) => Json(reload_answer(&reloaded)).into_response(),
+        Err(ReloadError::Bug) => {
             let code = StatusCode::INTERNAL_SERVER_ERROR;
             No::new(code, "bug", ReloadError::Bug.to_string()).into_response()
         }
-        Ok(Err(error)) => refused(&error),
+        Err(error) => refused(&error),
     }
 }
 

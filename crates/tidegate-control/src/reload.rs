@@ -99,6 +99,15 @@ impl Reloader {
         result
     }
 
+    /// The same beside whatever else the runtime does, which has one thread.
+    ///
+    /// # Errors
+    /// As [`Reloader::reload`].
+    pub async fn reload_aside(self: Arc<Self>) -> Result<Reloaded, ReloadError> {
+        let reloaded = tokio::task::spawn_blocking(move || self.reload()).await;
+        reloaded.unwrap_or(Err(ReloadError::Bug))
+    }
+
     fn try_reload(&self) -> Result<Reloaded, ReloadError> {
         let Loaded { config: new, mut warnings, .. } =
             (self.hooks.load)().map_err(ReloadError::Settings)?;
