@@ -31,6 +31,25 @@ pub fn until_within<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Op
     found.unwrap_or_else(|| panic!("not within {limit:?}: {what}"))
 }
 
+/// Waits until `look` has found the same for a while, and gives that: what it looks at has come to a
+/// stand.
+///
+/// # Panics
+/// When it does not within [`DEADLINE`].
+pub fn until_still<T: Copy + PartialEq>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let (mut last, mut looks) = (None, 0);
+    until(what, || {
+        let found = look();
+        let is_still = found.is_some() && found == last;
+        looks = if is_still { looks + 1 } else { 0 };
+        last = found;
+        found.filter(|_| looks > STILL_LOOKS)
+    })
+}
+
+/// So many looks in a row find the same where nothing goes on: a tenth of a second at least.
+const STILL_LOOKS: u32 = 20;
+
 /// Short beside anything that a test waits for, long beside the cost of a look.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 

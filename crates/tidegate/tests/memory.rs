@@ -121,12 +121,9 @@ fn short_of_memory_the_gate_refuses_who_would_need_more_and_then_closes_who_take
             reader
         })
         .collect();
-    let mut last = (0, 0);
-    wait::until("the gate stops reading from all servers", || {
+    wait::until_still("the gate stops reading from all servers", || {
         let now = scene.gate.metric("tidegate_network_bytes_total", &["server", "rx"]) as u64;
-        let is_still = now == last.0 && taken(&scene, "buffers") > READERS as u64 * 64 * 1024;
-        last = (now, if is_still { last.1 + 1 } else { 0 });
-        (last.1 > 20).then_some(())
+        Some(now).filter(|_| taken(&scene, "buffers") > READERS as u64 * 64 * 1024)
     });
     let buffers = taken(&scene, "buffers");
     assert!(buffers < READERS as u64 * 300 * 1024, "{buffers}");

@@ -46,12 +46,9 @@ fn a_gibibyte_goes_to_a_slow_reader_in_constant_memory() {
         let before = gate.resident_bytes();
         reader.query("SELECT repeat('x', 1048576) FROM generate_series(1, 1024)");
         // Nothing is read until everything between here and PostgreSQL is full.
-        let mut last = (0, 0);
-        wait::until("the gate stops reading from the server", || {
+        wait::until_still("the gate stops reading from the server", || {
             let now = gate.metric("tidegate_network_bytes_total", &["server", "rx"]) as u64;
-            let is_still = now == last.0 && now > MIB as u64 / 4;
-            last = (now, if is_still { last.1 + 1 } else { 0 });
-            (last.1 > 20).then_some(())
+            Some(now).filter(|now| *now > MIB as u64 / 4)
         });
         let mut most = gate.resident_bytes();
         bystander_is_served(&mut bystander);

@@ -57,12 +57,9 @@ impl Stage {
 
     /// Waits until a metric of the network has stood still for a while.
     fn until_still(&self, labels: &[&str]) -> u64 {
-        let mut last = (0, 0);
-        wait::until("everything on the way is full", || {
+        wait::until_still("everything on the way is full", || {
             let now = self.gate.metric("tidegate_network_bytes_total", labels) as u64;
-            let is_still = now == last.0 && now > MIB / 4;
-            last = (now, if is_still { last.1 + 1 } else { 0 });
-            (last.1 > 20).then_some(now)
+            Some(now).filter(|now| *now > MIB / 4)
         })
     }
 }
