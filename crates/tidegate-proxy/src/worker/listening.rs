@@ -109,14 +109,13 @@ impl Worker {
     /// The client's own server listens for it no more, by what the client has done. Where a move had
     /// begun, whatever has become of it, the server still listens to markers, and must be reset.
     pub(super) fn end_move(&mut self, key: ClientKey, id: ServerId) {
-        let Some(client) = self.client(key) else { return };
+        let Some(client) = self.clients.get_mut(key.place as usize) else { return };
         if client.pins.has(PinReason::Listen) {
             return;
         }
-        if let Some(server) = self.server(id) {
+        if let Some(server) = self.servers.get_mut(id.place()).and_then(Option::as_deref_mut) {
             server.dirty |= server.machine().is_some_and(|machine| machine.is_handing_over());
         }
-        let Some(client) = self.client(key) else { return };
         let session = client.session.as_mut();
         let Some(listening) = session.and_then(|session| session.listening.as_mut()) else {
             return;
