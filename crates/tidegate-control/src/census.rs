@@ -346,17 +346,9 @@ mod tests {
     fn only_pids_that_are_not_ours_are_foreign_and_limits_shrink_by_them() {
         let backend = |pid, database: &str, user: &str| Backend {
             pid,
-            origin: Origin::of(user, ""),
             database: database.into(),
             user: user.into(),
-            application: String::new(),
-            address: None,
-            state: None,
-            state_seconds: None,
-            transaction_seconds: None,
-            age_seconds: None,
-            blocked_by: Vec::new(),
-            blocks: 0,
+            ..Backend::default()
         };
         let answer = Answer {
             limits: Some(ServerLimits { max_connections: 18, superuser_reserved: 3, reserved: 0 }),

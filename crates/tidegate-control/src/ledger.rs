@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
-use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
@@ -27,15 +26,8 @@ async fn ledger(
     Extension(reach): Extension<Reach>,
     uri: Uri,
     headers: HeaderMap,
-) -> Response {
-    match answer(&shared, reach, &uri, &headers) {
-        Ok(answer) => Json(answer).into_response(),
-        Err(no) => no.into_response(),
-    }
-}
-
-fn answer(shared: &Shared, reach: Reach, uri: &Uri, headers: &HeaderMap) -> Result<Value, No> {
-    may_look(shared, reach, headers)?;
+) -> Result<Json<Value>, No> {
+    may_look(&shared, reach, &headers)?;
     let rows_max = limit(uri.query()).map_err(|detail| No::request("query", detail))?;
     let Some(ledger) = shared.ledger() else {
         let detail = "no census has been taken: PostgreSQL could not be asked, upstream.census is \
@@ -53,14 +45,14 @@ fn answer(shared: &Shared, reach: Reach, uri: &Uri, headers: &HeaderMap) -> Resu
         row["server"] = json!(server.map(|server| server.id.number()));
         row
     };
-    Ok(json!({
+    Ok(Json(json!({
         "schema": "tidegate.ledger.v1",
         "age_seconds": now.since(ledger.taken).as_secs_f64(),
         "privileged": ledger.privileged,
         "shown": backends.len(),
         "total": ledger.backends.len(),
         "ledger": backends.into_iter().map(row).collect::<Vec<_>>(),
-    }))
+    })))
 }
 
 fn rank(backend: &Backend) -> (u32, bool, f64, f64) {
@@ -75,23 +67,14 @@ fn rank(backend: &Backend) -> (u32, bool, f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidegate_observe::ledger::Origin;
 
     #[test]
     fn whom_others_wait_for_comes_before_who_has_been_at_it_longest() {
         let backend = |blocks, transaction_seconds, state_seconds| Backend {
-            pid: 1,
-            origin: Origin::Direct,
-            database: "shop".to_owned(),
-            user: "app".to_owned(),
-            application: String::new(),
-            address: None,
-            state: None,
             state_seconds,
             transaction_seconds,
-            age_seconds: None,
-            blocked_by: Vec::new(),
             blocks,
+            ..Backend::default()
         };
         let all = [
             backend(1, Some(2.0), Some(1.0)),

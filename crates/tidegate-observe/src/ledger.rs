@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tidegate_wire::tick::Tick;
 
 /// Whose a connection is, as far as its role and its name for itself tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
     /// This gate's: a server, or the census.
@@ -25,6 +25,7 @@ pub enum Origin {
     /// Of anybody else: it does not pass through the gate.
     Direct,
     /// Of a role that PostgreSQL does not name.
+    #[default]
     Unknown,
 }
 
@@ -101,7 +102,7 @@ const TOOLS: &[&str] =
     &["alembic", "flyway", "liquibase", "pg_dump", "pg_restore", "tidegate migrate"];
 
 /// One connection.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Backend {
     /// Its process.
     pub pid: u32,
@@ -321,16 +322,11 @@ mod tests {
         Backend {
             pid,
             origin,
-            database: "shop".to_owned(),
             user: user.to_owned(),
-            application: String::new(),
-            address: None,
             state: state.map(str::to_owned),
             state_seconds: state.map(|_| f64::from(pid)),
             transaction_seconds: state.map(|_| f64::from(pid) * 2.0),
-            age_seconds: None,
-            blocked_by: Vec::new(),
-            blocks: 0,
+            ..Backend::default()
         }
     }
 

@@ -685,16 +685,11 @@ pub(crate) mod tests {
         let backend = |pid, origin, user: &str, application: &str, state: Option<&str>| Backend {
             pid,
             origin,
-            database: "shop".to_owned(),
             user: user.to_owned(),
             application: application.to_owned(),
-            address: None,
             state: state.map(str::to_owned),
             state_seconds: state.map(|_| 2.5),
-            transaction_seconds: None,
-            age_seconds: None,
-            blocked_by: Vec::new(),
-            blocks: 0,
+            ..Backend::default()
         };
         let backends = vec![
             backend(7, Origin::Own, "app", "", Some("active")),
